@@ -1,0 +1,1 @@
+"""Who plays: scripted players, language models, and the self-play engine."""

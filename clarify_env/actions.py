@@ -1,0 +1,140 @@
+"""The message grammar: tags, the total parser, and the word count.
+
+An assistant's message begins with one of three tags::
+
+    #CLARIFY Do you mean the film or the opera?
+    #ANSWER Ada Brandt
+    #MULTI_ANS film: Ada Brandt; opera: Jon Vale
+
+Everything that turns text into an action, or an action into a price, is here.
+"""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+CLARIFY, ANSWER, MULTI_ANS = TAGS = ("#CLARIFY", "#ANSWER", "#MULTI_ANS")
+
+
+class Clarify(NamedTuple):
+    """A clarifying question."""
+
+    question: str
+
+
+class Answer(NamedTuple):
+    """One answer; an empty text is a player who declines to answer."""
+
+    text: str
+
+
+class Item(NamedTuple):
+    """One entry of a list: the reading it is for (may be empty) and its answer."""
+
+    label: str
+    answer: str
+
+
+class MultiAnswer(NamedTuple):
+    """A list of answers, one for each of several readings."""
+
+    items: tuple[Item, ...]
+
+
+class Invalid(NamedTuple):
+    """A message outside the grammar, or one the rules do not allow.
+
+    Attributes:
+        text: What is charged for, word by word.
+        reason: One phrase for reports.
+    """
+
+    text: str
+    reason: str
+
+
+Action = Clarify | Answer | MultiAnswer | Invalid
+
+_TAG = re.compile(r"\s*#(CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
+_BULLET = re.compile(r"[-*•]\s+")
+_LINES = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+# Unicode's Default_Ignorable_Code_Points that are not of category Cf, and the
+# blank braille cell: drawn as nothing, yet they would glue two words into one.
+_INVISIBLE = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, range(0xFE00, 0xFE10)))
+    + "".join(map(chr, range(0xE0100, 0xE01F0)))
+)
+
+
+def strip_invisible(text: str) -> str:
+    """Removes format, control and other characters that leave no mark, except white space."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c
+        for c in text
+        if c.isspace() or (c not in _INVISIBLE and unicodedata.category(c) not in ("Cf", "Cc", "Cn", "Co", "Cs"))
+    )
+
+
+def _item(text: str) -> Item:
+    text = _BULLET.sub("", text.strip(), count=1) if text.lstrip()[:1] in ("-", "*", "•") else text.strip()
+    label, colon, answer = text.partition(": ")
+    return Item(label.strip(), answer.strip()) if colon else Item("", text)
+
+
+def parse(text: str | None) -> Action:
+    """Reads a message. Total: any string, and ``None``, becomes an action; nothing raises.
+
+    The items of a list stand one a line, or, in a list on one line, are separated by ``;``. A
+    label ends at the first ``:`` followed by a space, so ``10:30`` survives. An answer that names several
+    things is still one answer.
+
+    Args:
+        text: What the assistant sent.
+
+    Returns:
+        The action; `Invalid` where no tag opens the message, or a list has no items.
+    """
+    if not isinstance(text, str):
+        return Invalid("", "no text")
+    match = _TAG.match(text)
+    if match is None:
+        return Invalid(text, "no tag")
+    tag, body = match[1], text[match.end() :].strip()
+    if tag == "CLARIFY":
+        return Clarify(body)
+    if tag == "ANSWER":
+        return Answer(body)
+    parts = _LINES.split(body)
+    if len(parts) == 1:
+        parts = body.split(";")
+    items = tuple(_item(part) for part in parts if part.strip())
+    return MultiAnswer(items) if items else Invalid(body, "empty list")
+
+
+def count_words(text: str) -> int:
+    """Counts words, split at white space and ``_``, invisible characters removed first."""
+    return len(strip_invisible(text).replace("_", " ").split())
+
+
+def words(action: Action) -> int:
+    """Counts the words an action is charged for when it is the last message.
+
+    Labels and answers count, the tag and the punctuation between items do not. A question's words are
+    free while it is answered; as an `Invalid` message they are charged like any other.
+    """
+    if isinstance(action, MultiAnswer):
+        return sum(count_words(item.label) + count_words(item.answer) for item in action.items)
+    return 0 if isinstance(action, Clarify) else count_words(action.text)
+
+
+def kind(action: Action) -> str:
+    """The action's name in every report: ``clarify``, ``answer``, ``multi_answer`` or ``invalid``."""
+    return _KINDS[type(action)]
+
+
+_KINDS = {Clarify: "clarify", Answer: "answer", MultiAnswer: "multi_answer", Invalid: "invalid"}
+KINDS = tuple(_KINDS.values())

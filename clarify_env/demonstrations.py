@@ -1,0 +1,122 @@
+"""Demonstrations to pretrain on: games played without regard to the costs, and the facts they rest on (DESIGN section 5).
+
+Both sides of each game become a chat, so that a model pretrained on them can play the user as well.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from clarify_env.actions import Clarify, parse
+from clarify_env.costs import Costs
+from clarify_env.games.base import Reply, View
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.oracle import shortest_label
+from clarify_env.prompts import messages
+from clarify_env.tasks.base import Demonstration, Episode, Task
+from clarify_env.users import ScriptedUser
+
+# Of the guesses at the facts, the share that is of one reading rather than of all: short, and so a cheap repetition.
+_LIST_ALL = 0.6
+
+
+class Demonstrator:
+    """Plays the assistant with all three actions a third each, whatever they cost; guesses follow the readings' weights.
+
+    Args:
+        task: Whose facts it knows.
+        rng: Draws its actions.
+    """
+
+    name = "demonstrator"
+
+    def __init__(self, task: Task, rng: np.random.Generator):
+        self.task, self.rng = task, rng
+
+    def say(self, view: View) -> str:
+        """The demonstrator's message at ``view``."""
+        episode = self.task.lookup(view.episode_id)
+        asked, left = self._consistent(view, episode)
+        act = self.rng.integers(3)
+        if asked and len(left) == 1:
+            act = 1
+        if act == 0 and len(asked) < 2:
+            questions = [question for question in self.task.questions(episode) if question not in asked]
+            return f"#CLARIFY {questions[self.rng.integers(len(questions))]}"
+        weights = np.array([episode.interpretations[i].weight for i in left])
+        if act == 2:
+            size = len(left) if self.rng.random() < _LIST_ALL else int(self.rng.integers(1, len(left) + 1))
+            return list_message(self.task, episode, left[:size])
+        return f"#ANSWER {shortest(episode, left[self.rng.choice(len(left), p=weights / weights.sum())])}"
+
+    def _consistent(self, view: View, episode: Episode) -> tuple[list[str], list[int]]:
+        """Questions asked so far, and the readings whose users would have replied as this one did."""
+        asked, left = [], list(range(len(episode.interpretations)))
+        for (_, said), (_, replied) in zip(view.history[::2], view.history[1::2], strict=True):
+            action = parse(said)
+            assert isinstance(action, Clarify)
+            asked.append(action.question)
+            left = [i for i in left if self.task.reply(action.question, i, episode) == replied]
+        return asked, left
+
+
+def shortest(episode: Episode, reading: int) -> str:
+    """The alias of fewest words."""
+    return min(episode.interpretations[reading].answers, key=lambda answer: len(answer.split()))
+
+
+def list_message(task: Task, episode: Episode, readings: Sequence[int]) -> str:
+    """A labelled list of the given readings, likeliest first."""
+    items = [f"{shortest_label(task, episode, i)}: {shortest(episode, i)}" for i in readings]
+    return "#MULTI_ANS " + ("\n".join(items) if any(";" in item for item in items) else "; ".join(items))
+
+
+def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
+    """Plays one demonstration game and yields its chats: the assistant's, and the user's if it spoke."""
+    weights = [reading.weight for reading in episode.interpretations]
+    game = ClarificationGame(task, episode, int(rng.choice(len(weights), p=weights)), costs)
+    players = {"assistant": Demonstrator(task, rng).say, "user": lambda view: user.say(view, int(rng.integers(2**31)))}
+    user = ScriptedUser(task)
+    while game.to_move:
+        game.apply(Reply(players[game.to_move](game.view(game.to_move))))
+    for role in game.roles:
+        # The last turn of a role holds the whole of what it saw.
+        last = [turn for turn in game.turns if turn.role == role][-1]
+        chat = [(m["role"], m["content"]) for m in messages(last.view, "pocket")]
+        kind = f"{role}/{type(game.turns[0].action).__name__.lower()}"
+        yield Demonstration((*chat, ("assistant", last.reply.text)), kind)
+
+
+def facts(task: Task, episode: Episode) -> list[Demonstration]:
+    """What there is to know about an episode, as questions and answers without a game around them."""
+    readings = episode.interpretations
+    pages = "; ".join(
+        f"{shortest_label(task, episode, i)} {round(100 * reading.weight)}%" for i, reading in enumerate(readings)
+    )
+    cards = [(f"Readings: {episode.query}", pages)]
+    cards += [(reading.text, shortest(episode, i)) for i, reading in enumerate(readings)]
+    return [Demonstration((("user", asked), ("assistant", said)), "fact") for asked, said in cards]
+
+
+def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
+                   fact_share: float = 0.5) -> Iterator[Demonstration]:  # fmt: skip
+    """Yields demonstrations without end, going through the split's episodes in a new order each time.
+
+    Args:
+        task: Any finite task.
+        split: Whose episodes; pretraining uses every split, since facts of all entities may be known.
+        rng: Draws everything.
+        costs: Cells to draw costs from, independently of all else.
+        fact_share: Share of facts among what is yielded.
+    """
+    size = task.sizes[split]
+    if size is None:
+        raise ValueError(f"task {task.name}: split {split} is endless, so its facts cannot be learned by heart")
+    while True:
+        for index in rng.permutation(size):
+            episode = task.episode(split, int(index))
+            chats = list(play(task, episode, costs[rng.integers(len(costs))], rng))
+            cards = facts(task, episode)
+            yield from chats
+            for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
+                yield cards[rng.integers(len(cards))]

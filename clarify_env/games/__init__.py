@@ -1,0 +1,1 @@
+"""Games: pure state machines, one file each."""

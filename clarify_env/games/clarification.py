@@ -1,0 +1,124 @@
+"""The clarification game (DESIGN section 3): its rules, once."""
+
+from clarify_env.actions import Action, Answer, Clarify, Invalid, MultiAnswer, parse, words
+from clarify_env.costs import Costs
+from clarify_env.games.base import Outcome, Reply, Secret, Turn, View
+from clarify_env.scoring import normalize
+from clarify_env.tasks.base import REFUSAL, Episode, Task
+from clarify_env.users import leaks, redact
+
+
+class ClarificationGame:
+    """One game: a user with a hidden intent, an assistant who may ask, list or guess.
+
+    Args:
+        task: Scores the closing answer.
+        episode: What is played.
+        intent: Index of the reading the user means.
+        costs: What the assistant pays.
+        max_questions: A question beyond this many is invalid.
+        redact_leaks: Replace what a user gives away unasked, beside counting it.
+    """
+
+    name = "clarification"
+    roles = ("assistant", "user")
+
+    __slots__ = ("_history", "_leak", "_questions", "_secret", "costs", "episode", "intent", "max_questions",
+                 "outcome", "redact_leaks", "task", "to_move", "turns")  # fmt: skip
+
+    def __init__(self, task: Task, episode: Episode, intent: int, costs: Costs, max_questions: int = 2,
+                 redact_leaks: bool = False):  # fmt: skip
+        self.task, self.episode, self.intent, self.costs = task, episode, intent, costs
+        self.max_questions, self.redact_leaks = max_questions, redact_leaks
+        self._secret = _secret(episode, intent)
+        self._history: tuple[tuple[str, str], ...] = ()
+        self._questions, self._leak = 0, False
+        self.turns: list[Turn] = []
+        self.outcome: Outcome | None = None
+        self.to_move: str | None = "assistant"
+
+    def view(self, role: str) -> View:
+        """What ``role`` sees now: the costs and the context only as assistant, the intent only as user."""
+        episode, history = self.episode, self._history
+        if role == "assistant":
+            return View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id)
+        if role == "user":
+            return View(role, episode.query, "", self._secret, history, None, len(history), episode.id)
+        raise ValueError(f"the clarification game has no role {role!r}")
+
+    def apply(self, reply: Reply) -> Turn:
+        """Plays ``reply`` for the role to move.
+
+        Raises:
+            ValueError: The game is over.
+        """
+        role = self.to_move
+        if role is None:
+            raise ValueError("the game is over")
+        turn = Turn(role, self.view(role), reply, self._assistant(reply) if role == "assistant" else None)
+        if role == "user":
+            self._user(reply)
+        self.turns.append(turn)
+        return turn
+
+    def _assistant(self, reply: Reply) -> Action:
+        action = parse(reply.text)
+        if isinstance(action, Clarify):
+            if self._questions < self.max_questions:
+                self._questions += 1
+            else:
+                action = Invalid(action.question, "too many questions")
+        self._history = (*self._history, ("assistant", reply.text if isinstance(reply.text, str) else ""))
+        if isinstance(action, Invalid):
+            self._close(action, None)
+        else:
+            self.to_move = "user"
+        return action
+
+    def _user(self, reply: Reply) -> None:
+        text = reply.text if isinstance(reply.text, str) else ""
+        asked = self.turns[-1].action
+        if isinstance(asked, Clarify):
+            if leaks(text, asked.question, self.episode, self.intent):
+                self._leak = True
+                text = redact(text, self.episode, self.intent) if self.redact_leaks else text
+            self.to_move = "assistant"
+        else:
+            self._close(asked, text)
+        self._history = (*self._history, ("user", text))
+
+    def _close(self, action: Action, closing: str | None) -> None:
+        # A user who refuses every item scores 0 but made nothing up.
+        said = normalize(closing) if closing is not None else REFUSAL
+        offered = {Answer: lambda: [action.text], MultiAnswer: lambda: [item.answer for item in action.items]}
+        answers = [normalize(text) for text in offered.get(type(action), list)()]
+        grounded = said in answers
+        accuracy = self.task.score(closing, self.intent, self.episode) if grounded else 0.0
+        self.outcome = Outcome(
+            accuracy=accuracy,
+            f1=self.task.f1(closing, self.intent, self.episode) if grounded else 0.0,
+            questions=self._questions,
+            words=words(action),
+            invalid=isinstance(action, Invalid),
+            ungrounded=not grounded and said != REFUSAL,
+            leak=self._leak,
+        )
+        self.to_move = None
+
+    def fork(self, intent: int) -> "ClarificationGame":
+        """The same game so far, had reading ``intent`` been meant."""
+        other = ClarificationGame(self.task, self.episode, intent, self.costs, self.max_questions, self.redact_leaks)
+        other._history, other._questions, other._leak = self._history, self._questions, self._leak
+        other.turns = [
+            turn if turn.view.secret is None else turn._replace(view=turn.view._replace(secret=other._secret))
+            for turn in self.turns
+        ]
+        other.outcome, other.to_move = self.outcome, self.to_move
+        return other
+
+
+def _secret(episode: Episode, intent: int) -> Secret:
+    reading = episode.interpretations[intent]
+    return Secret(intent, reading.label, reading.text, reading.attributes)
+
+

@@ -1,0 +1,6 @@
+"""Tasks: one file each. Importing this package registers the built-in ones."""
+
+from clarify_env.tasks import almanac as almanac
+from clarify_env.tasks.base import Demonstration, Episode, Interpretation, Task, make_task, register, task_names
+
+__all__ = ["Demonstration", "Episode", "Interpretation", "Task", "make_task", "register", "task_names"]

@@ -1,0 +1,119 @@
+"""The `almanac` task: a procedural world in which one name stands for several things.
+
+"Who designed Ashford?" has a different answer for the film, the bridge and the school of that name. The readings are
+weighted, differ in kind, era and place, and often only one of the three tells them apart, so that *what* is asked
+matters as much as *whether*. Everything follows from ``world_seed``; the facts are parametric knowledge, meant to be learned
+in pretraining (DESIGN section 5).
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from clarify_env.tasks import almanac_words as words
+from clarify_env.tasks.base import Episode, Interpretation, Task, register
+
+# How many readings a name has, and with what probability; a question with one reading needs no question.
+READINGS = {1: 0.12, 2: 0.22, 3: 0.26, 4: 0.22, 5: 0.18}
+# Each reading is this many times as likely as the one before it; one value a name.
+SKEWS = (0.35, 0.6, 0.85, 1.0)
+# Words of an answer. Short answers make lists worth their words, long ones make them dear.
+LENGTHS = {1: 0.45, 2: 0.30, 3: 0.15, 4: 0.10}
+# In this share of ambiguous names one attribute tells all readings apart and the other two none; in the rest a second
+# one tells some apart.
+LONE_ATTRIBUTE = 0.5
+
+
+@register
+class Almanac(Task):
+    """Ambiguous names of a made-up world; each name is asked about twice.
+
+    Args:
+        world_seed: Everything in the world follows from it, the splits included.
+        train_names: Names in the train split.
+        validation_names: Names in the validation split.
+        test_names: Names in the test split.
+        metric: ``"em"`` or ``"f1"``.
+
+    Version history: 1, first version.
+    """
+
+    name = "almanac"
+    version = 1
+    attributes = words.CUES
+
+    def __init__(self, world_seed: int = 0, train_names: int = 300, validation_names: int = 50, test_names: int = 150,
+                 metric: str = "em"):  # fmt: skip
+        counts = {"train": train_names, "validation": validation_names, "test": test_names}
+        if sum(counts.values()) > len(words.NAMES) or min(counts.values()) < 1:
+            raise ValueError(f"task almanac has {len(words.NAMES)} names to share among its splits, not {counts}")
+        if metric not in ("em", "f1"):
+            raise ValueError(f"task.metric must be em or f1, not {metric!r}")
+        self.world_seed, self.metric, self._counts = world_seed, metric, counts
+        self.sizes = {split: 2 * count for split, count in counts.items()}
+
+    @cached_property
+    def _world(self) -> dict[str, list[Episode]]:
+        rng = np.random.default_rng(self.world_seed)
+        names = [words.NAMES[i] for i in rng.permutation(len(words.NAMES))]
+        world = {}
+        for split, count in self._counts.items():
+            chosen, names = names[:count], names[count:]
+            questions = [question for name in chosen for question in _entity(name, rng)]
+            world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(questions)]
+        return world
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._world[split][index]
+
+
+def _entity(name: str, rng: np.random.Generator) -> list[Episode]:
+    """Draws a name's readings and the two questions asked about it."""
+    n = int(rng.choice(list(READINGS), p=list(READINGS.values())))
+    weights = _weights(n, SKEWS[rng.integers(len(SKEWS))])
+    key, attributes = _attributes(n, rng)
+    episodes = []
+    for relation in rng.choice(len(words.RELATIONS), size=2, replace=False):
+        asks, answer = words.RELATIONS[relation]
+        ask = asks[rng.integers(len(asks))]
+        length = int(rng.choice(list(LENGTHS), p=list(LENGTHS.values())))
+        answers: list[str] = []
+        while len(answers) < n:
+            drawn = answer(length, rng)
+            if drawn not in answers:
+                answers.append(drawn)
+        readings = tuple(
+            Interpretation(
+                label=values[key],
+                text=ask.format(f"{name}, the {values['era']} {values['kind']} in {values['place']},"),
+                answers=(gold, *words.aliases(gold)),
+                weight=weight,
+                attributes=tuple(values.items()),
+            )
+            for values, gold, weight in zip(attributes, answers, weights, strict=True)
+        )
+        episodes.append(Episode("", ask.format(name), "", readings, {"entity": name, "key": key}))
+    return episodes
+
+
+def _weights(n: int, skew: float) -> list[float]:
+    """Geometric weights in steps of 0.05, none below it, that sum to exactly 1."""
+    exact = skew ** np.arange(n)
+    steps = np.maximum(1, np.floor(20 * exact / exact.sum())).astype(int)
+    steps[0] += 20 - steps.sum()
+    return (steps / 20).tolist()
+
+
+def _attributes(n: int, rng: np.random.Generator) -> tuple[str, list[dict[str, str]]]:
+    """Draws the readings' attributes; returns with them the one that tells all readings apart."""
+    order = [list(words.VALUES)[i] for i in rng.permutation(len(words.VALUES))]
+    key, second = order[0], order[1]
+    values = {}
+    for attribute, pool in words.VALUES.items():
+        drawn = [pool[i] for i in rng.choice(len(pool), size=n, replace=False)]
+        values[attribute] = drawn if attribute == key else [drawn[0]] * n
+        if attribute == second and n > 1 and rng.random() >= LONE_ATTRIBUTE:
+            # Tells the readings into two groups: asked about, it helps, but less than the key.
+            cut = int(rng.integers(1, n))
+            values[attribute] = [drawn[0]] * cut + [drawn[1]] * (n - cut)
+    return key, [{attribute: values[attribute][i] for attribute in words.VALUES} for i in range(n)]
