@@ -56,7 +56,7 @@ class Invalid(NamedTuple):
 Action = Clarify | Answer | MultiAnswer | Invalid
 
 _TAG = re.compile(r"\s*#(CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
-_BULLET = re.compile(r"[-*•]\s+")
+_BULLET = re.compile(r"\A[-*•]\s+")
 _LINES = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 # Unicode's Default_Ignorable_Code_Points that are not of category Cf, and the
@@ -80,7 +80,7 @@ def strip_invisible(text: str) -> str:
 
 
 def _item(text: str) -> Item:
-    text = _BULLET.sub("", text.strip(), count=1) if text.lstrip()[:1] in ("-", "*", "•") else text.strip()
+    text = _BULLET.sub("", text.strip())
     label, colon, answer = text.partition(": ")
     return Item(label.strip(), answer.strip()) if colon else Item("", text)
 

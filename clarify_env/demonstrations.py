@@ -11,7 +11,7 @@ from clarify_env.actions import Clarify, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
-from clarify_env.oracle import shortest_label
+from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
 from clarify_env.tasks.base import Demonstration, Episode, Task
 from clarify_env.users import ScriptedUser
@@ -46,8 +46,11 @@ class Demonstrator:
         weights = np.array([episode.interpretations[i].weight for i in left])
         if act == 2:
             size = len(left) if self.rng.random() < _LIST_ALL else int(self.rng.integers(1, len(left) + 1))
-            return list_message(self.task, episode, left[:size])
-        return f"#ANSWER {shortest(episode, left[self.rng.choice(len(left), p=weights / weights.sum())])}"
+            return list_message(
+                (shortest_label(self.task, episode, i), shortest_answer(self.task, episode, i)) for i in left[:size]
+            )
+        guessed = left[self.rng.choice(len(left), p=weights / weights.sum())]
+        return f"#ANSWER {shortest_answer(self.task, episode, guessed)}"
 
     def _consistent(self, view: View, episode: Episode) -> tuple[list[str], list[int]]:
         """Questions asked so far, and the readings whose users would have replied as this one did."""
@@ -58,17 +61,6 @@ class Demonstrator:
             asked.append(action.question)
             left = [i for i in left if self.task.reply(action.question, i, episode) == replied]
         return asked, left
-
-
-def shortest(episode: Episode, reading: int) -> str:
-    """The alias of fewest words."""
-    return min(episode.interpretations[reading].answers, key=lambda answer: len(answer.split()))
-
-
-def list_message(task: Task, episode: Episode, readings: Sequence[int]) -> str:
-    """A labelled list of the given readings, likeliest first."""
-    items = [f"{shortest_label(task, episode, i)}: {shortest(episode, i)}" for i in readings]
-    return "#MULTI_ANS " + ("\n".join(items) if any(";" in item for item in items) else "; ".join(items))
 
 
 def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
@@ -94,7 +86,7 @@ def facts(task: Task, episode: Episode) -> list[Demonstration]:
         f"{shortest_label(task, episode, i)} {round(100 * reading.weight)}%" for i, reading in enumerate(readings)
     )
     cards = [(f"Readings: {episode.query}", pages)]
-    cards += [(reading.text, shortest(episode, i)) for i, reading in enumerate(readings)]
+    cards += [(reading.text, shortest_answer(task, episode, i)) for i, reading in enumerate(readings)]
     return [Demonstration((("user", asked), ("assistant", said)), "fact") for asked, said in cards]
 
 

@@ -1,90 +1,40 @@
-"""Plans, the oracle, the fixed strategies and the action map (DESIGN section 3a).
+"""The oracle, the fixed strategies and the action map (DESIGN section 3a).
 
 A plan's value is linear in the costs, so each episode is solved once, into a table of plans, and priced at any number of
 costs by a matrix product. ``python -m clarify_env.oracle task=almanac`` prints the map of a task.
 """
 
+import sys
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain, combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import Item, parse, words
-from clarify_env.scoring import normalize
+from clarify_env.plans import Group, Plan, closing_plans, shortest_answer, shortest_label, unlabelled
 from clarify_env.tasks.base import Episode, Task
+
+__all__ = ["ACTIONS", "FIXED", "ActionMap", "Best", "Plan", "Solved", "action_map", "closing_plans", "shortest_answer",
+           "shortest_label", "solve", "summarize", "unlabelled"]  # fmt: skip
 
 FIXED = ("guess", "list", "ask", "threshold")
 ACTIONS = ("clarify", "answer", "multi_answer")
-# Concatenating more answers than this never pays: token F1 of k equal parts is 2/(k+1) at k times the words.
-_MOST_JOINED = 3
+# What an action must be better by to be preferred, so that rounding decides nothing.
+_MARGIN = 1e-12
 
 
-class Plan(NamedTuple):
-    """A last message and what it is worth before costs.
+class Best(NamedTuple):
+    """The best way to play on when one of some readings may be meant; all of shape [costs].
 
     Attributes:
-        action: ``"answer"`` or ``"multi_answer"``.
-        text: The message, tag included.
-        words: Words charged.
-        accuracy: Expected accuracy for each reading, were it the intent; shape [readings].
+        value: Expected reward times the readings' weight.
+        action: First action, as an index into `ACTIONS`.
+        words: Expected words of the last message, times the readings' weight.
     """
 
-    action: str
-    text: str
-    words: int
-    accuracy: np.ndarray
-
-
-def shortest_label(task: Task, episode: Episode, reading: int) -> str:
-    """The fewest words of a reading's label that fit it and no other reading."""
-    label = episode.interpretations[reading].label
-    for part in sorted(label.split(), key=len):
-        if [i for i in range(len(episode.interpretations)) if task.match(part, i, episode) > 0] == [reading]:
-            return part
-    return label
-
-
-def closing_plans(task: Task, episode: Episode) -> list[Plan]:
-    """Every last message worth considering: silence, guesses, joined guesses, labelled lists of any subset."""
-    readings = episode.interpretations
-    partial = task.metric != "em"
-    shortest = [min(reading.answers, key=lambda a: len(a.split())) for reading in readings]
-    labels = [shortest_label(task, episode, i) for i in range(len(readings))]
-    texts = {"": "answer"}
-    guesses = shortest if not partial else [g for r in readings for alias in r.answers for g in _truncations(alias)]
-    texts |= {f" {guess}": "answer" for guess in guesses}
-    if partial:
-        for k in range(2, _MOST_JOINED + 1):
-            texts |= {f" {' '.join(group)}": "answer" for group in combinations(shortest, k)}
-    plans = [_plan(task, episode, "answer", f"#ANSWER{text}") for text in texts]
-    longest = max(len(answer.split()) for answer in shortest)
-    for size in range(2, len(readings) + 1):
-        for subset in combinations(range(len(readings)), size):
-            for length in range(1, longest + 1) if partial else [longest]:
-                items = [f"{labels[i]}: {' '.join(shortest[i].split()[:length])}" for i in subset]
-                plans.append(_plan(task, episode, "multi_answer", f"#MULTI_ANS {_joined(items)}"))
-    return plans
-
-
-def _truncations(answer: str) -> list[str]:
-    tokens = answer.split()
-    return [" ".join(tokens[:k]) for k in range(1, len(tokens) + 1)]
-
-
-def _joined(items: list[str]) -> str:
-    return "\n".join(items) if any(";" in item for item in items) else "; ".join(items)
-
-
-def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:
-    parsed = parse(text)
-    items = getattr(parsed, "items", None) or (Item("", parsed.text),)
-    accuracy = np.zeros(len(episode.interpretations))
-    for intent in range(len(accuracy)):
-        fits = task.pick(items, intent, episode)
-        if fits:
-            accuracy[intent] = np.mean([task.score(items[i].answer, intent, episode) for i in fits])
-    return Plan(action, text, words(parsed), accuracy)
+    value: np.ndarray
+    action: np.ndarray
+    words: np.ndarray
 
 
 class Solved:
@@ -102,22 +52,23 @@ class Solved:
         self.weights = np.array([reading.weight for reading in episode.interpretations])
         self._mass = np.array([plan.accuracy for plan in self.plans]) * self.weights
         self._words = np.array([plan.words for plan in self.plans], dtype=float)
+        self._action = np.array([ACTIONS.index(plan.action) for plan in self.plans])
         self.everyone = tuple(range(len(self.weights)))
 
     @cached_property
-    def questions(self) -> list[tuple[str, list[tuple[int, ...]]]]:
+    def questions(self) -> list[tuple[str, list[Group]]]:
         """Each question worth asking with the groups into which its replies part the readings, finest first."""
         asked = [(question, self.cells(question)) for question in self.task.questions(self.episode)]
         return sorted(asked, key=lambda pair: -len(pair[1]))
 
-    def cells(self, question: str) -> list[tuple[int, ...]]:
+    def cells(self, question: str) -> list[Group]:
         """Groups of readings whose users reply alike to a question."""
         groups: dict[str, list[int]] = {}
         for intent in self.everyone:
             groups.setdefault(self.task.reply(question, intent, self.episode), []).append(intent)
         return [tuple(group) for group in groups.values()]
 
-    def closing(self, costs: np.ndarray, readings: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def closing(self, costs: np.ndarray, readings: Group) -> tuple[np.ndarray, np.ndarray]:
         """The best last message once it is known that one of ``readings`` is meant.
 
         Args:
@@ -132,19 +83,28 @@ class Solved:
         best = gain.argmax(0)
         return gain[best, np.arange(len(costs))], best
 
-    def ask(self, costs: np.ndarray, cells: list[tuple[int, ...]], left: int) -> np.ndarray:
-        """Value, shape [C], of a question that parts the readings into ``cells``, with ``left`` more allowed after it."""
-        spent = costs[:, 0] * self.weights[list(chain(*cells))].sum()
-        return sum(self._value(costs, cell, left) for cell in cells) - spent
-
-    def _value(self, costs: np.ndarray, readings: tuple[int, ...], left: int) -> np.ndarray:
-        value = self.closing(costs, readings)[0]
+    def best(self, costs: np.ndarray, readings: Group, left: int) -> Best:
+        """The best way to play on when one of ``readings`` may be meant and ``left`` questions are allowed."""
+        value, plan = self.closing(costs, readings)
+        best = Best(value, self._action[plan], self._words[plan] * self.weights[list(readings)].sum())
         if left and len(readings) > 1:
             for _, cells in self._splits(readings):
-                value = np.maximum(value, self.ask(costs, cells, left - 1))
-        return value
+                asked = self._asked(costs, cells, left - 1)
+                better = asked.value > best.value + _MARGIN
+                best = Best(*(np.where(better, new, old) for new, old in zip(asked, best, strict=True)))
+        return best
 
-    def _splits(self, readings: tuple[int, ...]) -> list[tuple[str, list[tuple[int, ...]]]]:
+    def _asked(self, costs: np.ndarray, cells: list[Group], left: int) -> Best:
+        after = [self.best(costs, cell, left) for cell in cells]
+        spent = costs[:, 0] * self.weights[[i for cell in cells for i in cell]].sum()
+        clarify = np.full(len(costs), ACTIONS.index("clarify"))
+        return Best(sum(b.value for b in after) - spent, clarify, sum(b.words for b in after))
+
+    def ask(self, costs: np.ndarray, cells: list[Group], left: int) -> np.ndarray:
+        """Value, shape [C], of a question that parts the readings into ``cells``, with ``left`` more allowed after it."""
+        return self._asked(costs, cells, left).value
+
+    def _splits(self, readings: Group) -> list[tuple[str, list[Group]]]:
         """Questions that tell these readings apart; only one, where one tells them all apart and so beats the rest."""
         kept = []
         for question, cells in self.questions:
@@ -164,35 +124,21 @@ class Solved:
         Returns:
             Its value, shape [C], and its first action as an index into `ACTIONS`, shape [C].
         """
-        value, best = self.closing(costs, self.everyone)
-        action = np.array([ACTIONS.index(self.plans[i].action) for i in best])
-        if self.max_questions:
-            for _, cells in self._splits(self.everyone):
-                asked = self.ask(costs, cells, self.max_questions - 1)
-                better = asked > value + 1e-12
-                value, action = np.where(better, asked, value), np.where(better, 0, action)
-        return value, action
+        best = self.best(costs, self.everyone, self.max_questions)
+        return best.value, best.action
 
     def words_used(self, costs: np.ndarray) -> np.ndarray:
         """Expected words of the oracle's last message, shape [C]."""
-        _, action = self.oracle(costs)
-        used = self._words[self.closing(costs, self.everyone)[1]]
-        splits = self._splits(self.everyone)
-        if splits and (action == 0).any():
-            asked = np.array([self.ask(costs, cells, self.max_questions - 1) for _, cells in splits]).argmax(0)
-            for index, (_, cells) in enumerate(splits):
-                spoken = sum(self.weights[list(c)].sum() * self._words[self.closing(costs, c)[1]] for c in cells)
-                used = np.where((action == 0) & (asked == index), spoken, used)
-        return used
+        return self.best(costs, self.everyone, self.max_questions).words
 
-    def message(self, costs: np.ndarray, readings: tuple[int, ...], left: int) -> str:
+    def message(self, costs: np.ndarray, readings: Group, left: int) -> str:
         """What the oracle says at one pair of costs (shape [1, 2]) when one of ``readings`` may be meant."""
         value, best = self.closing(costs, readings)
         text = self.plans[best[0]].text
         if left and len(readings) > 1:
             for question, cells in self._splits(readings):
                 asked = self.ask(costs, cells, left - 1)
-                if asked[0] > value[0] + 1e-12:
+                if asked[0] > value[0] + _MARGIN:
                     value, text = asked, f"#CLARIFY {question}"
         return text
 
@@ -226,9 +172,51 @@ def solve(task: Task, episodes: list[Episode], max_questions: int = 2) -> list[S
     return [Solved(task, episode, max_questions) for episode in episodes]
 
 
+class ActionMap(NamedTuple):
+    """What the oracle does over a grid of costs, averaged over episodes.
 
-def unlabelled(task: Task, episode: Episode) -> bool:
-    """Whether two readings of an episode cannot be told apart by label, so that no list can serve both."""
-    labels = [normalize(shortest_label(task, episode, i)) for i in range(len(episode.interpretations))]
-    items = [Item(label, "x") for label in labels]
-    return any(task.pick(items, i, episode) != [i] for i in range(len(labels))) if len(labels) > 1 else False
+    Attributes:
+        shares: Share of each of `ACTIONS` as its first action; shape [alphas, betas, 3].
+        value: Its expected reward; shape [alphas, betas].
+        words: Expected words of its last message; shape [alphas, betas].
+    """
+
+    shares: np.ndarray
+    value: np.ndarray
+    words: np.ndarray
+
+
+def action_map(solved: Sequence[Solved], alphas: Sequence[float], betas: Sequence[float]) -> ActionMap:
+    """The oracle's actions, value and words at every pair of the costs."""
+    costs = np.array([(alpha, beta) for alpha in alphas for beta in betas])
+    best = [s.best(costs, s.everyone, s.max_questions) for s in solved]
+    shape = (len(alphas), len(betas))
+    shares = np.mean([b.action[:, None] == np.arange(len(ACTIONS)) for b in best], axis=0)
+    value, words = (np.mean([getattr(b, name) for b in best], axis=0) for name in ("value", "words"))
+    return ActionMap(shares.reshape(*shape, len(ACTIONS)), value.reshape(shape), words.reshape(shape))
+
+
+def summarize(solved: Sequence[Solved], costs: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Averages over episodes and costs.
+
+    Returns:
+        ``oracle``: its mean reward; ``shares``: of its first actions; ``silent``: how often it says nothing at all;
+        ``fixed``: mean reward of each of `FIXED`.
+    """
+    cells = np.array(costs)
+    best = [s.best(cells, s.everyone, s.max_questions) for s in solved]
+    fixed = [s.fixed(cells) for s in solved]
+    action = np.array([b.action for b in best])
+    silent = (action == ACTIONS.index("answer")) & (np.array([b.words for b in best]) == 0)
+    return {
+        "oracle": float(np.mean([b.value for b in best])),
+        "shares": {name: float((action == i).mean()) for i, name in enumerate(ACTIONS)},
+        "silent": float(silent.mean()),
+        "fixed": {name: float(np.mean([f[name] for f in fixed])) for name in FIXED},
+    }
+
+
+if __name__ == "__main__":
+    from clarify_env.oracle_map import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,9 @@
 """How a view becomes chat: the only place where that happens."""
 
-from clarify_env.games.base import View
+from functools import lru_cache
+
+from clarify_env.costs import Costs
+from clarify_env.games.base import Secret, View
 from clarify_env.tasks.base import NONE_OF_THESE
 
 Messages = list[dict[str, str]]
@@ -15,8 +18,8 @@ Right answers earn 1. Your costs: {costs}. Words are those of your last message.
 _USER_RULES = """\
 You are a user who asked: {query}
 What you mean: {meant}
-Reply to the assistant. To a question, answer just what was asked, in a few words, and reveal nothing else; if it is not \
-clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer that \
+Reply to the assistant. To a question, answer just what was asked, in a few words, and reveal nothing else; if it is \
+not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer that \
 fits what you mean, and nothing else; if none fits, say "{none}"."""
 
 _REASONING = " Think step by step about how many readings there are and how likely each is, before you choose."
@@ -29,8 +32,8 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
 
     Args:
         view: What the role sees.
-        style: ``"pocket"`` (costs or intent alone, for models that learned the rules in training), ``"zero_shot"`` (with the
-            rules written out) or ``"reasoning"``.
+        style: ``"pocket"`` (costs or intent alone, for models that learned the rules in training), ``"zero_shot"``
+            (with the rules written out) or ``"reasoning"``.
 
     Returns:
         Messages with roles ``system``, ``user`` and ``assistant``, the last being the side that ``view`` belongs to.
@@ -41,30 +44,34 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
     if view.role == "assistant":
-        chat = [{"role": "system", "content": _assistant_system(view, style)}, {"role": "user", "content": view.query}]
+        system = _assistant_system(view.costs, view.context, style)
+        chat = [{"role": "system", "content": system}, {"role": "user", "content": view.query}]
     else:
-        chat = [{"role": "system", "content": _user_system(view, style)}]
+        chat = [{"role": "system", "content": _user_system(view.query, view.secret, style)}]
     return chat + [
         {"role": "assistant" if role == view.role else "user", "content": text} for role, text in view.history
     ]
 
 
-def _assistant_system(view: View, style: str) -> str:
-    context = f"\n{view.context}" if view.context else ""
+# The same all through a game, and asked for at each of its turns.
+@lru_cache(maxsize=1024)
+def _assistant_system(costs: Costs, context: str, style: str) -> str:
+    context = f"\n{context}" if context else ""
     if style == "pocket":
-        return f"Each{str(view.costs)[4:]}.{context}"
-    rules = _ASSISTANT_RULES.format(costs=view.costs, context=context)
+        return f"Each{str(costs)[4:]}.{context}"
+    rules = _ASSISTANT_RULES.format(costs=costs, context=context)
     return rules + (_REASONING if style == "reasoning" else "")
 
 
-def _user_system(view: View, style: str) -> str:
-    if view.secret.attributes:
-        meant = ", ".join(f"{name} {value}" for name, value in view.secret.attributes)
+@lru_cache(maxsize=1024)
+def _user_system(query: str, secret: Secret, style: str) -> str:
+    if secret.attributes:
+        meant = ", ".join(f"{name} {value}" for name, value in secret.attributes)
     else:
-        meant = f"{view.secret.label}: {view.secret.text}"
+        meant = f"{secret.label}: {secret.text}"
     if style == "pocket":
         return f"You mean: {meant}."
-    return _USER_RULES.format(query=view.query, meant=meant, none=NONE_OF_THESE)
+    return _USER_RULES.format(query=query, meant=meant, none=NONE_OF_THESE)
 
 
 def transcript(view: View) -> str:
@@ -72,15 +79,18 @@ def transcript(view: View) -> str:
 
     Lines after the first of a message are indented, so that no message can pass itself off as another's.
     """
-    lines = [f"system: {line}" for line in [_header(view)] if line]
-    lines += [f"{role}: {_indented(text)}" for role, text in (("user", view.query), *view.history)]
+    header = _header(view.costs, view.context, view.secret)
+    lines = [f"system: {header}"] if header else []
+    lines.append(f"user: {_indented(view.query)}")
+    lines += [f"{role}: {text if text.isprintable() else _indented(text)}" for role, text in view.history]
     return "\n".join(lines)
 
 
-def _header(view: View) -> str:
-    if view.secret is not None:
-        return f"you mean: {_indented(view.secret.text)}"
-    return _indented("\n".join(part for part in (str(view.costs), view.context) if part))
+@lru_cache(maxsize=1024)
+def _header(costs: Costs | None, context: str, secret: Secret | None) -> str:
+    if secret is not None:
+        return f"you mean: {_indented(secret.text)}"
+    return _indented("\n".join(str(part) for part in (costs, context) if part))
 
 
 def _indented(text: str) -> str:

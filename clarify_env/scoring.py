@@ -34,8 +34,11 @@ def exact_match(prediction: str, answers: Iterable[str]) -> float:
 
 def token_f1(prediction: str, answers: Iterable[str]) -> float:
     """The best token-level F1, in [0, 1], of the prediction against one of the aliases."""
-    predicted = Counter(normalize(prediction).split())
-    return max((_f1(predicted, Counter(normalize(answer).split())) for answer in answers), default=0.0)
+    said, golds = normalize(prediction), [normalize(answer) for answer in answers]
+    if said in golds:
+        return float(bool(said))
+    predicted = Counter(said.split())
+    return max((_f1(predicted, Counter(gold.split())) for gold in golds), default=0.0)
 
 
 def _f1(predicted: Counter, gold: Counter) -> float:

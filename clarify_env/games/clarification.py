@@ -23,7 +23,7 @@ class ClarificationGame:
     name = "clarification"
     roles = ("assistant", "user")
 
-    __slots__ = ("_history", "_leak", "_questions", "_secret", "costs", "episode", "intent", "max_questions",
+    __slots__ = ("_history", "_leak", "_questions", "_secret", "_views", "costs", "episode", "intent", "max_questions",
                  "outcome", "redact_leaks", "task", "to_move", "turns")  # fmt: skip
 
     def __init__(self, task: Task, episode: Episode, intent: int, costs: Costs, max_questions: int = 2,
@@ -32,6 +32,7 @@ class ClarificationGame:
         self.max_questions, self.redact_leaks = max_questions, redact_leaks
         self._secret = _secret(episode, intent)
         self._history: tuple[tuple[str, str], ...] = ()
+        self._views: dict[str, View] = {}
         self._questions, self._leak = 0, False
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None
@@ -39,6 +40,11 @@ class ClarificationGame:
 
     def view(self, role: str) -> View:
         """What ``role`` sees now: the costs and the context only as assistant, the intent only as user."""
+        if role not in self._views:
+            self._views[role] = self._view(role)
+        return self._views[role]
+
+    def _view(self, role: str) -> View:
         episode, history = self.episode, self._history
         if role == "assistant":
             return View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id)
@@ -55,9 +61,10 @@ class ClarificationGame:
         role = self.to_move
         if role is None:
             raise ValueError("the game is over")
-        turn = Turn(role, self.view(role), reply, self._assistant(reply) if role == "assistant" else None)
-        if role == "user":
-            self._user(reply)
+        view = self.view(role)
+        action = self._assistant(reply) if role == "assistant" else self._user(reply)
+        self._views = {}
+        turn = Turn(role, view, reply, action)
         self.turns.append(turn)
         return turn
 
@@ -79,7 +86,8 @@ class ClarificationGame:
         text = reply.text if isinstance(reply.text, str) else ""
         asked = self.turns[-1].action
         if isinstance(asked, Clarify):
-            if leaks(text, asked.question, self.episode, self.intent):
+            questions = "\n".join(said for role, said in self._history if role == "assistant")
+            if leaks(text, questions, self.episode, self.intent):
                 self._leak = True
                 text = redact(text, self.episode, self.intent) if self.redact_leaks else text
             self.to_move = "assistant"
@@ -90,9 +98,7 @@ class ClarificationGame:
     def _close(self, action: Action, closing: str | None) -> None:
         # A user who refuses every item scores 0 but made nothing up.
         said = normalize(closing) if closing is not None else REFUSAL
-        offered = {Answer: lambda: [action.text], MultiAnswer: lambda: [item.answer for item in action.items]}
-        answers = [normalize(text) for text in offered.get(type(action), list)()]
-        grounded = said in answers
+        grounded = any(said == normalize(answer) for answer in _answers(action))
         accuracy = self.task.score(closing, self.intent, self.episode) if grounded else 0.0
         self.outcome = Outcome(
             accuracy=accuracy,
@@ -108,13 +114,15 @@ class ClarificationGame:
     def fork(self, intent: int) -> "ClarificationGame":
         """The same game so far, had reading ``intent`` been meant."""
         other = ClarificationGame(self.task, self.episode, intent, self.costs, self.max_questions, self.redact_leaks)
-        other._history, other._questions, other._leak = self._history, self._questions, self._leak
-        other.turns = [
-            turn if turn.view.secret is None else turn._replace(view=turn.view._replace(secret=other._secret))
-            for turn in self.turns
-        ]
-        other.outcome, other.to_move = self.outcome, self.to_move
+        for turn in self.turns:
+            other.apply(turn.reply)
         return other
+
+
+def _answers(action: Action) -> list[str]:
+    if isinstance(action, Answer):
+        return [action.text]
+    return [item.answer for item in action.items] if isinstance(action, MultiAnswer) else []
 
 
 def _secret(episode: Episode, intent: int) -> Secret:

@@ -1,6 +1,7 @@
 """Tasks: one file each. Importing this package registers the built-in ones."""
 
 from clarify_env.tasks import almanac as almanac
+from clarify_env.tasks import ambigqa as ambigqa
 from clarify_env.tasks.base import Demonstration, Episode, Interpretation, Task, make_task, register, task_names
 
 __all__ = ["Demonstration", "Episode", "Interpretation", "Task", "make_task", "register", "task_names"]

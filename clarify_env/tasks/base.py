@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from clarify_env.actions import Item
+from clarify_env.costs import Costs
 from clarify_env.scoring import SCORES, normalize, token_f1
 
 
@@ -65,6 +66,11 @@ REFUSAL = "none of these"
 
 _WORD = re.compile(r"\w+")
 _OFFERS = re.compile(r"[,;?\n]|\bor\b")
+# Words that tell a person nothing, and so make poor labels.
+_FUNCTION_WORDS = frozenset(
+    """and are as at be been being but by did do does for from had has have how in is it its of on or than that these this
+    those to was were what when where which who whom whose with""".split()
+)
 
 
 class Task:
@@ -131,11 +137,16 @@ class Task:
         named = {word for reading in episode.interpretations for word in _words_of(reading)}
         named -= set(_WORD.findall(episode.query.lower()))
         own = [word for word in _words_of(meant) if word in named]
+        for label in (reading.label.lower() for reading in episode.interpretations):
+            if _OFFERS.search(label):
+                # "Paris, Texas" is one offer.
+                asked = asked.replace(label, _OFFERS.sub(" ", label))
         offers = [set(_WORD.findall(part)) & named for part in _OFFERS.split(asked)]
         if any(offers):
             # The best fit names most of what is meant and least of what is not.
             best = max(offers, key=lambda offer: (len(offer.intersection(own)), -len(offer.difference(own))))
-            said = [word for word in own if word in best]
+            spelled = {word.lower(): word for word in _WORD.findall(_described(meant))}
+            said = [spelled[word] for word in own if word in best]
             return _sentence(said) if said else NONE_OF_THESE
         values = dict(meant.attributes)
         for word in _WORD.findall(asked):
@@ -147,7 +158,7 @@ class Task:
     def match(self, label: str, intent: int, episode: Episode) -> float:
         """How well a list's label fits a reading: token F1 against its attributes or its label, 0 for no fit."""
         meant = episode.interpretations[intent]
-        return token_f1(label, [" ".join(value for _, value in meant.attributes) or meant.label])
+        return token_f1(label, [_described(meant)])
 
     def pick(self, items: Sequence[Item], intent: int, episode: Episode) -> list[int]:
         """Which items of a list a user who means ``intent`` could take.
@@ -177,23 +188,25 @@ class Task:
         return f"Do you mean {', '.join(labels[:-1])} or {labels[-1]}?" if len(labels) > 1 else f"Do you mean {labels[0]}?"
 
     def plans(self, episode: Episode) -> list:
-        """The last messages the oracle considers; see `clarify_env.oracle.closing_plans`."""
-        from clarify_env.oracle import closing_plans
+        """The last messages the oracle considers; see `clarify_env.plans.closing_plans`."""
+        from clarify_env.plans import closing_plans
 
         return closing_plans(self, episode)
 
-    def demonstrations(self, split: str, rng: np.random.Generator) -> Iterator[Demonstration]:
-        """Endless demonstrations for pretraining, costs disregarded (DESIGN section 5).
+    def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
+                       fact_share: float = 0.5) -> Iterator[Demonstration]:  # fmt: skip
+        """Endless demonstrations for pretraining, costs disregarded; see `clarify_env.demonstrations.demonstrations`."""
+        from clarify_env.demonstrations import demonstrations
 
-        Raises:
-            NotImplementedError: The task offers none.
-        """
-        raise NotImplementedError(f"task {self.name} offers no demonstrations to pretrain on")
+        return demonstrations(self, split, rng, costs, fact_share)
+
+
+def _described(reading: Interpretation) -> str:
+    return " ".join(value for _, value in reading.attributes) or reading.label
 
 
 def _words_of(reading: Interpretation) -> list[str]:
-    values = " ".join(value for _, value in reading.attributes) or reading.label
-    return list(dict.fromkeys(_WORD.findall(values.lower())))
+    return list(dict.fromkeys(_WORD.findall(_described(reading).lower())))
 
 
 def _sentence(values: Sequence[str]) -> str:
@@ -202,6 +215,8 @@ def _sentence(values: Sequence[str]) -> str:
 
 def distinguishing_labels(texts: Sequence[str], query: str) -> list[str] | None:
     """Derives a label for each reading: its words shared neither with the query nor with the other readings.
+
+    Words like "of" and "which" are left out where others remain.
 
     Args:
         texts: The unambiguous form of each reading.
@@ -215,10 +230,10 @@ def distinguishing_labels(texts: Sequence[str], query: str) -> list[str] | None:
     labels = []
     for index, own in enumerate(tokens):
         others = set().union(*(words for other, words in enumerate(tokens) if other != index))
-        label = [word for word in dict.fromkeys(own) if word not in common and word not in others]
+        label = [w for w in dict.fromkeys(own) if w not in common and w not in others and _WORD.search(w)]
         if not label:
             return None
-        labels.append(" ".join(label))
+        labels.append(" ".join([word for word in label if word not in _FUNCTION_WORDS] or label))
     return labels
 
 

@@ -1,0 +1,100 @@
+"""Turns a second of the environment: ``python benchmarks/env_speed.py``.
+
+A turn is one ``step()`` that plays a message, with the ``last()`` before it; the closing ``step(None)`` of each agent
+is timed but not counted. Beside the environment stand bare AEC loops that only pass strings about, as they are and behind
+the same order checks, measured in the same run.
+"""
+
+import argparse
+import time
+
+from pettingzoo import AECEnv
+from pettingzoo.utils import OrderEnforcingWrapper
+
+import clarify_env
+from clarify_env.users import ScriptedUser
+
+
+class BareEnv(AECEnv):
+    """Passes strings between two agents for four turns: what the AEC interface itself costs."""
+
+    metadata = {"name": "bare_v0"}
+    possible_agents = ["assistant", "user"]
+
+    def reset(self, seed=None, options=None):
+        self.agents = self.possible_agents[:]
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self.infos = {agent: {} for agent in self.agents}
+        self.agent_selection, self._text, self._turn, self._skip_agent_selection = "assistant", "", 0, None
+
+    def observe(self, agent):
+        return self._text
+
+    def step(self, action):
+        if self.terminations[self.agent_selection]:
+            self._was_dead_step(action)
+            return
+        self._cumulative_rewards[self.agent_selection] = 0.0
+        self._text = action
+        self._turn += 1
+        self.agent_selection = self.agents[self._turn % 2]
+        if self._turn == 4:
+            self.rewards = dict.fromkeys(self.agents, 1.0)
+            self.terminations = dict.fromkeys(self.agents, True)
+            self._accumulate_rewards()
+            self.agent_selection = "assistant"
+
+
+def scripts(task: clarify_env.tasks.Task, episodes: int) -> list[list[str]]:
+    """What is said in each episode: a question, its reply, an answer (or a list, every other time), the closing one."""
+    user, games = ScriptedUser(task), []
+    for index in range(episodes):
+        env = clarify_env.raw_env(task)
+        env.reset(seed=index, options={"index": index})
+        readings = env.game.episode.interpretations
+        listed = "; ".join(f"{reading.label}: {reading.answers[0]}" for reading in readings)
+        says = iter([f"#CLARIFY {task.questions(env.game.episode)[0]}",
+                     f"#MULTI_ANS {listed}" if index % 2 else f"#ANSWER {readings[0].answers[0]}"])  # fmt: skip
+        said = []
+        while env.game.to_move:
+            said.append(next(says) if env.game.to_move == "assistant" else user.say(env.game.view("user"), index))
+            env.step(said[-1])
+        games.append(said)
+    return games
+
+
+def turns_a_second(env: AECEnv, games: list[list[str]], seconds: float) -> float:
+    """Plays for at least ``seconds`` and returns turns a second."""
+    turns, start = 0, time.perf_counter()
+    env.reset(seed=0)
+    while (spent := time.perf_counter() - start) < seconds:
+        for index, said in enumerate(games):
+            env.reset(options={"index": index})
+            says = iter(said)
+            for _ in env.agent_iter():
+                observation, reward, terminated, truncated, info = env.last()
+                env.step(None if terminated or truncated else next(says))
+            turns += len(said)
+    return turns / spent
+
+
+def main() -> None:
+    """Prints the rates and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", default="almanac")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time given to each measurement")
+    args = parser.parse_args()
+    task = clarify_env.make_task(args.task)
+    games = scripts(task, 200)
+    raw = ("raw_env()", clarify_env.raw_env(task), BareEnv())
+    checked = ("env()", clarify_env.env(task), OrderEnforcingWrapper(BareEnv()))
+    for name, env, bare in (raw, checked):
+        rate, best = (turns_a_second(each, games, args.seconds) for each in (env, bare))
+        print(f"{name:10} {rate:8,.0f} turns/s; bare loop {best:8,.0f} turns/s; ratio {rate / best:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""The `ambigqa` task: real questions that people found ambiguous (AmbigQA, Min et al. 2020, arXiv 2004.10645)."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clarify_env.actions import Item, count_words
+from clarify_env.scoring import normalize
+from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+
+# What a question's one reading is called: there is nothing to tell it from, but a list must call it something.
+ONLY = "only"
+
+_CHOICES = {
+    "metric": ("em", "f1"),
+    "disagreement": ("drop", "first", "majority"),
+    "overlap": ("drop", "merge", "keep"),
+}
+_YEAR = re.compile(r"1\d{3}|20\d\d")
+
+
+class _Reading(NamedTuple):
+    text: str
+    answers: tuple[str, ...]
+    share: int = 1
+
+
+class _Unusable(Exception):
+    """A question that cannot be played; the message is the reason under which it is counted."""
+
+
+@register
+class AmbigQA(Task):
+    """Questions of AmbigQA's light or full JSON, ambiguous or not, split by question.
+
+    Readings are equally likely. Labels are the readings' distinguishing words; a question with one reading has the label
+    `ONLY`. What cannot be played is dropped and counted by reason.
+
+    Args:
+        path: The JSON file.
+        world_seed: Draws which questions are used, and the splits.
+        questions: How many to draw from all usable ones, single-answer ones included; ``None`` for all.
+        validation: How many of them are for validation; ``None`` for a sixth.
+        test: How many of them are for test; ``None`` for a third. The rest are for training.
+        metric: ``"em"`` or ``"f1"``.
+        disagreement: What becomes of questions whose annotators disagree. ``"drop"``: dropped where they disagree on whether
+            the question is ambiguous, or give it single answers that have nothing in common; ``"majority"``: what
+            most of them think (a draw is dropped); ``"first"``: the first annotation alone counts. Of several lists of
+            readings the first is taken; several single answers become aliases.
+        years: Whether questions whose readings are told apart by years only are kept.
+        overlap: What becomes of questions with readings that share an answer: ``"drop"``, ``"merge"`` (those readings become one
+            of their joint weight) or ``"keep"``.
+        max_readings: Questions with more are dropped.
+        max_answer_words: Questions with a reading that has no alias as short are dropped.
+
+    Attributes:
+        dropped: How many questions were dropped, by reason.
+        usable: How many were not.
+
+    Raises:
+        ValueError: An option or the file is wrong.
+
+    Version history: 1, first version.
+    """
+
+    name = "ambigqa"
+    version = 1
+
+    def __init__(self, path: str | os.PathLike, world_seed: int = 0, questions: int | None = None, validation: int | None = None,
+                 test: int | None = None, metric: str = "em", disagreement: str = "drop", years: bool = True, overlap: str = "drop",
+                 max_readings: int = 5, max_answer_words: int = 6):  # fmt: skip
+        for option, value in (("metric", metric), ("disagreement", disagreement), ("overlap", overlap)):
+            if value not in _CHOICES[option]:
+                raise ValueError(f"task.{option} must be one of {', '.join(_CHOICES[option])}, not {value!r}")
+        self.path, self.metric, self.world_seed = str(path), metric, world_seed
+        self.disagreement, self.overlap, self.years = disagreement, overlap, years
+        self.max_readings, self.max_answer_words = max_readings, max_answer_words
+        dropped: Counter[str] = Counter()
+        usable: dict[str, Episode] = {}
+        records = _load(self.path)
+        for record in records:
+            try:
+                episode = self._build(*record)
+                # The same question twice could stand on both sides of a split.
+                if usable.setdefault(normalize(episode.query), episode) is not episode:
+                    raise _Unusable("asked twice")
+            except _Unusable as reason:
+                dropped[str(reason)] += 1
+        self.dropped, self.usable, self._records = dict(dropped.most_common()), len(usable), len(records)
+        self.sizes = self._sizes(questions, validation, test)
+        order = np.random.default_rng(world_seed).permutation(len(usable))
+        pool = list(usable.values())
+        chosen = iter([pool[i] for i in order[: sum(self.sizes.values())]])
+        self._world = {
+            split: [next(chosen)._replace(id=f"{split}/{i}") for i in range(size)] for split, size in self.sizes.items()
+        }
+
+    def _sizes(self, questions: int | None, validation: int | None, test: int | None) -> dict[str, int]:
+        drawn = self.usable if questions is None else questions
+        if drawn > self.usable:
+            raise ValueError(f"task.questions={drawn}, but {self.report()}")
+        held = {
+            "validation": drawn // 6 if validation is None else validation,
+            "test": drawn // 3 if test is None else test,
+        }
+        sizes = {"train": drawn - sum(held.values()), **held}
+        if min(sizes.values()) < 1:
+            raise ValueError(f"{drawn} questions cannot be split into {sizes}: each split needs one at least ({self.report()})")
+        return sizes
+
+    def report(self) -> str:
+        """One sentence on what was kept and dropped."""
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
+        return f"{self.path}: {self.usable} of {self._records} questions usable; dropped: {reasons or 'none'}"
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._world[split][index]
+
+    def _build(self, key: str, question: str, annotations: list[tuple[bool, list[_Reading]]]) -> Episode:
+        """Makes an episode of a record.
+
+        Raises:
+            _Unusable: It cannot be played.
+        """
+        ambiguous, readings = self._agreed(annotations)
+        readings = [reading._replace(answers=_clean(reading.answers)) for reading in readings]
+        if not all(reading.answers for reading in readings):
+            raise _Unusable("reading without an answer")
+        readings = self._parted(readings) if ambiguous else [_pooled(question, readings, self.disagreement)]
+        if len(readings) > self.max_readings:
+            raise _Unusable(f"more than {self.max_readings} readings")
+        if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
+            raise _Unusable(f"answer of more than {self.max_answer_words} words")
+        labels = distinguishing_labels([r.text for r in readings], question) if len(readings) > 1 else [ONLY]
+        if labels is None:
+            raise _Unusable("reading without words of its own")
+        if not self.years and all(_YEAR.fullmatch(word) for label in labels for word in label.split()):
+            raise _Unusable("told apart by years only")
+        total = sum(reading.share for reading in readings)
+        interpretations = tuple(
+            Interpretation(label, reading.text, reading.answers, reading.share / total)
+            for label, reading in zip(labels, readings, strict=True)
+        )
+        episode = Episode("", question, "", interpretations, {"entity": key})
+        if not self._playable(episode):
+            raise _Unusable("labels that a question or a list cannot tell apart")
+        return episode
+
+    def _agreed(self, annotations: list[tuple[bool, list[_Reading]]]) -> tuple[bool, list[_Reading]]:
+        """What the annotators agree on: whether the question is ambiguous, and its readings (or single answers)."""
+        if self.disagreement == "first":
+            return annotations[0]
+        votes = Counter(ambiguous for ambiguous, _ in annotations).most_common()
+        if len(votes) == 2 and (self.disagreement == "drop" or votes[0][1] == votes[1][1]):
+            raise _Unusable("annotators disagree on ambiguity")
+        ambiguous = votes[0][0]
+        agreed = [readings for vote, readings in annotations if vote == ambiguous]
+        return ambiguous, agreed[0] if ambiguous else [reading for readings in agreed for reading in readings]
+
+    def _parted(self, readings: list[_Reading]) -> list[_Reading]:
+        """Sees to readings that share an answer."""
+        if self.overlap == "keep":
+            return readings
+        parted: list[_Reading] = []
+        for reading in readings:
+            same = [other for other in parted if _share_answer(reading, other)]
+            if same and self.overlap == "drop":
+                raise _Unusable("readings share an answer")
+            # The place and the wording are those of the first; a reading may join two that had nothing in common.
+            group = [*same, reading]
+            merged = _Reading(group[0].text, _clean([a for r in group for a in r.answers]), sum(r.share for r in group))
+            parted = [merged if same and other is same[0] else other for other in parted if other not in same[1:]]
+            parted += [] if same else [merged]
+        return parted
+
+    def _playable(self, episode: Episode) -> bool:
+        """Whether an offer of all labels parts the readings, and each label picks its own reading from a list."""
+        labels = [reading.label for reading in episode.interpretations]
+        items = [Item(label, "") for label in labels]
+        offer = self.questions(episode)[0]
+        replies = {self.reply(offer, intent, episode) for intent in range(len(labels))}
+        return len(replies) == len(labels) and all(self.pick(items, i, episode) == [i] for i in range(len(labels)))
+
+
+def _pooled(question: str, answers: list[_Reading], disagreement: str) -> _Reading:
+    """One reading of the single answers that annotators gave."""
+    if disagreement == "drop" and not all(_share_answer(answers[0], other) for other in answers):
+        raise _Unusable("annotators disagree on the answer")
+    return _Reading(question, _clean([alias for single in answers for alias in single.answers]))
+
+
+def _share_answer(one: _Reading, other: _Reading) -> bool:
+    return not set(map(normalize, one.answers)).isdisjoint(map(normalize, other.answers))
+
+
+def _clean(answers: Sequence[str]) -> tuple[str, ...]:
+    """Answers on one line, without ``;``, which parts the items of a list and which scoring does not see; no two score alike."""
+    kept = {}
+    for answer in answers:
+        said = " ".join(answer.replace(";", "").split())
+        kept.setdefault(normalize(said), said)
+    kept.pop("", None)
+    return tuple(kept.values())
+
+
+def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]:
+    """Reads the file into (id, question, annotations), an annotation being (whether ambiguous, readings).
+
+    Raises:
+        ValueError: With the file, and the line or the record and field, that is wrong.
+    """
+    try:
+        data = json.loads(Path(path).expanduser().read_bytes())
+    except OSError as error:
+        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: not Unicode text at byte {error.start}") from error
+    records = []
+    for number, record in enumerate(_typed(data, list, path, "the whole"), 1):
+        where = f"{path}, record {number}"
+        key = _field(record, "id", str, where, "")
+        question = " ".join(_field(record, "question", str, where, "").split())
+        annotations = _field(record, "annotations", list, where, "")
+        if not question or not annotations:
+            raise ValueError(f"{where}: {'annotations' if question else 'question'} is empty")
+        parsed = [_annotation(a, question, where, f"annotations[{i}]") for i, a in enumerate(annotations)]
+        records.append((key, question, parsed))
+    return records
+
+
+def _annotation(annotation: Any, question: str, where: str, name: str) -> tuple[bool, list[_Reading]]:
+    kind = _field(annotation, "type", str, where, name)
+    if kind == "singleAnswer":
+        return False, [_Reading(question, _strings(annotation, where, name))]
+    if kind != "multipleQAs":
+        raise ValueError(f"{where}: {name}.type must be singleAnswer or multipleQAs, not {kind!r}")
+    pairs = _field(annotation, "qaPairs", list, where, name)
+    # Some releases nest the pairs one level deeper.
+    pairs = [pair for entry in pairs for pair in (entry if isinstance(entry, list) else [entry])]
+    if not pairs:
+        raise ValueError(f"{where}: {name}.qaPairs is empty")
+    readings = []
+    for i, pair in enumerate(pairs):
+        text = _field(pair, "question", str, where, f"{name}.qaPairs[{i}]")
+        readings.append(_Reading(" ".join(text.split()), _strings(pair, where, f"{name}.qaPairs[{i}]")))
+    return True, readings
+
+
+def _strings(record: dict, where: str, name: str) -> tuple[str, ...]:
+    answers = _field(record, "answer", list, where, name)
+    return tuple(_typed(answer, str, where, f"{name}.answer[{i}]") for i, answer in enumerate(answers))
+
+
+def _field(record: Any, field: str, kind: type, where: str, name: str) -> Any:
+    inside = f"{name}.{field}" if name else field
+    if field not in _typed(record, dict, where, name or "the record"):
+        raise ValueError(f"{where}: {inside} is missing")
+    return _typed(record[field], kind, where, inside)
+
+
+_JSON = {list: "a list", dict: "an object", str: "a string"}
+
+
+def _typed(value: Any, kind: type, where: str, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
+    return value

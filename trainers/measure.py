@@ -1,0 +1,119 @@
+"""The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, and the files of the report."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from clarify_env.costs import Costs
+from clarify_env.games.base import Agent
+from clarify_env.oracle import solve
+from clarify_env.tasks.base import Episode, Task
+from trainers import metrics
+from trainers import run as running
+from trainers.report import print_table, write_report
+from trainers.run import Run, game_maker, make_plane
+from trainers.store import append_lines, read_json, write_json
+
+MODES = {"temperature": 1.0, "greedy": 0.0}
+# Makes the players at a sampling temperature of the assistant.
+Players = Callable[[float], dict[str, Agent]]
+NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
+
+
+def split_episodes(task: Task, split: str, most: int) -> list[Episode]:
+    """The first ``most`` episodes of a split."""
+    size = task.sizes.get(split)
+    if split not in task.sizes:
+        raise ValueError(f"eval.split: task {task.name} has no split {split!r}, only {', '.join(task.sizes)}")
+    return [task.episode(split, index) for index in range(most if size is None else min(most, size))]
+
+
+def measure(run: Run, config: DictConfig, task: Task, players: Players, *, method: str, budget: dict[str, int]) -> dict:
+    """Evaluates the players and writes ``summary.json``, ``evaluation.json``, ``transcripts.jsonl`` and the report.
+
+    Args:
+        run: Where.
+        config: ``eval.*``, ``costs.*`` and ``selfplay.*`` are read.
+        task: What is played.
+        players: Makes the players at a temperature.
+        method: Name of the method, for the summary.
+        budget: What learning has used, by kind.
+
+    Returns:
+        The summary.
+    """
+    summary_path = run.dir / "summary.json"
+    if not summary_path.exists():
+        options, plane, make_game = config.eval, make_plane(config), game_maker(config)
+        episodes = split_episodes(task, options.split, options.episodes)
+        solved = solve(task, episodes, config.selfplay.max_questions)
+        sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
+        modes = {mode: MODES[mode] for mode in options.modes}
+        advance = run.bar("evaluating", len(episodes) * (len(modes) * sum(map(len, sets.values())) + len(grid_cells)), "pairs")
+        common = {"make_game": make_game, "chunk": config.selfplay.chunk, "progress": advance}
+        seed = config.eval.seed
+        table: dict[str, Any] = {name: {} for name in sets}
+        by_cell: dict[str, Any] = {name: {} for name in sets}
+        transcripts: list[dict[str, Any]] = []
+        for index, (mode, temperature) in enumerate(modes.items()):
+            agents = players(temperature)
+            for name, cells in sets.items():
+                played = metrics.play_cells(task, episodes, cells, agents, seed=seed + index, sample=options.transcripts, **common)
+                against = metrics.reference(solved, cells)
+                if agents["user"].name == "scripted":
+                    metrics.check_not_beaten(played, against, episodes)
+                table[name][mode] = metrics.summarize(played, against, episodes, seed)
+                by_cell[name][mode] = metrics.cells_report(played, against, cells)
+                transcripts += _readable(played, task, against, episodes, cells, name, mode)
+        agents = players(1.0)
+        played = metrics.play_cells(task, episodes, grid_cells, agents, seed=seed + len(modes), **common)
+        grid = metrics.grid_report(played, metrics.reference(solved, grid_cells), *plane.grid(options.grid))
+        (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
+        append_lines(run.dir / "transcripts.jsonl", transcripts)
+        write_json(run.dir / "evaluation.json", {"grid": grid, "sets": by_cell})
+        write_json(
+            summary_path,
+            {
+                "method": method,
+                "task": task.name,
+                "split": options.split,
+                "seed": config.seed,
+                "assistant": agents["assistant"].name,
+                "user": agents["user"].name,
+                "eval": table,
+                "steering": metrics.steering_report(grid),
+                "budget": budget | {"seconds": round(run.seconds, 1)},
+            },
+        )
+    write_report(run.dir)
+    summary = read_json(summary_path)
+    run.progress.stop()
+    print_table(summary)
+    return summary
+
+
+def measure_assistant(run: Run, config: DictConfig, *, method: str) -> None:
+    """Measures the assistant of ``assistant.*`` as it is: a language model, or a scripted player."""
+    running.seed_everything(config.seed)
+    task = running.make_task_from(config)
+    if config.assistant.kind == "scripted":
+        assistant, user = running.make_scripted(config, task), running.make_user(config, task, None, None)
+        measure(run, config, task, lambda _: {"assistant": assistant, "user": user}, method=method, budget=NO_BUDGET)
+        return
+    model, tokenizer = running.load_model(config)
+    user = running.make_user(config, task, model, tokenizer)
+
+    def players(temperature: float) -> dict[str, Agent]:
+        return {"assistant": running.hf_agent(config, model, tokenizer, temperature), "user": user}
+
+    measure(run, config, task, players, method=method, budget=NO_BUDGET)
+
+
+def _readable(played: metrics.Played, task: Task, against: metrics.Reference, episodes: Sequence[Episode],
+              cells: Sequence[Costs], name: str, mode: str) -> list[dict[str, Any]]:  # fmt: skip
+    row = {episode.id: index for index, episode in enumerate(episodes)}
+    return [
+        {"set": name, "mode": mode} | metrics.transcript(game, task, float(against.oracle[row[game.episode_id], cell]))
+        for game, cell in played.transcripts
+    ]

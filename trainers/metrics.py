@@ -1,0 +1,273 @@
+"""Measuring a policy (DESIGN section 7): exact over intents, beside the oracle and the fixed strategies."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.selfplay import Start, play, turn_seed
+from clarify_env.actions import KINDS, MultiAnswer, kind, parse
+from clarify_env.costs import Costs, CostPlane
+from clarify_env.games.base import Agent, Game, Trajectory
+from clarify_env.oracle import ACTIONS, FIXED, Solved
+from clarify_env.tasks.base import Episode, Task
+
+_COMPONENTS = ("reward", "accuracy", "f1", "questions", "words", "invalid", "ungrounded", "leak")
+# A policy that earns as much as the best fixed strategy but for this margin is not dominated by it.
+DOMINANCE_MARGIN = 0.03
+# Rows of the grid in which the oracle hardly varies say nothing about steering.
+_VARIES = 0.1
+
+
+class Played(NamedTuple):
+    """A policy's games on every (question, costs) pair, averaged over intents by weight.
+
+    Attributes:
+        values: Each component, shape [questions, cells].
+        first: Kind of the first message as an index into `KINDS`; ``invalid`` where the game ended so. [questions, cells].
+        drawn: Whether a tie was drawn by lot, so that the value holds only on average. [questions, cells].
+        transcripts: A sample of games, for people to read.
+        games: Games played.
+    """
+
+    values: dict[str, np.ndarray]
+    first: np.ndarray
+    drawn: np.ndarray
+    transcripts: list[tuple[Trajectory, int]]
+    games: int
+
+
+def play_cells(
+    task: Task,
+    episodes: Sequence[Episode],
+    cells: Sequence[Costs],
+    agents: dict[str, Agent],
+    make_game: Callable[..., Game],
+    *,
+    seed: int,
+    chunk: int,
+    progress: Callable[[int], None] = lambda pairs: None,
+    sample: int = 0,
+) -> Played:
+    """Plays every question at every cost: one first message a pair, carried on for every intent.
+
+    Args:
+        task: Scores.
+        episodes: The questions, E of them.
+        cells: The costs, C of them.
+        agents: Who plays each role.
+        make_game: Called with (task, episode, intent, costs).
+        seed: First messages and all that follows depend on it.
+        chunk: Pairs in a batch.
+        progress: Called with the number of pairs just played.
+        sample: Number of games to keep as transcripts.
+    """
+    pairs = [(e, c) for e in range(len(episodes)) for c in range(len(cells))]
+    values = {name: np.zeros((len(episodes), len(cells))) for name in _COMPONENTS}
+    first = np.zeros((len(episodes), len(cells)), dtype=int)
+    drawn = np.zeros((len(episodes), len(cells)), dtype=bool)
+    rng = np.random.default_rng(seed)
+    kept = set(rng.choice(len(pairs), size=min(sample, len(pairs)), replace=False).tolist())
+    transcripts, games = [], 0
+    for start in range(0, len(pairs), chunk):
+        group = pairs[start : start + chunk]
+        seeds = [turn_seed(seed, start + i) for i in range(len(group))]
+        views = [make_game(task, episodes[e], 0, cells[c]).view("assistant") for e, c in group]
+        openings = agents["assistant"].act(views, [turn_seed(s, 0) for s in seeds])
+        starts, owner = [], []
+        for i, ((e, c), opening) in enumerate(zip(group, openings, strict=True)):
+            for intent in range(len(episodes[e].interpretations)):
+                starts.append(Start(episodes[e], intent, cells[c], seeds[i], opening))
+                owner.append(i)
+        sampled: dict[int, list[Trajectory]] = {}
+        for i, game in zip(owner, play(starts, agents, task=task, chunk=4 * chunk, make_game=make_game), strict=True):
+            e, c = group[i]
+            weight = episodes[e].interpretations[game.intent].weight
+            outcome = game.outcome
+            for name in _COMPONENTS[1:]:
+                values[name][e, c] += weight * getattr(outcome, name)
+            values["reward"][e, c] += weight * outcome.reward(cells[c])
+            drawn[e, c] |= _tied(game, task)
+            first[e, c] = KINDS.index(kind(parse(openings[i].text)))
+            if start + i in kept:
+                sampled.setdefault(i, []).append(game)
+        for i, played in sampled.items():
+            weights = [reading.weight for reading in episodes[group[i][0]].interpretations]
+            transcripts.append((played[int(rng.choice(len(weights), p=weights))], group[i][1]))
+        games += len(starts)
+        progress(len(group))
+    return Played(values, first, drawn, transcripts, games)
+
+
+def _tied(game: Trajectory, task: Task) -> bool:
+    last = [turn for turn in game.turns if turn.role == "assistant"][-1].action
+    return isinstance(last, MultiAnswer) and len(task.pick(last.items, game.intent, task.lookup(game.episode_id))) > 1
+
+
+class Reference(NamedTuple):
+    """What the oracle and the fixed strategies earn on the same pairs; shapes [questions, cells]."""
+
+    oracle: np.ndarray
+    action: np.ndarray
+    words: np.ndarray
+    fixed: dict[str, np.ndarray]
+
+
+def reference(solved: Sequence[Solved], cells: Sequence[Costs]) -> Reference:
+    """Prices the oracle and the fixed strategies."""
+    costs = np.array(cells)
+    best = [s.oracle(costs) for s in solved]
+    fixed = [s.fixed(costs) for s in solved]
+    return Reference(
+        np.array([value for value, _ in best]),
+        np.array([action for _, action in best]),
+        np.array([s.words_used(costs) for s in solved]),
+        {name: np.array([row[name] for row in fixed]) for name in FIXED},
+    )
+
+
+def check_not_beaten(played: Played, against: Reference, episodes: Sequence[Episode]) -> None:
+    """Fails the run where a policy earns more than the oracle: the plans or the rules have a hole (DESIGN section 3a)."""
+    over = np.where(played.drawn, -np.inf, played.values["reward"] - against.oracle)
+    e, c = np.unravel_index(over.argmax(), over.shape)
+    if over[e, c] > 1e-9:
+        raise AssertionError(f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[e].id}: its plans have a hole")
+
+
+def summarize(played: Played, against: Reference, episodes: Sequence[Episode], seed: int) -> dict[str, Any]:
+    """One cost set's entry of ``summary.json``."""
+    reward, oracle = played.values["reward"].mean(), against.oracle.mean()
+    fixed = {name: float(values.mean()) for name, values in against.fixed.items()}
+    best = max(fixed.values())
+    per_cell = np.max([values.mean(0) for values in against.fixed.values()], axis=0)
+    shares = {name: float((played.first == i).mean()) for i, name in enumerate(KINDS)}
+    # A game that ended invalid later on counts too.
+    shares["invalid"] = float(played.values["invalid"].mean())
+    return {
+        "reward": float(reward),
+        "reward_ci": bootstrap(played.values["reward"], episodes, seed),
+        "oracle": float(oracle),
+        "regret": float(oracle - reward),
+        "gap_closed": float((reward - best) / (oracle - best)) if oracle - best > 1e-9 else 0.0,
+        "accuracy": float(played.values["accuracy"].mean()),
+        "f1": float(played.values["f1"].mean()),
+        "questions": float(played.values["questions"].mean()),
+        "words": float(played.values["words"].mean()),
+        "share": shares,
+        "ungrounded": float(played.values["ungrounded"].mean()),
+        "leak": float(played.values["leak"].mean()),
+        "fixed": fixed,
+        "dominance": float((played.values["reward"].mean(0) >= per_cell - DOMINANCE_MARGIN).mean()),
+    }
+
+
+def bootstrap(values: np.ndarray, episodes: Sequence[Episode], seed: int, draws: int = 1000) -> list[float]:
+    """95 % interval of the mean by bootstrap over entities, each with all its questions and cells."""
+    entities: dict[str, list[int]] = {}
+    for index, episode in enumerate(episodes):
+        entities.setdefault(episode.meta.get("entity", episode.id), []).append(index)
+    sums = np.array([values[rows].sum() for rows in entities.values()])
+    sizes = np.array([values[rows].size for rows in entities.values()])
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
+    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    return np.quantile(means, [0.025, 0.975]).tolist()
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation; 0 where either is constant."""
+    ranks = [_ranks(np.asarray(values, dtype=float)) for values in (x, y)]
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(values.round(12), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> dict[str, float]:
+    """How a quantity follows a cost, beside the oracle's own.
+
+    Args:
+        policy: Its mean at each point of the grid, shape [rows, len(axis)]: one row for each value of the other cost.
+        oracle: The oracle's.
+        axis: The cost's values, increasing.
+
+    Returns:
+        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the oracle's quantity varies by
+        at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the highest) over the oracle's, on
+        the same rows.
+    """
+    rows = np.ptp(oracle, axis=1) >= _VARIES * np.ptp(oracle)
+    if not rows.any() or np.ptp(oracle) == 0:
+        return {"policy": 0.0, "oracle": 0.0, "range_ratio": 0.0}
+    fall = (oracle[rows, 0] - oracle[rows, -1]).sum()
+    return {
+        "policy": float(np.mean([spearman(np.array(axis), row) for row in policy[rows]])),
+        "oracle": float(np.mean([spearman(np.array(axis), row) for row in oracle[rows]])),
+        "range_ratio": float((policy[rows, 0] - policy[rows, -1]).sum() / fall) if abs(fall) > 1e-9 else 0.0,
+    }
+
+
+def grid_report(played: Played, against: Reference, alphas: Sequence[float], betas: Sequence[float]) -> dict[str, Any]:
+    """The maps of the cost plane for the report: matrices indexed [alpha][beta]."""
+
+    def square(values: np.ndarray) -> list[list[float]]:
+        return values.mean(0).reshape(len(alphas), len(betas)).tolist()
+
+    def shares(first: np.ndarray, names: Iterable[str], order: Sequence[str]) -> dict[str, list[list[float]]]:
+        return {name: square(first == order.index(name)) for name in names}
+
+    return {
+        "alphas": list(alphas),
+        "betas": list(betas),
+        "policy": shares(played.first, ACTIONS, KINDS)
+        | {"words": square(played.values["words"]), "reward": square(played.values["reward"])},
+        "oracle": shares(against.action, ACTIONS, ACTIONS)
+        | {"words": square(against.words), "reward": square(against.oracle)},
+    }
+
+
+def steering_report(grid: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The ``steering`` entry of ``summary.json``, from `grid_report`."""
+    ask = [np.array(grid[who]["clarify"]).T for who in ("policy", "oracle")]
+    words = [np.array(grid[who]["words"]) for who in ("policy", "oracle")]
+    return {"ask_alpha": steering(*ask, grid["alphas"]), "words_beta": steering(*words, grid["betas"])}
+
+
+def cells_report(played: Played, against: Reference, cells: Sequence[Costs]) -> dict[str, Any]:
+    """A cost set cell by cell, for the report."""
+    shares = {name: (played.first == KINDS.index(name)).mean(0).tolist() for name in ACTIONS}
+    return shares | {
+        "cells": [list(cell) for cell in cells],
+        "reward": played.values["reward"].mean(0).tolist(),
+        "oracle": against.oracle.mean(0).tolist(),
+        "fixed": {name: values.mean(0).tolist() for name, values in against.fixed.items()},
+    }
+
+
+def transcript(game: Trajectory, task: Task, against: float) -> dict[str, Any]:
+    """A game as the report shows it."""
+    episode = task.lookup(game.episode_id)
+    meant = episode.interpretations[game.intent]
+    return {
+        "episode_id": game.episode_id,
+        "query": episode.query,
+        "intent": meant.text,
+        "gold": list(meant.answers),
+        "readings": [[reading.label, reading.answers[0], reading.weight] for reading in episode.interpretations],
+        "costs": list(game.costs),
+        "turns": [[turn.role, turn.reply.text] for turn in game.turns],
+        "reward": game.outcome.reward(game.costs),
+        "oracle": against,
+        "accuracy": game.outcome.accuracy,
+        "action": kind(game.turns[0].action),
+        "invalid": game.outcome.invalid,
+    }
+
+
+def sets_and_grid(plane: CostPlane, n: int) -> tuple[dict[str, tuple[Costs, ...]], tuple[Costs, ...]]:
+    """The cost sets, and the steering grid as a flat list of cells in the order `grid_report` expects."""
+    alphas, betas = plane.grid(n)
+    return plane.sets(), tuple(Costs(alpha, beta) for alpha in alphas for beta in betas)

@@ -1,0 +1,120 @@
+"""Builds a pocket model for any task that offers demonstrations: its tokenizer, its weights, its template (DESIGN section 5).
+
+``python -m trainers.pretrain task=almanac`` makes the shipped model. The demonstrations disregard the costs, so the model knows
+the facts and can ask, list and guess, but does not know when.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from transformers import PreTrainedTokenizerBase
+
+from agents import pocket
+from agents.hf import Row
+from clarify_env.costs import Costs
+from clarify_env.tasks.base import Demonstration, Task
+from trainers import run as running
+from trainers.run import Run, command
+from trainers.store import save_model, write_json
+from trainers.update import UpdateConfig, update
+
+# Demonstrations the tokenizer is trained on: enough to see every name many times.
+_TOKENIZER_SAMPLE = 40_000
+
+
+def pretrain(config: DictConfig, run: Run) -> None:
+    """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder."""
+    running.seed_everything(config.seed)
+    task, cells = running.make_task_from(config), running.make_plane(config).train()
+    options = config.pretrain
+    target = Path(options.output or run.dir / "model")
+    if (target / "manifest.json").exists():
+        print(f"{target} is already built")
+        return
+    sample = list(islice(stream(task, cells, options, config.seed), min(_TOKENIZER_SAMPLE, options.demonstrations)))
+    tokenizer = pocket.build_tokenizer((text for d in sample for _, text in d.messages), options.vocabulary)
+    model = pocket.build_model(tokenizer, **options.model)
+    advance, rows = run.bar("encoding", options.demonstrations, "demonstrations"), []
+    encode = _Encoder(tokenizer)
+    for demonstration in islice(stream(task, cells, options, config.seed), options.demonstrations):
+        rows.append(encode(demonstration))
+        if len(rows) % 1000 == 0:
+            advance(1000)
+    updates = UpdateConfig(**config.update)
+    advance, seen = run.bar("pretraining", None, "steps"), 0
+
+    def report(step: int, steps: int, logs: dict[str, Any]) -> None:
+        nonlocal seen
+        advance(step - seen)
+        seen = step
+        if "loss" in logs:
+            run.record("update", 1, step, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"]))
+
+    model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
+                   report=report)  # fmt: skip
+    # Half precision halves what is shipped; loading casts it back.
+    save_model(model.to(torch.float16), tokenizer, target)
+    write_json(target / "manifest.json", manifest(config, task, cells, target))
+    run.progress.stop()
+    print(f"saved {sum(p.numel() for p in model.parameters()):,} weights to {target}")
+
+
+def stream(task: Task, cells: tuple[Costs, ...], options: DictConfig, seed: int) -> Iterator[Demonstration]:
+    """Demonstrations of all splits in proportion to their sizes, without end."""
+    rng = np.random.default_rng(seed)
+    sizes = np.array(list(task.sizes.values()), dtype=float)
+    streams = [task.demonstrations(split, rng, cells, options.fact_share) for split in task.sizes]
+    while True:
+        for index in rng.choice(len(streams), size=1000, p=sizes / sizes.sum()):
+            yield next(streams[index])
+
+
+class _Encoder:
+    """Turns demonstrations into rows; prompts repeat, so pieces are remembered."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.tokenizer, self.known = tokenizer, {}
+
+    def __call__(self, demonstration: Demonstration) -> Row:
+        *before, (_, said) = demonstration.messages
+        prompt = [token for role, text in before for token in self._message(role, text)]
+        return Row((*prompt, self._id("assistant")), (*self._text(said), self.tokenizer.eos_token_id))
+
+    def _message(self, role: str, text: str) -> tuple[int, ...]:
+        return (self._id(role), *self._text(text), self.tokenizer.eos_token_id)
+
+    def _id(self, role: str) -> int:
+        return self.tokenizer.convert_tokens_to_ids(f"<|{role}|>")
+
+    def _text(self, text: str) -> tuple[int, ...]:
+        if text not in self.known:
+            self.known[text] = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self.known[text]
+
+
+def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str, Any]:
+    """All that a pocket model follows from: config, and a digest of what its task and demonstrations now say."""
+    kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
+    kept["pretrain"].pop("output")
+    first = islice(stream(task, cells, config.pretrain, config.seed), 2000)
+    digest = hashlib.sha256(json.dumps([list(d.messages) for d in first]).encode()).hexdigest()
+    return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": digest}
+
+
+def manifest(config: DictConfig, task: Task, cells: tuple[Costs, ...], folder: Path) -> dict[str, Any]:
+    """The recipe, and the digest of the weights that came of it."""
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return {"recipe": recipe(config, task, cells), "sha256": {"model.safetensors": weights}}
+
+
+main = command(pretrain)
+
+if __name__ == "__main__":
+    main()

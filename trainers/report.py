@@ -1,0 +1,150 @@
+"""The report of a run: one HTML file that needs no network, the figures as PNG, and a table on the terminal."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.console import Console
+from rich.table import Table
+
+from clarify_env.costs import SETS
+from trainers import figures
+from trainers.store import read_json, read_lines
+
+MODES = {"temperature": "temperature 1", "greedy": "greedy"}
+_TEMPLATES = Path(__file__).parent / "templates"
+# What is missing, should a file be: a run that was killed has a report all the same.
+_HOLDS = {
+    "config.json": "the config",
+    "summary.json": "the results",
+    "metrics.jsonl": "the learning curves",
+    "evaluation.json": "the maps of the cost plane",
+    "transcripts.jsonl": "the sampled games",
+}
+_CAPTIONS = {
+    "steering": (
+        "What is done first, and how many words are said last, over the cost plane",
+        "Above the policy, below the oracle: the better the policy steers, the more alike they look. "
+        "Numbers in the cells are means over all questions at temperature 1.",
+    ),
+    "regret": ("Regret over the cost plane", "Where the policy still loses reward against the oracle."),
+    "learning": (
+        "Learning curves",
+        "Each update is drawn over the iteration it belongs to; validation questions are never learned from.",
+    ),
+}
+
+
+def write_report(run_dir: Path) -> None:
+    """Writes ``report.html`` and ``figures/*.png`` from what a run directory holds.
+
+    Args:
+        run_dir: Holds ``config.json``, ``summary.json``, ``metrics.jsonl``, ``evaluation.json`` and
+            ``transcripts.jsonl``; the report says which are missing.
+    """
+    run_dir = Path(run_dir)
+    missing = [f"{holds} ({name})" for name, holds in _HOLDS.items() if not (run_dir / name).exists()]
+    config, summary, evaluation = (
+        read_json(run_dir / name) if (run_dir / name).exists() else None
+        for name in ("config.json", "summary.json", "evaluation.json")
+    )
+    drawn = _draw(evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"fixed": _fixed, "percent": _percent}
+    html = environment.get_template("report.html.j2").render(
+        summary=summary,
+        config=None if config is None else json.dumps(config, indent=2, ensure_ascii=False),
+        transcripts=list(read_lines(run_dir / "transcripts.jsonl")),
+        figures=drawn,
+        missing=missing,
+        modes=MODES,
+        sets=SETS,
+        style=jinja2.filters.Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=jinja2.filters.Markup(script),
+        # The browser runs this script and no other: text that got past the escaping would still do nothing.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    (run_dir / "report.html").write_text(html, encoding="utf-8")
+
+
+def _draw(evaluation: dict[str, Any] | None, records: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
+    """Draws what there is data for; saves the PNGs and returns each figure's SVG, title and caption."""
+    made = {"learning": figures.learning(records)}
+    if evaluation is not None:
+        made |= {"steering": figures.steering(evaluation["grid"]), "regret": figures.regret(evaluation["grid"])}
+    folder.mkdir(exist_ok=True)
+    drawn = {}
+    for name, figure in made.items():
+        if figure is not None:
+            title, caption = _CAPTIONS[name]
+            figures.save_png(figure, folder / f"{name}.png")
+            svg = jinja2.filters.Markup(figures.inline_svg(figure, name, title))
+            drawn[name] = {"svg": svg, "title": title, "caption": caption}
+    return drawn
+
+
+def _fixed(value: float | None, places: int = 3) -> str:
+    return "–" if value is None else f"{value:.{places}f}".replace("-", "−")
+
+
+def _percent(value: float, of: float = 1.0, places: int = 0) -> str:
+    """A share in percent; a dash where there is nothing to take a share of."""
+    return f"{100 * value / of:.{places}f}" if of > 0 else "–"
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    """Prints a run's results on the terminal.
+
+    Args:
+        summary: The content of ``summary.json``.
+    """
+    console = Console(highlight=False)
+    console.print("[bold]{method}[/] on {task}/{split}: assistant {assistant}, user {user}, seed {seed}".format(**summary))
+    rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap closed", "best fixed", "dominance")
+    behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %")
+    for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, _behaviour_cells)):
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+        table.add_column("costs", no_wrap=True)
+        for column in columns:
+            table.add_column(column, justify="right")
+        for mode, name in MODES.items():
+            rows = [(costs, entry[mode]) for costs, entry in summary["eval"].items() if mode in entry]
+            if rows:
+                table.add_row(f"[dim]{name}[/]")
+            for costs, entry in rows:
+                table.add_row(f" {costs}", *cells(entry))
+        console.print(table)
+    for name, what in (("ask_alpha", "questions against their cost"), ("words_beta", "words against their cost")):
+        entry = summary["steering"][name]
+        console.print(
+            f"Steering, {what}: rank correlation {_fixed(entry['policy'], 2)} (oracle {_fixed(entry['oracle'], 2)}), "
+            f"range ratio {_fixed(entry['range_ratio'], 2)}",
+            soft_wrap=True,
+        )
+
+
+def _reward_cells(entry: dict[str, Any]) -> list[str]:
+    low, high = entry["reward_ci"]
+    best = max(entry["fixed"], key=entry["fixed"].get)
+    return [
+        _fixed(entry["reward"]),
+        f"{_fixed(low)} to {_fixed(high)}",
+        _fixed(entry["oracle"]),
+        _percent(entry["reward"], entry["oracle"], 1),
+        _fixed(entry["regret"]),
+        _fixed(entry["gap_closed"], 2),
+        f"{best} {_fixed(entry['fixed'][best])}",
+        _fixed(entry["dominance"], 2),
+    ]
+
+
+def _behaviour_cells(entry: dict[str, Any]) -> list[str]:
+    shares = [_percent(entry["share"][action]) for action in ("clarify", "answer", "multi_answer")]
+    invalid = _percent(entry["share"]["invalid"], places=1)
+    return [_fixed(entry["accuracy"]), _fixed(entry["questions"], 2), _fixed(entry["words"], 1), *shares, invalid]

@@ -1,0 +1,244 @@
+"""How a command runs: hydra entry, run directory, players by config, logs and progress."""
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from agents.hf import HFAgent, load
+from agents.pocket import SHIPPED
+from agents.scripted import ScriptedAssistant
+from clarify_env.costs import CostPlane
+from clarify_env.games.base import Agent, Game
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.tasks.base import Task, make_task, task_class, task_names
+from clarify_env.users import ScriptedUser
+from trainers.store import append_lines, read_json, write_json
+
+_HERE = Path(__file__).resolve().parent
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+# What says how a run is carried out, not what it computes: these never change its directory's name.
+_NOT_IDENTITY = ("hydra", "run_dir", "size")
+
+
+def config_hash(config: DictConfig) -> str:
+    """A name for everything a run's results depend on."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    kept = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]:
+    """Makes a hydra command of a function; its config is ``conf/NAME.yaml``, NAME being its module's."""
+    name = Path(sys.modules[function.__module__].__file__).stem
+    OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    _offer_tasks()
+
+    @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
+    def main(config: DictConfig) -> None:
+        try:
+            with Run(name, config) as run:
+                function(config, run)
+        except (ValueError, OSError, FloatingPointError, NotImplementedError, OmegaConfBaseException) as error:
+            _fail(error, config)
+
+    return main
+
+
+def _fail(error: Exception, config: DictConfig) -> None:
+    """Ends in one sentence; the traceback, for whoever needs it, goes to the run's log."""
+    message = " ".join(str(error).split())
+    folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
+    if folder.is_dir():
+        with (folder / "run.log").open("a") as log:
+            log.write(traceback.format_exc())
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _offer_tasks() -> None:
+    """Tasks from other packages, or without a YAML file, become ``task=NAME`` with their constructor's defaults."""
+    for name in task_names():
+        if not (CONF / "task" / f"{name}.yaml").exists():
+            import inspect
+
+            parameters = inspect.signature(task_class(name)).parameters.values()
+            options = {p.name: p.default if p.default is not p.empty else "???" for p in parameters}
+            ConfigStore.instance().store(group="task", name=name, node={"name": name} | options)
+
+
+class Run:
+    """A run directory: the resolved config, logs, metrics and progress of one run.
+
+    The same command continues its run; a directory that holds another config is refused.
+
+    Args:
+        name: The command.
+        config: Its whole config.
+
+    Raises:
+        ValueError: The directory holds another config; the message shows the difference.
+    """
+
+    def __init__(self, name: str, config: DictConfig):
+        self.name, self.dir = name, Path(config.run_dir)
+        self.config = {"command": name} | {
+            key: value for key, value in OmegaConf.to_container(config, resolve=True).items() if key not in _NOT_IDENTITY
+        }
+        self.dir.mkdir(parents=True, exist_ok=True)
+        stored = self.dir / "config.json"
+        if stored.exists():
+            _refuse_other(stored, self.config)
+        else:
+            write_json(stored, self.config)
+        self.log = logging.getLogger("clarify_env.run")
+        self._started = time.monotonic()
+        self._before = self._seconds_before()
+
+    def __enter__(self) -> "Run":
+        self.events = SummaryWriter(str(self.dir / "tensorboard"))
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                   TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]  # fmt: skip
+        self.progress = Progress(*columns, transient=not sys.stderr.isatty(), disable=bool(os.environ.get("NO_PROGRESS")))
+        self.progress.start()
+        handler = logging.FileHandler(self.dir / "run.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self.log.setLevel(logging.INFO)
+        self.log.addHandler(handler)
+        self.log.propagate = False
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.progress.stop()
+        self.events.close()
+        for handler in list(self.log.handlers):
+            self.log.removeHandler(handler)
+            handler.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on this run, earlier sittings included."""
+        return self._before + time.monotonic() - self._started
+
+    def _seconds_before(self) -> float:
+        path = self.dir / "metrics.jsonl"
+        if not path.exists():
+            return 0.0
+        lines = path.read_text().splitlines()
+        return next((json.loads(line)["seconds"] for line in reversed(lines) if line.endswith("}")), 0.0)
+
+    def record(self, phase: str, iteration: int, step: int, **values: float) -> None:
+        """Adds numbers to ``metrics.jsonl`` and to TensorBoard, named ``phase/name``."""
+        named = {f"{phase}/{key}": float(value) for key, value in values.items()}
+        line = {"phase": phase, "iteration": iteration, "step": step, "seconds": round(self.seconds, 2)}
+        append_lines(self.dir / "metrics.jsonl", [line | named])
+        for key, value in named.items():
+            self.events.add_scalar(key, value, step)
+        self.log.info("%s %d: %s", phase, iteration, ", ".join(f"{k}={v:.4g}" for k, v in values.items()))
+
+    def bar(self, description: str, total: int | None, unit: str) -> Callable[[int], None]:
+        """A progress bar with rate and time left; returns the function to call with the units just done."""
+        bar, begun, done = self.progress.add_task(description, total=total, rate=""), time.monotonic(), 0
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            rate = done / max(time.monotonic() - begun, 1e-9)
+            self.progress.update(bar, advance=n, rate=f"{rate:,.0f} {unit}/s")
+            if total is not None and done >= total:
+                self.log.info("%s: %d %s in %.1f s", description, done, unit, time.monotonic() - begun)
+
+        return advance
+
+
+def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
+    before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (read_json(stored), config))
+    if before != now:
+        changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
+        difference = "; ".join(" ".join(line.split()) for line in changes)
+        raise ValueError(f"run_dir: {stored.parent} holds a run of another config ({difference}); choose another run_dir")
+
+
+def make_plane(config: DictConfig) -> CostPlane:
+    """The cost plane of ``costs.*``."""
+    options = OmegaConf.to_container(config.costs, resolve=True)
+    return CostPlane(**options | {"alpha": tuple(options["alpha"]), "beta": tuple(options["beta"])})
+
+
+def make_task_from(config: DictConfig) -> Task:
+    """The task of ``task.*``."""
+    options = OmegaConf.to_container(config.task, resolve=True)
+    return make_task(options.pop("name"), **options)
+
+
+def game_maker(config: DictConfig) -> Callable[..., Game]:
+    """Makes games with the options of ``selfplay.*``."""
+    limit, redact = config.selfplay.max_questions, config.selfplay.redact_leaks
+
+    def make(task, episode, intent, costs):
+        return ClarificationGame(task, episode, intent, costs, max_questions=limit, redact_leaks=redact)
+
+    return make
+
+
+def load_model(config: DictConfig):
+    """Model and tokenizer of ``assistant.*``; ``assistant.model=pocket`` is the shipped one."""
+    options = config.assistant
+    path = SHIPPED if options.model == "pocket" else options.model
+    return load(path, revision=options.revision, trust_remote_code=options.trust_remote_code, device=options.device)
+
+
+def hf_agent(config: DictConfig, model, tokenizer, temperature: float) -> HFAgent:
+    """A language model as an agent, with the options of ``assistant.*``, ``prompts.*`` and ``selfplay.*``."""
+    return HFAgent(model, tokenizer, style=config.prompts.style, temperature=temperature, name=config.assistant.name,
+                   max_new_tokens=config.assistant.max_new_tokens, batch=config.selfplay.batch)  # fmt: skip
+
+
+def make_user(config: DictConfig, task: Task, model, tokenizer) -> Agent:
+    """The user of ``user.*``; ``self`` is the policy itself."""
+    kind = config.user.kind
+    if kind == "scripted":
+        return ScriptedUser(task)
+    if kind == "self":
+        user = hf_agent(config, model, tokenizer, config.user.temperature)
+    elif kind == "hf":
+        user = hf_agent(config, *load(config.user.model, revision=config.user.revision, device=config.assistant.device),
+                        config.user.temperature)  # fmt: skip
+    else:
+        raise ValueError(f"user.kind must be scripted, self or hf, not {kind!r}")
+    user.name = kind
+    return user
+
+
+def make_scripted(config: DictConfig, task: Task) -> Agent:
+    """The scripted assistant of ``assistant.strategy``."""
+    return ScriptedAssistant(task, config.assistant.strategy, config.selfplay.max_questions)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch, which is all that draws from a global state in training."""
+    torch.manual_seed(seed)
+
+
+def check_package() -> None:
+    """Another distribution (openai-agents) installs a package `agents` as well; say so rather than fail oddly."""
+    if importlib.util.find_spec("agents.selfplay") is None:
+        raise ImportError("the package 'agents' that Python finds is not clarify-env's: uninstall openai-agents or use a separate environment")  # fmt: skip
+
+

@@ -1,0 +1,172 @@
+"""Selection: from the games played on a question to the rows worth learning (DESIGN section 6).
+
+The games of one question form a tree: decisions at the assistant's turns, branches by what the user replied. Rewards are
+linear in the costs, so the tree is valued at any costs, those it was not played at included (hindsight).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from clarify_env.actions import Answer, Clarify, MultiAnswer, parse
+from clarify_env.games.base import Reply, Trajectory, Turn
+from clarify_env.scoring import normalize
+from clarify_env.tasks.base import Episode, Task
+
+Decision = tuple
+
+
+def decision(task: Task, episode: Episode, text: str) -> Decision:
+    """What a message amounts to, whatever its wording.
+
+    The tag with the normalised answer; the set of (reading, answer) pairs listed; or, for a question, what each reading's user would
+    be asked to say: two wordings that part the readings alike by the same words are one decision.
+    """
+    action = parse(text)
+    if isinstance(action, Answer):
+        return ("answer", normalize(action.text))
+    if isinstance(action, MultiAnswer):
+        return ("multi_answer", frozenset((normalize(item.label), normalize(item.answer)) for item in action.items))
+    if isinstance(action, Clarify):
+        return ("clarify", *(task.reply(action.question, i, episode) for i in range(len(episode.interpretations))))
+    return ("invalid", action.text)
+
+
+@dataclass
+class Branch:
+    """One decision at a node of the tree, with all games that took it.
+
+    Attributes:
+        reply: Its message of fewest words, as first generated.
+        words: Words of that message were it the last.
+        final: For each intent, [games, summed accuracy, summed questions after this turn, summed words] of games ended by it.
+        after: What followed a question, by what the user replied; with the number of games of each intent.
+    """
+
+    reply: Reply
+    words: int
+    final: dict[int, np.ndarray] = field(default_factory=dict)
+    after: dict[str, "Node"] = field(default_factory=dict)
+
+
+@dataclass
+class Node:
+    """A point at which the assistant is to speak.
+
+    Attributes:
+        history: Messages so far.
+        games: Number of games of each intent that came here.
+        branches: Decisions taken here.
+        closings: The user's last turns below this node with the accuracy they led to, by (message, intent).
+    """
+
+    history: tuple[tuple[str, str], ...] = ()
+    games: dict[int, int] = field(default_factory=dict)
+    branches: dict[Decision, Branch] = field(default_factory=dict)
+
+
+class Choice(NamedTuple):
+    """A message worth learning: what was said, after which messages, and its share of the question's intents."""
+
+    history: tuple[tuple[str, str], ...]
+    reply: Reply
+    mass: float
+
+
+class Tree:
+    """All games of one question.
+
+    Args:
+        task: Says what a question asks.
+        episode: The question.
+    """
+
+    def __init__(self, task: Task, episode: Episode):
+        self.task, self.episode, self.root = task, episode, Node()
+        self.weights = np.array([reading.weight for reading in episode.interpretations])
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Adds a game."""
+        node, turns = self.root, trajectory.turns
+        for index in range(0, len(turns), 2):
+            said, heard = turns[index], turns[index + 1] if index + 1 < len(turns) else None
+            node.games[trajectory.intent] = node.games.get(trajectory.intent, 0) + 1
+            branch = self._branch(node, said, trajectory)
+            if heard is None or not isinstance(said.action, Clarify):
+                outcome = trajectory.outcome
+                record = np.array([1, outcome.accuracy, outcome.invalid, outcome.words])
+                branch.final[trajectory.intent] = branch.final.get(trajectory.intent, 0) + record
+                return
+            # The text as later views show it, which a redaction may have changed.
+            shown = turns[index + 2].view.history[-1][1] if index + 2 < len(turns) else heard.reply.text
+            if shown not in branch.after:
+                branch.after[shown] = Node((*node.history, ("assistant", said.reply.text), ("user", shown)))
+            node = branch.after[shown]
+
+    def _branch(self, node: Node, said: Turn, trajectory: Trajectory) -> Branch:
+        key = decision(self.task, self.episode, said.reply.text)
+        words = len(said.reply.text.split())
+        branch = node.branches.get(key)
+        if branch is None:
+            branch = node.branches[key] = Branch(said.reply, words)
+        elif words < branch.words and not branch.after:
+            branch.reply, branch.words = said.reply, words
+        return branch
+
+    def value(self, costs: np.ndarray) -> np.ndarray:
+        """Value, shape [C], of playing the best known decision at every turn, at costs of shape [C, 2]."""
+        return self._node(self.root, {i: 1.0 for i in self.root.games}, costs)[0]
+
+    def _node(self, node: Node, share: dict[int, float], costs: np.ndarray):
+        """Best value (times the intents' mass) at a node, shape [C], and which decision it is, shape [C]."""
+        keys = list(node.branches)
+        values = np.stack([self._value(node.branches[key], share, costs) for key in keys])
+        words = np.array([node.branches[key].words for key in keys])
+        # Ties, to within rounding, go to fewest words.
+        best = np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
+        return values.max(0), best, keys
+
+    def _value(self, branch: Branch, share: dict[int, float], costs: np.ndarray) -> np.ndarray:
+        """A decision's value times the mass of the intents that may stand here.
+
+        An intent for which it was not played counts as the mean of those for which it was.
+        """
+        alpha, beta = costs.T
+        total, known = np.zeros(len(costs)), 0.0
+        for intent, (games, accuracy, invalid, words) in branch.final.items():
+            if intent in share:
+                mass = self.weights[intent] * share[intent]
+                total += mass * (accuracy - invalid * alpha - words * beta) / games
+                known += mass
+        played: dict[int, int] = {}
+        for node in branch.after.values():
+            for intent, games in node.games.items():
+                played[intent] = played.get(intent, 0) + games
+        for node in branch.after.values():
+            below = {i: share[i] * games / played[i] for i, games in node.games.items() if i in share}
+            if below:
+                mass = sum(self.weights[i] * part for i, part in below.items())
+                total += self._node(node, below, costs)[0] - mass * alpha
+                known += mass
+        mass = sum(self.weights[i] * part for i, part in share.items())
+        return total * mass / known if known else np.full(len(costs), -np.inf)
+
+    def choices(self, costs: np.ndarray) -> list[list[Choice]]:
+        """What to learn at each of the costs (shape [C, 2]): the best first message, and below it the best of each branch."""
+        chosen: list[list[Choice]] = [[] for _ in costs]
+        self._choose(self.root, {i: 1.0 for i in self.root.games}, costs, np.arange(len(costs)), chosen)
+        return chosen
+
+    def _choose(self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray, chosen: list[list[Choice]]):
+        _, best, keys = self._node(node, share, costs[where])
+        mass = sum(self.weights[i] * part for i, part in share.items())
+        for index in np.unique(best):
+            branch, here = node.branches[keys[index]], where[best == index]
+            for cell in here:
+                chosen[cell].append(Choice(node.history, branch.reply, mass))
+            for child in branch.after.values():
+                below = {i: share[i] for i in child.games if i in share}
+                if below:
+                    self._choose(child, below, costs, here, chosen)

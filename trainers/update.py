@@ -1,0 +1,182 @@
+"""The one weighted language-model update, shared by all likelihood methods: a subclass of `transformers.Trainer`."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+
+from agents.decode import left_pad
+from agents.hf import Row
+
+
+@dataclass(frozen=True)
+class UpdateConfig:
+    """How an update is made.
+
+    Attributes:
+        learning_rate: Peak of AdamW's rate.
+        epochs: Passes over the rows.
+        batch: Rows a step and device.
+        warmup: Share of the steps in which the rate rises; it then falls to zero along a cosine.
+        weight_decay: AdamW's.
+        lora_rank: Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight.
+    """
+
+    learning_rate: float = 1e-3
+    epochs: float = 1.0
+    batch: int = 64
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    lora_rank: int = 0
+
+
+class _Batches(Dataset):
+    """Ready-made batches of rows of like length: with short replies, padding would otherwise be most of the work."""
+
+    def __init__(self, rows: Sequence[Row], size: int, rng: np.random.Generator):
+        order = rng.permutation(len(rows))
+        window = 32 * size
+        self.batches = []
+        for start in range(0, len(order), window):
+            near = sorted(order[start : start + window], key=lambda i: len(rows[i].prompt_ids) + len(rows[i].ids))
+            self.batches += [[rows[i] for i in near[k : k + size]] for k in range(0, len(near), size)]
+        self.batches = [self.batches[i] for i in rng.permutation(len(self.batches))]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[Row]:
+        return self.batches[index]
+
+
+def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
+    """Rows as tensors, padded on the left so that replies end together.
+
+    Returns:
+        ``input_ids`` and ``attention_mask``, shape [rows, length], and ``weights``, shape [rows, longest reply]: the
+        weight of each reply token's loss, 0 where there is none.
+    """
+    ids, mask = left_pad([(*row.prompt_ids, *row.ids) for row in rows], pad)
+    longest = max(len(row.ids) for row in rows)
+    weights = torch.zeros(len(rows), longest)
+    for index, row in enumerate(rows):
+        weights[index, longest - len(row.ids) :] = row.weight
+    return {"input_ids": ids, "attention_mask": mask, "weights": weights}
+
+
+def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Weighted negative log-likelihood of the reply tokens: their weighted sum over their number."""
+    mask, weights = batch["attention_mask"], batch["weights"]
+    longest = weights.shape[1]
+    out = model(input_ids=batch["input_ids"], attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                logits_to_keep=longest + 1, use_cache=False)  # fmt: skip
+    spoken = weights != 0
+    logits = out.logits[:, :-1][spoken].float()
+    loss = torch.nn.functional.cross_entropy(logits, batch["input_ids"][:, -longest:][spoken], reduction="none")
+    return (loss * weights[spoken]).sum() / max(int(spoken.sum()), 1)
+
+
+class WeightedTrainer(Trainer):
+    """`transformers.Trainer` with `weighted_loss`."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """See `weighted_loss`."""
+        loss = weighted_loss(model, inputs)
+        return (loss, None) if return_outputs else loss
+
+
+class _Progress(TrainerCallback):
+    def __init__(self, report: Callable[[int, int, dict[str, Any]], None]):
+        self.report = report
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        self.report(state.global_step, state.max_steps, logs or {})
+
+
+def update(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    config: UpdateConfig,
+    *,
+    seed: int,
+    pad: int,
+    scratch: str,
+    report: Callable[[int, int, dict[str, Any]], None] = lambda step, steps, logs: None,
+) -> PreTrainedModel:
+    """Fine-tunes a model on weighted rows.
+
+    Args:
+        model: Changed in place (with ``lora_rank`` the returned model is the merged one).
+        rows: Prompt ids, reply ids, weight.
+        config: How.
+        seed: Decides the order of the rows.
+        pad: Id to pad with.
+        scratch: A folder; nothing of worth is left there.
+        report: Called with step, number of steps and logs (loss, learning_rate, grad_norm).
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ValueError: There is nothing to learn from, or a weight is not finite.
+        FloatingPointError: The loss is no longer a number.
+    """
+    if not rows:
+        raise ValueError("there are no rows to learn from: every group was rejected by the selection")
+    if not all(math.isfinite(row.weight) for row in rows):
+        raise ValueError("a row's weight is not a finite number: a reward must have been NaN")
+    if config.lora_rank:
+        model = _with_lora(model, config.lora_rank)
+    batches = _Batches(rows, config.batch, np.random.default_rng(seed))
+    steps = max(1, round(len(batches) * config.epochs))
+    arguments = TrainingArguments(
+        output_dir=scratch,
+        per_device_train_batch_size=1,  # an item of the data set is a batch
+        max_steps=steps,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(steps * config.warmup)),
+        weight_decay=config.weight_decay,
+        max_grad_norm=1.0,
+        seed=seed,
+        data_seed=seed,
+        logging_steps=20,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        remove_unused_columns=False,
+    )
+    trainer = WeightedTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=batches,
+        data_collator=lambda items: collate(items[0], pad),
+        callbacks=[_Progress(report)],
+    )
+    trainer.remove_callback(__import__("transformers").PrinterCallback)
+    loss = trainer.train().training_loss
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss became {loss}; a lower update.learning_rate may help")
+    if config.lora_rank:
+        model = model.merge_and_unload()
+    return model.eval()
+
+
+def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ValueError("update.lora_rank needs peft: pip install 'clarify-env[peft]'") from error
+    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+def update_tokens(rows: Sequence[Row], epochs: float) -> int:
+    """Tokens a model reads in an update, prompts included."""
+    return round(epochs * sum(len(row.prompt_ids) + len(row.ids) for row in rows))
