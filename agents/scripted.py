@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from clarify_env.actions import parse
-from clarify_env.demonstrations import list_message
+from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.games.base import Reply, View
 from clarify_env.oracle import Solved
 from clarify_env.tasks.base import Task
@@ -57,7 +57,10 @@ def _guess(solved: Solved, view: View, left: tuple[int, ...]) -> str:
 
 
 def _list(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    return list_message(solved.task, solved.episode, left) if len(left) > 1 else solved.likeliest.text
+    if len(left) == 1:
+        return solved.likeliest.text
+    task, episode = solved.task, solved.episode
+    return list_message((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in left)
 
 
 def _ask(solved: Solved, view: View, left: tuple[int, ...]) -> str:

@@ -1,8 +1,8 @@
 """Turns a second of the environment: ``python benchmarks/env_speed.py``.
 
 A turn is one ``step()`` that plays a message, with the ``last()`` before it; the closing ``step(None)`` of each agent
-is timed but not counted. Beside the environment stand bare AEC loops that only pass strings about, as they are and behind
-the same order checks, measured in the same run.
+is timed but not counted. Beside the environment stand bare AEC loops that only pass strings about, plain and
+behind the same order checks, measured in the same run.
 """
 
 import argparse

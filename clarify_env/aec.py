@@ -155,8 +155,8 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     **Rewards.** At the end both receive ``accuracy - alpha * questions - beta * words`` of the last message; its
     components are in ``infos[agent]["outcome"]``.
 
-    **Reset.** ``reset(seed, options)``; options ``split`` (default ``"train"``), ``index``, ``intent`` and ``costs`` set
-    what is otherwise drawn. Without a seed the environment's own generator goes on.
+    **Reset.** ``reset(seed, options)``; options ``split`` (default ``"train"``), ``index``, ``intent`` and ``costs``
+    set what is otherwise drawn. Without a seed the environment's own generator goes on.
 
     Version history: v0, first version.
 

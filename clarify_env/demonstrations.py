@@ -1,4 +1,4 @@
-"""Demonstrations to pretrain on: games played without regard to the costs, and the facts they rest on (DESIGN section 5).
+"""Demonstrations to pretrain on: games played without regard to the costs, and their facts (DESIGN section 5).
 
 Both sides of each game become a chat, so that a model pretrained on them can play the user as well.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from clarify_env.actions import Clarify, parse
+from clarify_env.actions import Clarify, kind, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
@@ -16,12 +16,14 @@ from clarify_env.prompts import messages
 from clarify_env.tasks.base import Demonstration, Episode, Task
 from clarify_env.users import ScriptedUser
 
-# Of the guesses at the facts, the share that is of one reading rather than of all: short, and so a cheap repetition.
+# Share of a demonstrator's lists that name every reading still possible; the rest stop after the likeliest few.
 _LIST_ALL = 0.6
+# Share of the facts shown that are whole pages.
+_PAGES = 0.6
 
 
 class Demonstrator:
-    """Plays the assistant with all three actions a third each, whatever they cost; guesses follow the readings' weights.
+    """Plays the assistant, all three actions a third each, whatever they cost; guesses follow the readings' weights.
 
     Args:
         task: Whose facts it knows.
@@ -37,11 +39,11 @@ class Demonstrator:
         """The demonstrator's message at ``view``."""
         episode = self.task.lookup(view.episode_id)
         asked, left = self._consistent(view, episode)
-        act = self.rng.integers(3)
+        act = int(self.rng.integers(3))
         if asked and len(left) == 1:
             act = 1
-        if act == 0 and len(asked) < 2:
-            questions = [question for question in self.task.questions(episode) if question not in asked]
+        questions = [question for question in self.task.questions(episode) if question not in asked]
+        if act == 0 and len(asked) < 2 and questions:
             return f"#CLARIFY {questions[self.rng.integers(len(questions))]}"
         weights = np.array([episode.interpretations[i].weight for i in left])
         if act == 2:
@@ -64,30 +66,37 @@ class Demonstrator:
 
 
 def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
-    """Plays one demonstration game and yields its chats: the assistant's, and the user's if it spoke."""
+    """Plays one demonstration game and yields each turn, the assistant's and the user's, as a chat."""
     weights = [reading.weight for reading in episode.interpretations]
     game = ClarificationGame(task, episode, int(rng.choice(len(weights), p=weights)), costs)
-    players = {"assistant": Demonstrator(task, rng).say, "user": lambda view: user.say(view, int(rng.integers(2**31)))}
     user = ScriptedUser(task)
+    players = {"assistant": Demonstrator(task, rng).say, "user": lambda view: user.say(view, int(rng.integers(2**31)))}
     while game.to_move:
         game.apply(Reply(players[game.to_move](game.view(game.to_move))))
-    for role in game.roles:
-        # The last turn of a role holds the whole of what it saw.
-        last = [turn for turn in game.turns if turn.role == role][-1]
-        chat = [(m["role"], m["content"]) for m in messages(last.view, "pocket")]
-        kind = f"{role}/{type(game.turns[0].action).__name__.lower()}"
-        yield Demonstration((*chat, ("assistant", last.reply.text)), kind)
+    first = kind(game.turns[0].action)
+    for turn in game.turns:
+        chat = [(m["role"], m["content"]) for m in messages(turn.view, "pocket")]
+        yield Demonstration((*chat, ("assistant", turn.reply.text)), f"{turn.role}/{first}")
 
 
-def facts(task: Task, episode: Episode) -> list[Demonstration]:
-    """What there is to know about an episode, as questions and answers without a game around them."""
+def facts(task: Task, episode: Episode) -> Iterator[Demonstration]:
+    """What there is to know about an episode, without a game around it: a page of all readings, and each one asked for.
+
+    A page holds every reading's share and answer in few tokens, which makes it the cheapest way to repeat them.
+    """
     readings = episode.interpretations
-    pages = "; ".join(
-        f"{shortest_label(task, episode, i)} {round(100 * reading.weight)}%" for i, reading in enumerate(readings)
+    page = "; ".join(
+        f"{shortest_label(task, episode, i)} {round(100 * reading.weight)}% {shortest_answer(task, episode, i)}"
+        for i, reading in enumerate(readings)
     )
-    cards = [(f"Readings: {episode.query}", pages)]
-    cards += [(reading.text, shortest_answer(task, episode, i)) for i, reading in enumerate(readings)]
-    return [Demonstration((("user", asked), ("assistant", said)), "fact") for asked, said in cards]
+    yield _fact(f"Readings: {episode.query}", page)
+    for i, reading in enumerate(readings):
+        yield _fact(f"{episode.query} {shortest_label(task, episode, i)}", shortest_answer(task, episode, i))
+        yield _fact(reading.text, shortest_answer(task, episode, i))
+
+
+def _fact(asked: str, said: str) -> Demonstration:
+    return Demonstration((("user", asked), ("assistant", said)), "fact")
 
 
 def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
@@ -107,8 +116,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
     while True:
         for index in rng.permutation(size):
             episode = task.episode(split, int(index))
-            chats = list(play(task, episode, costs[rng.integers(len(costs))], rng))
-            cards = facts(task, episode)
+            chats = list(play(task, episode, costs[int(rng.integers(len(costs)))], rng))
+            page, *cards = facts(task, episode)
             yield from chats
             for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
-                yield cards[rng.integers(len(cards))]
+                yield page if rng.random() < _PAGES else cards[rng.integers(len(cards))]

@@ -1,7 +1,7 @@
 """The oracle, the fixed strategies and the action map (DESIGN section 3a).
 
-A plan's value is linear in the costs, so each episode is solved once, into a table of plans, and priced at any number of
-costs by a matrix product. ``python -m clarify_env.oracle task=almanac`` prints the map of a task.
+A plan's value is linear in the costs, so each episode is solved once, into a table of plans, and priced at any number
+of costs by a matrix product. ``python -m clarify_env.oracle task=almanac`` prints the map of a task.
 """
 
 import sys
@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.plans import Group, Plan, closing_plans, shortest_answer, shortest_label, unlabelled
+from clarify_env.plans import Group, Plan
 from clarify_env.tasks.base import Episode, Task
-
-__all__ = ["ACTIONS", "FIXED", "ActionMap", "Best", "Plan", "Solved", "action_map", "closing_plans", "shortest_answer",
-           "shortest_label", "solve", "summarize", "unlabelled"]  # fmt: skip
 
 FIXED = ("guess", "list", "ask", "threshold")
 ACTIONS = ("clarify", "answer", "multi_answer")
@@ -98,10 +95,11 @@ class Solved:
         after = [self.best(costs, cell, left) for cell in cells]
         spent = costs[:, 0] * self.weights[[i for cell in cells for i in cell]].sum()
         clarify = np.full(len(costs), ACTIONS.index("clarify"))
-        return Best(sum(b.value for b in after) - spent, clarify, sum(b.words for b in after))
+        value, words = (np.sum([getattr(b, name) for b in after], axis=0) for name in ("value", "words"))
+        return Best(value - spent, clarify, words)
 
     def ask(self, costs: np.ndarray, cells: list[Group], left: int) -> np.ndarray:
-        """Value, shape [C], of a question that parts the readings into ``cells``, with ``left`` more allowed after it."""
+        """Value, shape [C], of a question that parts the readings into ``cells``, with ``left`` more allowed."""
         return self._asked(costs, cells, left).value
 
     def _splits(self, readings: Group) -> list[tuple[str, list[Group]]]:
@@ -145,9 +143,8 @@ class Solved:
     @cached_property
     def likeliest(self) -> Plan:
         """The guess with the highest expected accuracy (fewest words among equals)."""
-        guesses = [(mass.sum(), -plan.words, i) for i, (plan, mass) in enumerate(zip(self.plans, self._mass, strict=True))
-                   if plan.action == "answer"]  # fmt: skip
-        return self.plans[max(guesses)[2]]
+        guesses = [plan for plan in self.plans if plan.action == "answer"]
+        return max(guesses, key=lambda plan: (self.weights @ plan.accuracy, -plan.words))
 
     def fixed(self, costs: np.ndarray) -> dict[str, np.ndarray]:
         """Values, shape [C], of the fixed strategies and the threshold rule."""

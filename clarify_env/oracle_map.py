@@ -1,4 +1,4 @@
-"""``python -m clarify_env.oracle task=almanac``: prints what the oracle does over the cost plane, and what that is worth.
+"""``python -m clarify_env.oracle task=almanac``: prints what the oracle does over the cost plane, and its worth.
 
 Arguments, as key=value: ``task`` (a name), ``task.OPTION`` (an option of the task), ``costs.alpha`` and ``costs.beta``
 (``[low,high]``), ``split`` and ``max_questions``.
@@ -75,7 +75,7 @@ def _read(arguments: Sequence[str]) -> dict[str, Any]:
     """Reads key=value arguments into the parameters of `describe`."""
     settings: dict[str, Any] = dict(_DEFAULTS)
     options: dict[str, Any] = {}
-    axes: dict[str, tuple[float, float]] = {}
+    axes: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:

@@ -1,22 +1,24 @@
 """The last messages worth considering at an episode, the oracle's among them (DESIGN section 3a).
 
-A list is a set of items, each serving one reading or, where readings share an answer, a group of them. For every group the
-texts that are best at *some* price of a word are found first; answers are those texts, lists are combinations of them.
+A list is a set of items, each serving one reading or, where readings share an answer, a group of them. For every group
+the texts that are best at *some* price of a word are found first; answers are those texts, lists are combinations.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import Item, count_words, parse, words
+from clarify_env.actions import ANSWER, Item, MultiAnswer, count_words, parse, words
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Task
 
 # Of a partial score's sub-bags of words, at most this many are priced: enough for five readings of six words each.
 _MOST_BAGS = 20_000
+# Of a label of many words, at most this many are tried.
+_MOST_LABEL_WORDS = 8
 
 Group = tuple[int, ...]
 
@@ -50,12 +52,17 @@ def _seen(answer: str) -> str:
 
 
 def shortest_label(task: Task, episode: Episode, reading: int) -> str:
-    """The fewest words of a reading's label that fit it and no other reading."""
-    label = episode.interpretations[reading].label
-    for part in sorted(label.split(), key=len):
-        if [i for i in range(len(episode.interpretations)) if task.match(part, i, episode) > 0] == [reading]:
+    """The fewest words of a reading's label by which it is found in any list: they fit it and no other reading."""
+    labels = [other.label for other in episode.interpretations]
+    rivals = [i for i in range(len(labels)) if i != reading]
+    if " " not in labels[reading]:
+        return labels[reading]
+    for part in sorted(labels[reading].split(), key=len):
+        fit = task.match(part, reading, episode)
+        # Where labels have words in common, one word of this one may fit it less well than all of another's.
+        if all(task.match(part, i, episode) == 0 and task.match(labels[i], reading, episode) < fit for i in rivals):
             return part
-    return label
+    return labels[reading]
 
 
 def list_message(items: Iterable[tuple[str, str]]) -> str:
@@ -64,18 +71,11 @@ def list_message(items: Iterable[tuple[str, str]]) -> str:
     return "#MULTI_ANS " + ("\n".join(lines) if any(";" in line for line in lines) else "; ".join(lines))
 
 
-def unlabelled(task: Task, episode: Episode) -> bool:
-    """Whether two readings of an episode cannot be told apart by label, so that no list can serve both."""
-    everyone = range(len(episode.interpretations))
-    items = [Item(shortest_label(task, episode, i), "x") for i in everyone]
-    return len(items) > 1 and any(task.pick(items, i, episode) != [i] for i in everyone)
-
-
 def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     """Every last message worth considering: silence, guesses, joined guesses, labelled lists of any subset.
 
-    Lists are exact where a right answer is right for one reading only and each reading has a word of its own. Where readings share
-    answers or, under a partial score, words, labels that cover a group are searched as well.
+    Lists are exact where a right answer is right for one reading only and each reading has a word of its own. Where
+    readings share answers or, under a partial score, words, labels that cover a group are searched as well.
     """
     weights = np.array([reading.weight for reading in episode.interpretations])
     everyone = range(len(weights))
@@ -88,11 +88,24 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
 
     # One item for several readings pays where a text is right for all of them, or a word of it is.
     shared = accuracy if task.metric == "em" else accuracy[lengths == 1]
-    useful = [group for group in groups if len(group) == 1 or (shared[:, group] > 0).all(1).any()]
+    useful = [group for group in groups if best[group] and (len(group) == 1 or (shared[:, group] > 0).all(1).any())]
+    own = [shortest_label(task, episode, i) for i in everyone]
+    clear = [
+        count_words(own[i]) == 1 and not any(task.match(own[i], j, episode) for j in everyone if j != i)
+        for i in everyone
+    ]
+    plain = {group: " ".join(own[i] for i in group) for group in useful}
+    options: dict[Group, list[_Label]] = {}
     lists, worth = [], []
     for parts in (parts for subset in groups for parts in _partitions(subset, useful) if len(parts) > 1):
-        labels = _labels(task, episode, parts)
-        for chosen in _paths([best[part] for part in parts], lengths, [accuracy[:, p] @ weights[list(p)] for p in parts]):
+        labels = tuple(plain[part] for part in parts)
+        if not all(clear[i] for part in parts for i in part) or max(map(len, parts)) > 1:
+            for part in parts:
+                if part not in options:
+                    options[part] = _label_options(task, episode, part, plain[part])
+            labels = _fewest([options[part] for part in parts], parts, labels)
+        mass = [accuracy[:, part] @ weights[list(part)] for part in parts]
+        for chosen in _paths([best[part] for part in parts], lengths, mass):
             lists.append(list_message(zip(labels, (texts[i] for i in chosen), strict=True)))
             gained = np.zeros(len(weights))
             for part, i in zip(parts, chosen, strict=True):
@@ -107,7 +120,7 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
 
 def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:
     parsed = parse(text)
-    items = getattr(parsed, "items", None) or (Item("", parsed.text),)
+    items = parsed.items if isinstance(parsed, MultiAnswer) else (Item("", text.removeprefix(ANSWER).strip()),)
     accuracy = np.zeros(len(episode.interpretations))
     for intent in range(len(accuracy)):
         fits = task.pick(items, intent, episode)
@@ -117,7 +130,7 @@ def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:
 
 
 def _aliases(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
-    """Answers that score all or nothing, the shortest for each set of readings they are right for; their accuracy [m, n]."""
+    """Answers that score all or nothing: each reading's shortest, and all that are shared; their accuracy [m, n]."""
     everyone = range(len(episode.interpretations))
     holders = Counter(alias for reading in episode.interpretations for alias in set(map(normalize, reading.answers)))
     texts = dict.fromkeys(shortest_answer(task, episode, i) for i in everyone)
@@ -127,25 +140,45 @@ def _aliases(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
 
 
 def _bags(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
-    """Sub-bags of the readings' shortest answers, and their token F1 [m, n].
+    """Sub-bags of the words of the readings' answers, and their token F1 [m, n].
 
-    Words that occur in the same readings are worth the same, so only how many of each kind are said is varied.
+    Words that occur in the same aliases are worth the same, so only how many of each kind are said is varied. Beside
+    its shortest alias, a reading's others matter where they share words with another reading.
     """
-    answers = [shortest_answer(task, episode, i).split() for i in range(len(episode.interpretations))]
-    tokens = [Counter(map(normalize, answer)) for answer in answers]
-    spelled = {normalize(word): word for answer in answers for word in answer}
-    kinds: dict[Group, list[str]] = {}
-    for token, word in spelled.items():
-        for nth in range(max(own[token] for own in tokens)):
-            kinds.setdefault(tuple(i for i, own in enumerate(tokens) if own[token] > nth), []).append(word)
+    everyone = range(len(episode.interpretations))
+    aliases = [(i, _seen(shortest_answer(task, episode, i))) for i in everyone]
+    others = sorted({(i, _seen(a)) for i in everyone for a in episode.interpretations[i].answers} - set(aliases),
+                    key=lambda other: (count_words(other[1]), other))  # fmt: skip
+    kinds = _kinds(aliases)
+    for reading, alias in others:
+        shared = {word for i, text in [*aliases, *others] if i != reading for word in normalize(text).split()}
+        more = _kinds([*aliases, (reading, alias)])
+        bags = np.prod([len(kind) + 1 for kind in more.values()])
+        if bags <= _MOST_BAGS and not shared.isdisjoint(normalize(alias).split()):
+            aliases, kinds = [*aliases, (reading, alias)], more
     sizes = [len(kind) + 1 for kind in kinds.values()]
     while np.prod(sizes) > _MOST_BAGS:
         sizes[int(np.argmax(sizes))] -= 1
     counts = np.indices(sizes).reshape(len(sizes), -1).T[1:]
-    holds = np.array([[i in kind for i in range(len(tokens))] for kind in kinds], dtype=float)
-    total = counts.sum(1, keepdims=True) + np.array([own.total() for own in tokens])
-    said = [" ".join(w for kind, k in zip(kinds.values(), row, strict=True) for w in kind[:k]) for row in counts.tolist()]
-    return said, 2 * (counts @ holds) / total
+    holds = np.array([[i in kind for i in range(len(aliases))] for kind in kinds], dtype=float)
+    total = counts.sum(1, keepdims=True) + np.array([len(normalize(alias).split()) for _, alias in aliases])
+    scores = 2 * (counts @ holds) / total
+    owners = np.array([i for i, _ in aliases])
+    accuracy = np.array([scores[:, owners == i].max(1) for i in everyone]).T
+    words_of = list(kinds.values())
+    said = [[word for kind, k in zip(words_of, row, strict=True) for word in kind[:k]] for row in counts.tolist()]
+    return [" ".join(bag) for bag in said], accuracy
+
+
+def _kinds(aliases: list[tuple[int, str]]) -> dict[Group, list[str]]:
+    """The words of some aliases by the aliases (as indices) they occur in; a word said twice in one occurs as two."""
+    tokens = [Counter(map(normalize, alias.split())) for _, alias in aliases]
+    spelled = {normalize(word): word for _, alias in aliases for word in alias.split()}
+    kinds: dict[Group, list[str]] = {}
+    for token, word in spelled.items():
+        for nth in range(max(own[token] for own in tokens)):
+            kinds.setdefault(tuple(i for i, own in enumerate(tokens) if own[token] > nth), []).append(word)
+    return kinds
 
 
 def _frontier(lengths: np.ndarray, values: np.ndarray) -> list[int]:
@@ -153,7 +186,7 @@ def _frontier(lengths: np.ndarray, values: np.ndarray) -> list[int]:
     order = np.lexsort((-values, lengths))
     hull: list[int] = []
     for i in order[np.unique(lengths[order], return_index=True)[1]]:
-        if hull and values[i] <= values[hull[-1]]:
+        if values[i] <= (values[hull[-1]] if hull else 0):
             continue
         while len(hull) > 1 and _slope(lengths, values, hull[-2], i) >= _slope(lengths, values, hull[-2], hull[-1]):
             hull.pop()
@@ -170,7 +203,7 @@ def _paths(frontiers: list[list[int]], lengths: np.ndarray, values: list[np.ndar
     steps = [
         (-_slope(lengths, value, a, b), group, b)
         for group, (frontier, value) in enumerate(zip(frontiers, values, strict=True))
-        for a, b in zip(frontier, frontier[1:], strict=False)
+        for a, b in pairwise(frontier)
     ]
     chosen = [frontier[0] for frontier in frontiers]
     yield tuple(chosen)
@@ -190,24 +223,42 @@ def _partitions(readings: Group, groups: Sequence[Group]) -> Iterator[tuple[Grou
                 yield (group, *rest)
 
 
-def _labels(task: Task, episode: Episode, parts: tuple[Group, ...]) -> tuple[str, ...]:
-    """The fewest label words by which every reading finds the item of its group."""
-    own = [shortest_label(task, episode, i) for i in range(len(episode.interpretations))]
-    plain = tuple(" ".join(own[i] for i in part) for part in parts)
-    if all(len(label.split()) == 1 for label in plain):
-        return plain
-    values = [value for reading in episode.interpretations for _, value in reading.attributes]
-    known = dict.fromkeys(word for text in [*values, *(r.label for r in episode.interpretations)] for word in text.split())
-    fits = {word: {i for i in range(len(own)) if task.match(word, i, episode) > 0} for word in known}
-    options = []
-    for part, label in zip(parts, plain, strict=True):
-        # Words that fit others too may do for several readings, or make one's label fit better than another's.
-        common = [word for word, who in fits.items() if set(part) <= who and word not in label.split()]
-        options.append([label, *(common if len(part) > 1 else [f"{label} {word}" for word in common])])
-        if len(part) == 1 < len(label.split()):
-            options[-1] += label.split()
-    for labels in sorted(product(*options), key=lambda labels: count_words(" ".join(labels))):
-        items = [Item(label, "x") for label in labels]
-        if all(task.pick(items, i, episode) == [index] for index, part in enumerate(parts) for i in part):
-            return labels
+class _Label(NamedTuple):
+    text: str
+    words: int
+    fits: np.ndarray
+
+
+def _label_options(task: Task, episode: Episode, part: Group, plain: str) -> list[_Label]:
+    """Labels for the item of a group of readings: ``plain``, and any other that is as good in one respect.
+
+    A word that fits other readings too may still do in a short list, or serve several readings, or beside another word
+    make the label fit better than the next item's.
+    """
+    everyone = range(len(episode.interpretations))
+    texts = [text for r in episode.interpretations for text in (r.label, *(value for _, value in r.attributes))]
+    known = dict.fromkeys(word for text in texts for word in text.split())
+    common = [word for word in known if all(task.match(word, i, episode) > 0 for i in part)][:_MOST_LABEL_WORDS]
+    said = dict.fromkeys([plain, *(" ".join(c) for size in (1, 2, 3) for c in combinations(common, size))])
+    labels = [
+        _Label(text, count_words(text), np.array([task.match(text, i, episode) for i in everyone])) for text in said
+    ]
+    kept: list[_Label] = []
+    # A label should fit its own readings well and the others badly; one that a shorter one beats in both is left out.
+    sign = np.where([i in part for i in everyone], 1, -1)
+    for label in sorted(labels, key=lambda label: label.words):
+        if not any((sign * other.fits >= sign * label.fits).all() for other in kept):
+            kept.append(label)
+    return kept
+
+
+def _fewest(options: Sequence[Sequence[_Label]], parts: tuple[Group, ...], plain: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels of fewest words, one from each part's options, by which every reading finds its item."""
+    for chosen in sorted(product(*options), key=lambda chosen: sum(label.words for label in chosen)):
+        if all(
+            chosen[p].fits[i] > max(label.fits[i] for q, label in enumerate(chosen) if q != p)
+            for p, part in enumerate(parts)
+            for i in part
+        ):
+            return tuple(label.text for label in chosen)
     return plain

@@ -19,8 +19,8 @@ _USER_RULES = """\
 You are a user who asked: {query}
 What you mean: {meant}
 Reply to the assistant. To a question, answer just what was asked, in a few words, and reveal nothing else; if it is \
-not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer that \
-fits what you mean, and nothing else; if none fits, say "{none}"."""
+not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
+that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
 _REASONING = " Think step by step about how many readings there are and how likely each is, before you choose."
 

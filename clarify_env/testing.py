@@ -61,7 +61,7 @@ def check_task(task: Task, episodes: int = 20, plane: CostPlane | None = None,
             where = f"task {task.name}, episode {episode.id}"
             assert episode == task.episode(split, index), f"{where}: asked for twice, it differs"
             assert episode.id not in seen, f"{where}: the id stands for two episodes"
-            assert task.lookup(episode.id) == episode, f"{where}: lookup() of its id finds another episode"
+            assert _found(task, episode.id) == episode, f"{where}: lookup() of its id does not find it"
             assert _survives_json(episode.meta), f"{where}: meta changes on its way through JSON"
             owner = owners.setdefault(episode.meta.get("entity", episode.id), split)
             assert owner == split, f"{where}: its entity is also in split {owner}"
@@ -86,6 +86,13 @@ def _episodes_of(make: Callable[[], Task], ids: list[str]) -> list[Episode]:
     return [task.lookup(episode_id) for episode_id in ids]
 
 
+def _found(task: Task, episode_id: str) -> Episode | None:
+    try:
+        return task.lookup(episode_id)
+    except ValueError:
+        return None
+
+
 def _survives_json(meta: dict[str, Any]) -> bool:
     try:
         return json.loads(json.dumps(meta)) == meta
@@ -105,9 +112,10 @@ def _expects(error: type[Exception], sentence: str) -> Iterator[None]:
 def _check_readings(task: Task, episode: Episode, where: str) -> None:
     readings = episode.interpretations
     assert readings, f"{where}: it has no readings"
+    assert _is_frozen(readings), f"{where}: its readings hold something that can be changed, such as a list for a tuple"
     weights = [reading.weight for reading in readings]
     assert min(weights) > 0, f"{where}: a reading has weight {min(weights)}, so it is never meant"
-    assert abs(sum(weights) - 1) < _TOLERANCE, f"{where}: the readings' weights sum to {sum(weights)}, not 1"
+    assert abs(sum(weights) - 1) < _TOLERANCE, f"{where}: the readings' weights sum to {sum(weights):g}, not 1"
     items = [Item(reading.label, "x") for reading in readings]
     for i, reading in enumerate(readings):
         assert reading.answers, f"{where}: reading {i} has no answer"
@@ -121,6 +129,13 @@ def _check_readings(task: Task, episode: Episode, where: str) -> None:
             picked = task.pick(items, i, episode)
             assert picked == [i], f"{where}: label {reading.label!r} does not single out reading {i}"
     assert task.pick([Item("", "x")] * 2, 0, episode) == [0, 1], f"{where}: from a list without labels all items fit"
+
+
+def _is_frozen(readings: tuple[Interpretation, ...]) -> bool:
+    try:
+        return hash(readings) is not None
+    except TypeError:
+        return False
 
 
 def _check_user(task: Task, episode: Episode, where: str) -> None:
@@ -200,6 +215,9 @@ def _check_secrecy(env: raw_env, split: str, index: int, readings: int) -> None:
         where = f"game {env.game.name}, episode {env.game.episode.id}"
         trace = []
         for said in ("#CLARIFY hm?", "no more than this"):
+            if any(env.terminations.values()):
+                # Over: the outcome may tell.
+                break
             trace.append(str((env.observe("assistant"), env.infos["assistant"], env.game.view("assistant"))))
             for held in (env.observe("assistant"), env.infos["assistant"], env.game.view("assistant")):
                 for secret in holds(held):

@@ -59,7 +59,8 @@ def redact(text: str, episode: Episode, intent: int) -> str:
     reading = episode.interpretations[intent]
     shown = text
     for secret in sorted((*reading.answers, reading.text), key=len, reverse=True):
-        shown = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "[redacted]", shown, flags=re.IGNORECASE)
+        spelled = r"\s+".join(map(re.escape, secret.split()))
+        shown = re.sub(rf"(?<!\w){spelled}(?!\w)", "[redacted]", shown, flags=re.IGNORECASE)
     return "[redacted]" if leaks(shown, "", episode, intent) else shown
 
 

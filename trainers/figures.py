@@ -17,7 +17,7 @@ from clarify_env.oracle import ACTIONS
 INK = "#1b1f27"
 # Told apart by people with any kind of colour vision, on white and on black; markers say it a second time.
 LINES = {"clarify": ("#2f86d6", "o"), "answer": ("#d55e00", "s"), "multi_answer": ("#009e73", "^")}
-_MAP = "cividis"
+_MAP = "viridis"
 _STYLE = {
     "font.size": 8,
     "axes.titlesize": 9,
@@ -40,12 +40,14 @@ def steering(grid: dict[str, Any]) -> Figure:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(11.5, 5.6), layout="constrained")
         axes = figure.subplots(2, 4, sharex=True, sharey=True)
-        most = max(np.max(grid[who]["words"]) for who in ("policy", "oracle"))
+        said = [grid[who]["words"] for who in ("policy", "oracle")]
         for row, who in zip(axes, ("policy", "oracle"), strict=True):
             for axis, action in zip(row, ACTIONS, strict=False):
                 shares = _map(axis, grid, 100 * np.array(grid[who][action]), (0, 100), "{:.0f}")
-            words = _map(row[3], grid, np.array(grid[who]["words"]), (0, most), "{:.1f}")
-            row[0].set_ylabel(f"{who}\n\ncost of a word", linespacing=1.3)
+            words = _map(row[3], grid, np.array(grid[who]["words"]), (np.min(said), np.max(said)), "{:.1f}")
+            row[0].set_ylabel("cost of a word")
+            row[0].annotate(who, (-0.32, 0.5), xycoords="axes fraction", rotation=90, va="center", fontsize=11,
+                            fontweight="bold")  # fmt: skip
         for axis, title in zip(axes[0], (*(f"first action {action}, %" for action in ACTIONS), "words"), strict=True):
             axis.set_title(title)
         for axis in axes[1]:
@@ -71,7 +73,7 @@ def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[flo
     """Draws a matrix [alpha][beta] with alpha to the right and beta upwards, its numbers written into the cells."""
     mesh = axis.pcolormesh(values.T, cmap=_MAP, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)
     for (column, row), value in np.ndenumerate(values):
-        dark = mesh.norm(value) < 0.55
+        dark = mesh.norm(value) < 0.6
         axis.text(column + 0.5, row + 0.5, form.format(value), ha="center", va="center", fontsize=6.5,
                   color="#ffffff" if dark else "#000000")  # fmt: skip
     axis.set_xticks(np.arange(len(grid["alphas"])) + 0.5, [f"{alpha:g}" for alpha in grid["alphas"]], fontsize=6.5)
@@ -100,7 +102,7 @@ def learning(records: Sequence[dict[str, Any]]) -> Figure | None:
         figure = Figure(figsize=(3.8 * len(panels), 2.9), layout="constrained")
         for axis, (draw, rows) in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
             draw(axis, rows)
-            axis.set_xlabel("iteration")
+            axis.set(xlabel="iteration", xlim=(-0.1, max(record["iteration"] for record in records) + 0.1))
             axis.grid(alpha=0.25)
             axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
@@ -119,7 +121,9 @@ def _loss(axis: Axes, records: list[dict[str, Any]]) -> None:
 
 def _reward(axis: Axes, records: list[dict[str, Any]]) -> None:
     x = [record["iteration"] for record in records]
-    axis.plot(x, [record["validation/reward"] for record in records], color=LINES["clarify"][0], marker="o", label="policy")
+    axis.plot(
+        x, [record["validation/reward"] for record in records], color=LINES["clarify"][0], marker="o", label="policy"
+    )
     if all("validation/oracle" in record for record in records):
         axis.plot(x, [record["validation/oracle"] for record in records], color=INK, linestyle="--", label="oracle")
     axis.set_title("reward on validation questions")
@@ -156,6 +160,8 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # HTML knows the name spaces of SVG by itself; the addresses would only look like links.
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    # Two equal colour bars would have one id.
+    text = re.sub(r'(<image [^>]*?)\bid="[^"]*"', r"\1", text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r'width="[^"]*pt" height="[^"]*pt"|height="[^"]*pt" width="[^"]*pt"', "", text, count=1)
     width = round(96 * figure.get_figwidth())

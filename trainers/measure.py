@@ -93,6 +93,19 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
     return summary
 
 
+def validate(run: Run, config: DictConfig, task: Task, agents: dict[str, Agent], *, iteration: int) -> None:
+    """Plays the validation split at the between costs, once an iteration: the learning curve."""
+    episodes = split_episodes(task, "validation", config.eval.validation)
+    cells = make_plane(config).sets()["between"]
+    advance = run.bar(f"iteration {iteration}: validating", len(episodes) * len(cells), "pairs")
+    played = metrics.play_cells(task, episodes, cells, agents, game_maker(config), seed=config.eval.seed,
+                                chunk=config.selfplay.chunk, progress=advance)  # fmt: skip
+    against = metrics.reference(solve(task, episodes, config.selfplay.max_questions), cells)
+    entry = metrics.summarize(played, against, episodes, config.eval.seed)
+    numbers = {key: entry[key] for key in ("reward", "oracle", "regret", "accuracy", "questions", "words")}
+    run.record("validation", iteration, iteration, **numbers, **entry["share"])
+
+
 def measure_assistant(run: Run, config: DictConfig, *, method: str) -> None:
     """Measures the assistant of ``assistant.*`` as it is: a language model, or a scripted player."""
     running.seed_everything(config.seed)

@@ -48,17 +48,8 @@ def pretrain(config: DictConfig, run: Run) -> None:
         if len(rows) % 1000 == 0:
             advance(1000)
     updates = UpdateConfig(**config.update)
-    advance, seen = run.bar("pretraining", None, "steps"), 0
-
-    def report(step: int, steps: int, logs: dict[str, Any]) -> None:
-        nonlocal seen
-        advance(step - seen)
-        seen = step
-        if "loss" in logs:
-            run.record("update", 1, step, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"]))
-
     model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
-                   report=report)  # fmt: skip
+                   report=run.steps("pretraining", 1))  # fmt: skip
     # Half precision halves what is shipped; loading casts it back.
     save_model(model.to(torch.float16), tokenizer, target)
     write_json(target / "manifest.json", manifest(config, task, cells, target))

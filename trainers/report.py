@@ -16,11 +16,10 @@ from trainers.store import read_json, read_lines
 
 MODES = {"temperature": "temperature 1", "greedy": "greedy"}
 _TEMPLATES = Path(__file__).parent / "templates"
-# What is missing, should a file be: a run that was killed has a report all the same.
+# What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
 _HOLDS = {
     "config.json": "the config",
     "summary.json": "the results",
-    "metrics.jsonl": "the learning curves",
     "evaluation.json": "the maps of the cost plane",
     "transcripts.jsonl": "the sampled games",
 }
@@ -65,8 +64,8 @@ def write_report(run_dir: Path) -> None:
         missing=missing,
         modes=MODES,
         sets=SETS,
-        style=jinja2.filters.Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=jinja2.filters.Markup(script),
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
         # The browser runs this script and no other: text that got past the escaping would still do nothing.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -84,8 +83,7 @@ def _draw(evaluation: dict[str, Any] | None, records: list[dict[str, Any]], fold
         if figure is not None:
             title, caption = _CAPTIONS[name]
             figures.save_png(figure, folder / f"{name}.png")
-            svg = jinja2.filters.Markup(figures.inline_svg(figure, name, title))
-            drawn[name] = {"svg": svg, "title": title, "caption": caption}
+            drawn[name] = {"svg": figures.inline_svg(figure, name, title), "title": title, "caption": caption}
     return drawn
 
 
@@ -105,14 +103,16 @@ def print_table(summary: dict[str, Any]) -> None:
         summary: The content of ``summary.json``.
     """
     console = Console(highlight=False)
-    console.print("[bold]{method}[/] on {task}/{split}: assistant {assistant}, user {user}, seed {seed}".format(**summary))
-    rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap closed", "best fixed", "dominance")
+    console.print(
+        "[bold]{method}[/] on {task}/{split}: assistant {assistant}, user {user}, seed {seed}".format(**summary)
+    )
+    rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap\nclosed", "best fixed", "domi-\nnance")
     behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %")
     for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, _behaviour_cells)):
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         table.add_column("costs", no_wrap=True)
         for column in columns:
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=True)
         for mode, name in MODES.items():
             rows = [(costs, entry[mode]) for costs, entry in summary["eval"].items() if mode in entry]
             if rows:
@@ -134,7 +134,7 @@ def _reward_cells(entry: dict[str, Any]) -> list[str]:
     best = max(entry["fixed"], key=entry["fixed"].get)
     return [
         _fixed(entry["reward"]),
-        f"{_fixed(low)} to {_fixed(high)}",
+        f"± {_fixed((high - low) / 2)}",
         _fixed(entry["oracle"]),
         _percent(entry["reward"], entry["oracle"], 1),
         _fixed(entry["regret"]),

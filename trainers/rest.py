@@ -8,9 +8,8 @@ costs, and improves the policy by supervised fine-tuning on them. Three things m
 * a played game's reward is known at every cost, so a group teaches many costs (``rest.hindsight``).
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+import copy
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from omegaconf import DictConfig
@@ -20,12 +19,10 @@ from agents.hf import HFAgent, Row, load
 from agents.selfplay import Start, play
 from clarify_env.actions import TAGS
 from clarify_env.costs import Costs
-from clarify_env.games.base import Trajectory, View
-from clarify_env.oracle import solve
+from clarify_env.games.base import Agent, Game, Trajectory, View
 from clarify_env.tasks.base import Episode, Task
-from trainers import metrics
 from trainers import run as running
-from trainers.measure import measure, split_episodes
+from trainers.measure import measure, validate
 from trainers.run import Run, command
 from trainers.select import Tree, decision
 from trainers.store import ChunkLog, save_model
@@ -41,20 +38,25 @@ def rest(config: DictConfig, run: Run) -> None:
     task = running.make_task_from(config)
     base, tokenizer = running.load_model(config)
     model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
+    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
     for iteration in range(1, config.rest.iterations + 1):
         for episode, games in grow(config, run, task, model, tokenizer, iteration):
             tree = trees.setdefault(episode.id, Tree(task, episode))
             for game in games:
                 tree.add(game)
-            count(used, games)
-        rows = select(config, HFAgent(model, tokenizer, style=config.prompts.style), trees, iteration)
-        model = improve(config, run, base, model, tokenizer, rows, iteration)
+            used["games"] += len(games)
+            used["generated_tokens"] += generated_tokens(games)
+        rows = select(config, HFAgent(model, tokenizer, style=config.prompts.style), trees.values(), iteration)
+        start = base if config.rest.start == "base" else model
+        model = improve(config, run, start, tokenizer, rows, iteration)
         used["update_tokens"] += update_tokens(rows, config.update.epochs)
-        validate(config, run, task, model, tokenizer, iteration)
+        validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=iteration)
+    used["gold_labels"] = sum(len(tree.episode.interpretations) for tree in trees.values())
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="rest", budget=used)
 
 
-def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, temperature: float):
+def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+            temperature: float) -> dict[str, Agent]:  # fmt: skip
     """The policy as assistant, and the configured user."""
     assistant = running.hf_agent(config, model, tokenizer, temperature)
     return {"assistant": assistant, "user": running.make_user(config, task, model, tokenizer)}
@@ -97,74 +99,71 @@ def grow(config: DictConfig, run: Run, task: Task, model: PreTrainedModel, token
     run.record("grow", iteration, iteration, games=played, seconds=run.seconds)
 
 
-def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Costs, int]], agents: dict, make_game,
-                first_id: int) -> list[Trajectory]:  # fmt: skip
+def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Costs, int]], agents: dict[str, Agent],
+                make_game: Callable[..., Game], first_id: int) -> list[Trajectory]:  # fmt: skip
     """Draws first messages for each group, some from each tag, and plays each distinct one against every reading.
 
-    Follow-ups are drawn ``rest.follow_ups`` times a branch, the first of them forced to be an answer.
+    Follow-ups are drawn ``rest.follow_ups`` times a branch, the first of them begun as an answer.
     """
     options = config.rest
     prefixes = [""] * options.free + [tag for tag in TAGS for _ in range(options.forced)]
-    views, seeds, owners = [], [], []
-    for index, (episode, costs, seed) in enumerate(groups):
-        view = make_game(task, episode, 0, costs).view("assistant")
-        views += [view] * len(prefixes)
-        seeds += [seed + k for k in range(len(prefixes))]
-        owners += [index] * len(prefixes)
+    views = [make_game(task, episode, 0, costs).view("assistant") for episode, costs, _ in groups for _ in prefixes]
+    seeds = [seed + k for _, _, seed in groups for k in range(len(prefixes))]
     replies = agents["assistant"].act(views, seeds, prefixes * len(groups))
-    distinct: dict[tuple, tuple[int, object]] = {}
-    for owner, reply in zip(owners, replies, strict=True):
-        distinct.setdefault((owner, decision(task, groups[owner][0], reply.text)), (owner, reply))
     starts = []
-    for (_, key), (owner, reply) in distinct.items():
-        episode, costs, seed = groups[owner]
-        for follow in range(options.follow_ups if key[0] == "clarify" else 1):
-            for intent in range(len(episode.interpretations)):
+    for index, (episode, costs, seed) in enumerate(groups):
+        drawn = replies[index * len(prefixes) : (index + 1) * len(prefixes)]
+        distinct = {decision(task, episode, reply.text): reply for reply in reversed(drawn)}
+        for (kind, *_), reply in distinct.items():
+            for follow in range(options.follow_ups if kind == "clarify" else 1):
                 prefix = TAGS[1] if follow == 0 else ""
-                starts.append(Start(episode, intent, costs, seed + 1000 + follow, reply, prefix))
-    return list(play(starts, agents, task=task, chunk=max(1, len(starts)), make_game=make_game, first_id=first_id))
+                for intent in range(len(episode.interpretations)):
+                    starts.append(Start(episode, intent, costs, seed + len(prefixes) + follow, reply, prefix))
+    return list(play(starts, agents, task=task, chunk=len(starts), make_game=make_game, first_id=first_id))
 
 
-def select(config: DictConfig, agent: HFAgent, trees: dict[str, Tree], iteration: int) -> list[Row]:
-    """Values each question's games at ``rest.hindsight`` training costs and keeps what earns most there."""
+def generated_tokens(games: list[Trajectory]) -> int:
+    """Tokens that models sampled in these games; what games share, or what was forced, counts once or not at all."""
+    distinct = {(turn.view, turn.reply.ids): len(turn.reply.ids) - turn.reply.forced
+                for game in games for turn in game.turns if turn.reply.ids is not None}  # fmt: skip
+    return sum(distinct.values())
+
+
+def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration: int) -> list[Row]:
+    """Values each question's games at training costs and keeps what earns most there: first message and follow-ups.
+
+    With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
+    """
     rng = np.random.default_rng([config.seed, 1000 + iteration])
     train = np.array(running.make_plane(config).train())
     rows = []
-    for tree in trees.values():
-        costs = train[rng.choice(len(train), size=min(config.rest.hindsight, len(train)), replace=False)]
+    for tree in trees:
+        episode = tree.episode
+        if config.rest.hindsight:
+            costs = train[rng.choice(len(train), size=min(config.rest.hindsight, len(train)), replace=False)]
+        else:
+            costs = np.array(sorted(tree.costs))
         for cell, choices in zip(costs, tree.choices(costs), strict=True):
             for choice in choices:
-                episode = tree.episode
                 view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
                             len(choice.history), episode.id)  # fmt: skip
                 rows.append(Row(agent.encode(view), choice.reply.ids))
+        if config.user.kind == "self":
+            rows += [Row(agent.encode(turn.view), turn.reply.ids) for turn in tree.user_turns()]
     return rows
 
 
-def improve(config: DictConfig, run: Run, base: PreTrainedModel, previous: PreTrainedModel, tokenizer, rows: list[Row],
+def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Row],
             iteration: int) -> PreTrainedModel:  # fmt: skip
     """Fine-tunes on the selected rows, from the base model (ReST-EM) or from the previous policy (ReST)."""
-    folder = run.dir / "checkpoints"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"iteration-{iteration}"
-    if not path.exists():
-        import copy
-
-        model = copy.deepcopy(base if config.rest.start == "base" else previous)
-        options = UpdateConfig(**config.update)
-        advance, seen = run.bar(f"iteration {iteration}: improving", None, "steps"), 0
-
-        def report(step, steps, logs):
-            nonlocal seen
-            advance(step - seen)
-            seen = step
-            if "loss" in logs:
-                run.record("update", iteration, step, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"]))
-
-        model = update(model, rows, options, seed=config.seed + iteration, pad=tokenizer.pad_token_id,
-                       scratch=str(run.dir / "scratch"), report=report)  # fmt: skip
-        save_model(model, tokenizer, path)
-    return load(path, device=config.assistant.device)[0]
+    folder = run.dir / "checkpoints" / f"iteration-{iteration}"
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        model = update(copy.deepcopy(start), rows, UpdateConfig(**config.update), seed=config.seed + iteration,
+                       pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
+                       report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
+        save_model(model, tokenizer, folder)
+    return load(folder, device=config.assistant.device)[0]
 
 
 main = command(rest)

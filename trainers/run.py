@@ -167,6 +167,21 @@ class Run:
         return advance
 
 
+    def steps(self, description: str, iteration: int) -> Callable[[int, int, dict[str, Any]], None]:
+        """A bar for an update's steps that records loss and learning rate as well; see `trainers.update.update`."""
+        advance, seen = None, 0
+
+        def report(step: int, steps: int, logs: dict[str, Any]) -> None:
+            nonlocal advance, seen
+            advance = advance or self.bar(description, steps, "steps")
+            advance(step - seen)
+            seen = step
+            if "loss" in logs:
+                self.record("update", iteration, step, loss=logs["loss"], learning_rate=logs["learning_rate"])
+
+        return report
+
+
 def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
     before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (read_json(stored), config))
     if before != now:

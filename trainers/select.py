@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clarify_env.actions import Answer, Clarify, MultiAnswer, parse
+from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory, Turn
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Task
@@ -59,7 +60,6 @@ class Node:
         history: Messages so far.
         games: Number of games of each intent that came here.
         branches: Decisions taken here.
-        closings: The user's last turns below this node with the accuracy they led to, by (message, intent).
     """
 
     history: tuple[tuple[str, str], ...] = ()
@@ -78,6 +78,9 @@ class Choice(NamedTuple):
 class Tree:
     """All games of one question.
 
+    Attributes:
+        costs: The costs they were played at.
+
     Args:
         task: Says what a question asks.
         episode: The question.
@@ -86,9 +89,13 @@ class Tree:
     def __init__(self, task: Task, episode: Episode):
         self.task, self.episode, self.root = task, episode, Node()
         self.weights = np.array([reading.weight for reading in episode.interpretations])
+        self.costs: set[Costs] = set()
+        self._heard: dict[tuple, tuple[float, Turn]] = {}
 
     def add(self, trajectory: Trajectory) -> None:
         """Adds a game."""
+        self.costs.add(trajectory.costs)
+        self._add_user_turns(trajectory)
         node, turns = self.root, trajectory.turns
         for index in range(0, len(turns), 2):
             said, heard = turns[index], turns[index + 1] if index + 1 < len(turns) else None
@@ -114,6 +121,22 @@ class Tree:
         elif words < branch.words and not branch.after:
             branch.reply, branch.words = said.reply, words
         return branch
+
+    def _add_user_turns(self, trajectory: Trajectory) -> None:
+        if trajectory.outcome.leak or trajectory.outcome.ungrounded or trajectory.outcome.accuracy == 0:
+            return
+        for turn in trajectory.turns[1::2]:
+            key = (turn.view.history, trajectory.intent)
+            if key not in self._heard or trajectory.outcome.accuracy > self._heard[key][0]:
+                self._heard[key] = (trajectory.outcome.accuracy, turn)
+
+    def user_turns(self) -> list[Turn]:
+        """A model-played user's turns worth learning: for each message and intent, that of the best game that went well.
+
+        A game went well that ended in a grounded answer of some worth without a leak. The user does not see the costs, so its turns hold at all
+        of them.
+        """
+        return [turn for _, turn in self._heard.values() if turn.reply.ids is not None]
 
     def value(self, costs: np.ndarray) -> np.ndarray:
         """Value, shape [C], of playing the best known decision at every turn, at costs of shape [C, 2]."""

@@ -128,5 +128,3 @@ def _answers(action: Action) -> list[str]:
 def _secret(episode: Episode, intent: int) -> Secret:
     reading = episode.interpretations[intent]
     return Secret(intent, reading.label, reading.text, reading.attributes)
-
-

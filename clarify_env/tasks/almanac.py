@@ -55,7 +55,7 @@ class Almanac(Task):
     version = 1
     attributes = words.CUES
 
-    def __init__(self, world_seed: int = 0, train_names: int = 300, validation_names: int = 50, test_names: int = 150,
+    def __init__(self, world_seed: int = 0, train_names: int = 140, validation_names: int = 50, test_names: int = 150,
                  metric: str = "em"):  # fmt: skip
         counts = {"train": train_names, "validation": validation_names, "test": test_names}
         if sum(counts.values()) > len(words.NAMES) or min(counts.values()) < 1:

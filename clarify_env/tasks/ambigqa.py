@@ -12,7 +12,15 @@ import numpy as np
 
 from clarify_env.actions import Item, count_words
 from clarify_env.scoring import normalize
-from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.tasks.base import (
+    NONE_OF_THESE,
+    NOT_UNDERSTOOD,
+    Episode,
+    Interpretation,
+    Task,
+    distinguishing_labels,
+    register,
+)
 
 # What a question's one reading is called: there is nothing to tell it from, but a list must call it something.
 ONLY = "only"
@@ -31,7 +39,7 @@ class _Reading(NamedTuple):
     share: int = 1
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """A question that cannot be played; the message is the reason under which it is counted."""
 
 
@@ -39,8 +47,8 @@ class _Unusable(Exception):
 class AmbigQA(Task):
     """Questions of AmbigQA's light or full JSON, ambiguous or not, split by question.
 
-    Readings are equally likely. Labels are the readings' distinguishing words; a question with one reading has the label
-    `ONLY`. What cannot be played is dropped and counted by reason.
+    Readings are equally likely. Labels are the readings' distinguishing words; a question with one reading has the
+    label `ONLY`. What cannot be played is dropped and counted by reason.
 
     Args:
         path: The JSON file.
@@ -49,13 +57,13 @@ class AmbigQA(Task):
         validation: How many of them are for validation; ``None`` for a sixth.
         test: How many of them are for test; ``None`` for a third. The rest are for training.
         metric: ``"em"`` or ``"f1"``.
-        disagreement: What becomes of questions whose annotators disagree. ``"drop"``: dropped where they disagree on whether
-            the question is ambiguous, or give it single answers that have nothing in common; ``"majority"``: what
+        disagreement: What becomes of questions whose annotators disagree. ``"drop"``: dropped where they disagree on
+            whether the question is ambiguous, or give single answers that have nothing in common; ``"majority"``: what
             most of them think (a draw is dropped); ``"first"``: the first annotation alone counts. Of several lists of
             readings the first is taken; several single answers become aliases.
         years: Whether questions whose readings are told apart by years only are kept.
-        overlap: What becomes of questions with readings that share an answer: ``"drop"``, ``"merge"`` (those readings become one
-            of their joint weight) or ``"keep"``.
+        overlap: What becomes of questions with readings that share an answer: ``"drop"``, ``"merge"`` (those readings
+            become one of their joint weight) or ``"keep"``.
         max_readings: Questions with more are dropped.
         max_answer_words: Questions with a reading that has no alias as short are dropped.
 
@@ -72,9 +80,10 @@ class AmbigQA(Task):
     name = "ambigqa"
     version = 1
 
-    def __init__(self, path: str | os.PathLike, world_seed: int = 0, questions: int | None = None, validation: int | None = None,
-                 test: int | None = None, metric: str = "em", disagreement: str = "drop", years: bool = True, overlap: str = "drop",
-                 max_readings: int = 5, max_answer_words: int = 6):  # fmt: skip
+    def __init__(self, path: str | os.PathLike, world_seed: int = 0, questions: int | None = None,
+                 validation: int | None = None, test: int | None = None, metric: str = "em", disagreement: str = "drop",
+                 years: bool = True, overlap: str = "drop", max_readings: int = 5,
+                 max_answer_words: int = 6):  # fmt: skip
         for option, value in (("metric", metric), ("disagreement", disagreement), ("overlap", overlap)):
             if value not in _CHOICES[option]:
                 raise ValueError(f"task.{option} must be one of {', '.join(_CHOICES[option])}, not {value!r}")
@@ -89,8 +98,8 @@ class AmbigQA(Task):
                 episode = self._build(*record)
                 # The same question twice could stand on both sides of a split.
                 if usable.setdefault(normalize(episode.query), episode) is not episode:
-                    raise _Unusable("asked twice")
-            except _Unusable as reason:
+                    raise _UnusableError("asked twice")
+            except _UnusableError as reason:
                 dropped[str(reason)] += 1
         self.dropped, self.usable, self._records = dict(dropped.most_common()), len(usable), len(records)
         self.sizes = self._sizes(questions, validation, test)
@@ -111,7 +120,7 @@ class AmbigQA(Task):
         }
         sizes = {"train": drawn - sum(held.values()), **held}
         if min(sizes.values()) < 1:
-            raise ValueError(f"{drawn} questions cannot be split into {sizes}: each split needs one at least ({self.report()})")
+            raise ValueError(f"{drawn} questions cannot be split into {sizes}: none may be empty ({self.report()})")
         return sizes
 
     def report(self) -> str:
@@ -126,22 +135,22 @@ class AmbigQA(Task):
         """Makes an episode of a record.
 
         Raises:
-            _Unusable: It cannot be played.
+            _UnusableError: It cannot be played.
         """
         ambiguous, readings = self._agreed(annotations)
         readings = [reading._replace(answers=_clean(reading.answers)) for reading in readings]
         if not all(reading.answers for reading in readings):
-            raise _Unusable("reading without an answer")
+            raise _UnusableError("reading without an answer")
         readings = self._parted(readings) if ambiguous else [_pooled(question, readings, self.disagreement)]
         if len(readings) > self.max_readings:
-            raise _Unusable(f"more than {self.max_readings} readings")
+            raise _UnusableError(f"more than {self.max_readings} readings")
         if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
-            raise _Unusable(f"answer of more than {self.max_answer_words} words")
+            raise _UnusableError(f"answer of more than {self.max_answer_words} words")
         labels = distinguishing_labels([r.text for r in readings], question) if len(readings) > 1 else [ONLY]
         if labels is None:
-            raise _Unusable("reading without words of its own")
+            raise _UnusableError("reading without words of its own")
         if not self.years and all(_YEAR.fullmatch(word) for label in labels for word in label.split()):
-            raise _Unusable("told apart by years only")
+            raise _UnusableError("told apart by years only")
         total = sum(reading.share for reading in readings)
         interpretations = tuple(
             Interpretation(label, reading.text, reading.answers, reading.share / total)
@@ -149,7 +158,7 @@ class AmbigQA(Task):
         )
         episode = Episode("", question, "", interpretations, {"entity": key})
         if not self._playable(episode):
-            raise _Unusable("labels that a question or a list cannot tell apart")
+            raise _UnusableError("labels that a question or a list cannot tell apart")
         return episode
 
     def _agreed(self, annotations: list[tuple[bool, list[_Reading]]]) -> tuple[bool, list[_Reading]]:
@@ -158,7 +167,7 @@ class AmbigQA(Task):
             return annotations[0]
         votes = Counter(ambiguous for ambiguous, _ in annotations).most_common()
         if len(votes) == 2 and (self.disagreement == "drop" or votes[0][1] == votes[1][1]):
-            raise _Unusable("annotators disagree on ambiguity")
+            raise _UnusableError("annotators disagree on ambiguity")
         ambiguous = votes[0][0]
         agreed = [readings for vote, readings in annotations if vote == ambiguous]
         return ambiguous, agreed[0] if ambiguous else [reading for readings in agreed for reading in readings]
@@ -171,7 +180,7 @@ class AmbigQA(Task):
         for reading in readings:
             same = [other for other in parted if _share_answer(reading, other)]
             if same and self.overlap == "drop":
-                raise _Unusable("readings share an answer")
+                raise _UnusableError("readings share an answer")
             # The place and the wording are those of the first; a reading may join two that had nothing in common.
             group = [*same, reading]
             merged = _Reading(group[0].text, _clean([a for r in group for a in r.answers]), sum(r.share for r in group))
@@ -185,13 +194,14 @@ class AmbigQA(Task):
         items = [Item(label, "") for label in labels]
         offer = self.questions(episode)[0]
         replies = {self.reply(offer, intent, episode) for intent in range(len(labels))}
+        replies -= {NONE_OF_THESE, NOT_UNDERSTOOD}
         return len(replies) == len(labels) and all(self.pick(items, i, episode) == [i] for i in range(len(labels)))
 
 
 def _pooled(question: str, answers: list[_Reading], disagreement: str) -> _Reading:
     """One reading of the single answers that annotators gave."""
     if disagreement == "drop" and not all(_share_answer(answers[0], other) for other in answers):
-        raise _Unusable("annotators disagree on the answer")
+        raise _UnusableError("annotators disagree on the answer")
     return _Reading(question, _clean([alias for single in answers for alias in single.answers]))
 
 
@@ -200,8 +210,8 @@ def _share_answer(one: _Reading, other: _Reading) -> bool:
 
 
 def _clean(answers: Sequence[str]) -> tuple[str, ...]:
-    """Answers on one line, without ``;``, which parts the items of a list and which scoring does not see; no two score alike."""
-    kept = {}
+    """Answers on one line and without ``;``, which parts the items of a list; no two that score alike."""
+    kept: dict[str, str] = {}
     for answer in answers:
         said = " ".join(answer.replace(";", "").split())
         kept.setdefault(normalize(said), said)
@@ -266,7 +276,7 @@ def _field(record: Any, field: str, kind: type, where: str, name: str) -> Any:
     return _typed(record[field], kind, where, inside)
 
 
-_JSON = {list: "a list", dict: "an object", str: "a string"}
+_JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string"}
 
 
 def _typed(value: Any, kind: type, where: str, name: str) -> Any:

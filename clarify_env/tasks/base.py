@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -68,8 +69,8 @@ _WORD = re.compile(r"\w+")
 _OFFERS = re.compile(r"[,;?\n]|\bor\b")
 # Words that tell a person nothing, and so make poor labels.
 _FUNCTION_WORDS = frozenset(
-    """and are as at be been being but by did do does for from had has have how in is it its of on or than that these this
-    those to was were what when where which who whom whose with""".split()
+    """and are as at be been being but by did do does for from had has have how in is it its of on or than that these
+    this those to was were what when where which who whom whose with""".split()
 )
 
 
@@ -185,7 +186,9 @@ class Task:
 
     def ask_readings(self, labels: Sequence[str]) -> str:
         """Words a question that offers readings."""
-        return f"Do you mean {', '.join(labels[:-1])} or {labels[-1]}?" if len(labels) > 1 else f"Do you mean {labels[0]}?"
+        return (
+            f"Do you mean {', '.join(labels[:-1])} or {labels[-1]}?" if len(labels) > 1 else f"Do you mean {labels[0]}?"
+        )
 
     def plans(self, episode: Episode) -> list:
         """The last messages the oracle considers; see `clarify_env.plans.closing_plans`."""
@@ -216,25 +219,29 @@ def _sentence(values: Sequence[str]) -> str:
 def distinguishing_labels(texts: Sequence[str], query: str) -> list[str] | None:
     """Derives a label for each reading: its words shared neither with the query nor with the other readings.
 
-    Words like "of" and "which" are left out where others remain.
+    A reading without such a word gets those that are not in every reading. Words like "of" and "which" are left out
+    where the labels are told apart without.
 
     Args:
         texts: The unambiguous form of each reading.
         query: The ambiguous query.
 
     Returns:
-        One label a reading, or ``None`` where a reading has no word of its own.
+        One label a reading, no two with the same words, or ``None`` where there are none.
     """
-    tokens = [normalize(text).split() for text in texts]
-    common = set(normalize(query).split())
-    labels = []
-    for index, own in enumerate(tokens):
-        others = set().union(*(words for other, words in enumerate(tokens) if other != index))
-        label = [w for w in dict.fromkeys(own) if w not in common and w not in others and _WORD.search(w)]
-        if not label:
-            return None
-        labels.append(" ".join([word for word in label if word not in _FUNCTION_WORDS] or label))
-    return labels
+    asked = set(normalize(query).split())
+    words = [dict.fromkeys(normalize(text).split()) for text in texts]
+    tokens = [[word for word in own if word not in asked and _WORD.search(word)] for own in words]
+    everywhere = set.intersection(*map(set, tokens))
+    for left_out in (_FUNCTION_WORDS, frozenset()):
+        labels = []
+        for index, own in enumerate(tokens):
+            others = set(chain(*tokens[:index], *tokens[index + 1 :]))
+            said = [word for word in own if word not in left_out]
+            labels.append([w for w in said if w not in others] or [w for w in said if w not in everywhere])
+        if all(labels) and len(set(map(frozenset, labels))) == len(labels):
+            return [" ".join(label) for label in labels]
+    return None
 
 
 _REGISTRY: dict[str, type[Task]] = {}

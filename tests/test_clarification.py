@@ -1,0 +1,130 @@
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+from toys import ASHFORD, DUNLEY, Toy
+
+from clarify_env import games
+from clarify_env.costs import Costs
+from clarify_env.games import game_class, game_names, make_game
+from clarify_env.games.base import Outcome, Reply
+from clarify_env.games.clarification import ClarificationGame
+
+COSTS = Costs(0.25, 0.03)
+ASK = ("#CLARIFY Which kind?", "The film one.")
+LIST = "#MULTI_ANS film: Ada Brandt; opera: Jon Vale"
+
+
+def play(*said, intent=0, **options):
+    game = ClarificationGame(Toy(), ASHFORD, intent, COSTS, **options)
+    for text in said:
+        game.apply(Reply(text))
+    return game
+
+
+def outcome(accuracy=0.0, f1=None, questions=0, words=0, invalid=False, ungrounded=False, leak=False):
+    return Outcome(accuracy, accuracy if f1 is None else f1, questions, words, invalid, ungrounded, leak)
+
+
+# What is said, in turn; how it ends; the reward at (0.25, 0.03), worked out by hand.
+GAMES = [
+    (("#ANSWER Ada Brandt", "Ada Brandt"), outcome(1, words=2), 0.94, "a guess that is right"),
+    (("#ANSWER brandt", "the Brandt!"), outcome(1, words=1), 0.97, "an alias, repeated in another spelling"),
+    (("#ANSWER Jon Vale", "Jon Vale"), outcome(words=2), -0.06, "a guess that is wrong"),
+    (("#ANSWER Ada", "Ada"), outcome(0, f1=2 / 3, words=1), -0.03, "partly right is wrong by exact match"),
+    (("#ANSWER", ""), outcome(), 0, "nothing said, nothing paid"),
+    ((LIST, "Ada Brandt"), outcome(1, words=6), 0.82, "a list pays labels and answers"),
+    ((LIST, "Jon Vale"), outcome(words=6), -0.18, "the user took the wrong item"),
+    ((LIST, "film: Ada Brandt"), outcome(words=6, ungrounded=True), -0.18, "an item is its answer, without the label"),
+    ((LIST, "The Bank of Lund"), outcome(words=6, ungrounded=True), -0.18, "an answer that nobody offered"),
+    ((LIST, "None of these."), outcome(words=6), -0.18, "a refusal is not made up"),
+    ((LIST, None), outcome(words=6, ungrounded=True), -0.18, "a user without text"),
+    (("#ANSWER Jon Vale; Ada Brandt", "Ada Brandt"), outcome(words=4, ungrounded=True), -0.12, "one answer, not two"),
+    ((*ASK, "#ANSWER Ada Brandt", "Ada Brandt"), outcome(1, questions=1, words=2), 0.69, "ask, then answer"),
+    ((*ASK, *ASK, "#ANSWER Brandt", "Brandt"), outcome(1, questions=2, words=1), 0.47, "two questions are allowed"),
+    ((*ASK, *ASK, "#CLARIFY Which kind?"), outcome(questions=2, words=2, invalid=True), -0.81, "the third is not"),
+    (("Ada Brandt",), outcome(words=2, invalid=True), -0.31, "no tag: alpha and the words"),
+    ((None,), outcome(invalid=True), -0.25, "no text: alpha"),
+    ((*ASK, "#MULTI_ANS"), outcome(questions=1, invalid=True), -0.5, "an empty list after a question"),
+    ((ASK[0], "Ada Brandt!", "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1, leak=True), 0.72, "a leak"),
+    (("#CLARIFY Is it Ada Brandt?", "Ada Brandt", "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 0.72,
+     "what the question named is no leak"),
+    (("#CLARIFY Ada Brandt?", "Hm.", "#CLARIFY Who?", "Ada Brandt", "#ANSWER Brandt", "Brandt"),
+     outcome(1, questions=2, words=1), 0.47, "nor is what an earlier question named"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "end", "reward", "why"), GAMES)
+def test_games(said, end, reward, why):
+    game = play(*said)
+    assert game.to_move is None, why
+    assert game.outcome == pytest.approx(end), why
+    assert game.outcome.reward(COSTS) == pytest.approx(reward), why
+
+
+def test_an_invalid_message_never_pays_more_than_the_same_text_as_an_answer():
+    for text in ("", "Ada Brandt", "word " * 50):
+        assert play(text).outcome.reward(COSTS) < play(f"#ANSWER {text}", text).outcome.reward(COSTS)
+
+
+def test_nothing_is_clamped():
+    assert play("#ANSWER " + "word " * 100, "no").outcome.reward(Costs(0.25, 1)) == -100
+
+
+def test_who_sees_what():
+    game = ClarificationGame(Toy(), DUNLEY, 0, COSTS)
+    assistant, user = game.view("assistant"), game.view("user")
+    assert (assistant.context, assistant.costs, assistant.secret) == (DUNLEY.context, COSTS, None)
+    assert (user.context, user.costs) == ("", None)
+    assert user.secret.text == DUNLEY.interpretations[0].text and "May 1901" not in str(user)
+    assert assistant.history == user.history == ()
+    with pytest.raises(ValueError, match="no role 'judge'"):
+        game.view("judge")
+
+
+def test_turns_keep_what_was_seen_and_said():
+    game = play(*ASK, "#ANSWER Brandt", "Brandt")
+    assert [turn.role for turn in game.turns] == ["assistant", "user"] * 2
+    assert [turn.view.turn for turn in game.turns] == [0, 1, 2, 3]
+    assert game.view("user").history[-1] == ("user", "Brandt")
+    with pytest.raises(ValueError, match="the game is over"):
+        game.apply(Reply("#ANSWER Brandt"))
+
+
+def test_a_leak_can_be_redacted():
+    game = play("#CLARIFY Which kind?", "The film one, by ada  BRANDT.", redact_leaks=True)
+    assert game.view("assistant").history[-1][1] == "The film one, by [redacted]."
+    game = play("#CLARIFY Which kind?", "The film by Ada Brandt.", redact_leaks=True)
+    assert game.view("assistant").history[-1][1] == "The film by [redacted]."
+    game = play("#CLARIFY Which kind?", "The film by Ada Brandt.")
+    assert game.view("assistant").history[-1][1] == "The film by Ada Brandt."
+
+
+def test_a_fork_is_the_game_had_another_reading_been_meant():
+    game = play(*ASK)
+    fork = game.fork(1)
+    assert fork.view("assistant") == game.view("assistant") and fork.view("user").secret.intent == 1
+    assert fork.turns[1].view.secret.intent == 1
+    fork.apply(Reply("#ANSWER Jon Vale"))
+    fork.apply(Reply("Jon Vale"))
+    assert fork.outcome.accuracy == 1 and game.to_move == "assistant" and len(game.turns) == 2
+    assert play("#ANSWER Jon Vale", "Jon Vale").fork(1).outcome.accuracy == 1, "a finished game is judged anew"
+    assert play("#CLARIFY Who?", "Jon Vale").fork(1)._leak, "and so is a leak"
+
+
+def test_registry():
+    assert game_class("clarification") is ClarificationGame
+    assert make_game("clarification", Toy(), ASHFORD, 0, COSTS, max_questions=0).max_questions == 0
+    assert "clarification" in game_names()
+    with pytest.raises(ValueError, match="unknown game 'chess'; known: clarification"):
+        game_class("chess")
+    with pytest.raises(ValueError, match="game clarification: .*'lives'"):
+        make_game("clarification", Toy(), ASHFORD, 0, COSTS, lives=3)
+
+
+def test_another_package_offers_a_game_by_entry_point(monkeypatch):
+    target = "clarify_env.games.clarification:ClarificationGame"
+    offered = EntryPoints([EntryPoint("theirs", target, "clarify_env.games")])
+    monkeypatch.setattr(games, "entry_points", lambda group: offered.select(group=group))
+    monkeypatch.setattr(games, "_LOADED", {})
+    assert game_names() == ["clarification", "theirs"]
+    assert make_game("theirs", Toy(), ASHFORD, 0, COSTS).to_move == "assistant"

@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from clarify_env.costs import SETS, CostPlane, Costs, check_costs
+
+
+@pytest.mark.parametrize(
+    ("costs", "text", "why"),
+    [
+        (Costs(0.15, 0.02), "each question costs 0.15, each word 0.020", "fixed places"),
+        (Costs(0.1, 0.005), "each question costs 0.10, each word 0.005", "padded"),
+        (Costs(1, 0), "each question costs 1.00, each word 0.000", "whole numbers"),
+        (Costs(0.125, 0.0125), "each question costs 0.125, each word 0.0125", "a price is never rounded"),
+        (Costs(1e-5, 0.1 + 0.2), "each question costs 0.00001, each word 0.30000000000000004", "however long"),
+    ],
+)
+def test_costs_as_a_person_reads_them(costs, text, why):
+    assert str(costs) == text, why
+
+
+@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, "0.1", None])
+def test_impossible_costs_are_refused_by_name(value):
+    with pytest.raises(ValueError, match="costs.beta must be"):
+        check_costs(Costs(0.1, value))
+
+
+def test_training_values_are_many_and_spaced_by_ratio():
+    plane = CostPlane()
+    for axis, (low, high) in zip(plane.train_values(), (plane.alpha, plane.beta), strict=True):
+        assert len(axis) >= 12 and list(axis) == sorted(set(axis))
+        assert low == axis[0] and high == axis[-1]
+    assert plane.train() == CostPlane().train() and len(plane.train()) == math.prod(map(len, plane.train_values()))
+
+
+def test_no_training_value_lies_in_the_band_of_a_between_value():
+    plane = CostPlane()
+    for axis, held in zip(plane.train_values(), np.array(plane.sets()["between"]).T, strict=True):
+        assert all(max(value / h, h / value) > 1 + plane.band for value in axis for h in set(held))
+        assert axis[0] < min(held) and max(held) < axis[-1]
+
+
+def test_beyond_values_are_beyond_one_axis_at_a_time():
+    plane = CostPlane()
+    sets = plane.sets()
+    assert tuple(sets) == SETS and all(len(set(cells)) == 20 for cells in sets.values())
+    top = np.array([plane.alpha[1], plane.beta[1]])
+    for name, beyond in [("beyond_alpha", (1, 0)), ("beyond_beta", (0, 1)), ("beyond_both", (1, 1)), ("seen", (0, 0))]:
+        ratio = np.array(sets[name]) / top
+        for axis in (0, 1):
+            low, high = (1.19, 1.61) if beyond[axis] else (0, 1)
+            assert (low <= ratio[:, axis]).all() and (ratio[:, axis] <= high).all(), (name, axis)
+    assert set(sets["seen"]) <= set(plane.train())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"alpha": (0.9, 0.1)}, "costs.alpha must be"), ({"beta": (0, 0.1)}, "costs.beta must be"),
+     ({"values": 12}, "costs.values=12 leaves")],
+)  # fmt: skip
+def test_impossible_planes_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        CostPlane(**options)

@@ -1,0 +1,109 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from toys import Toy
+
+import clarify_env
+from clarify_env.games.base import Reply
+from clarify_env.gym import AssistantEnv
+from clarify_env.users import ScriptedUser
+
+ASKED = {"intent": 0, "costs": (0.25, 0.03)}
+
+
+class Recorder:
+    """A user who says one thing and keeps what it was asked."""
+
+    name = "recorder"
+
+    def __init__(self):
+        self.asked = []
+
+    def act(self, views, seeds, prefixes=None):
+        self.asked += zip(views, seeds, strict=True)
+        return [Reply("Brandt") for _ in views]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("task", [Toy(), "almanac"])
+def test_compliance(task):
+    check_env(gymnasium.make("clarify_env/Assistant-v0", task=task).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", ["clarify_env/Assistant-v0", "clarify_env:clarify_env/Assistant-v0"])
+def test_a_game_through_make(name):
+    env = gymnasium.make(name, task=Toy())
+    observation, info = env.reset(seed=0, options=ASKED)
+    assert observation["turn"] == 0 and observation["costs"].tolist() == [0.25, 0.03] and "outcome" not in info
+    observation, reward, terminated, truncated, info = env.step("#CLARIFY Which kind?")
+    assert (reward, terminated, truncated) == (0, False, False)
+    assert observation["transcript"].endswith("user: The film one.")
+    assert [m["role"] for m in info["messages"]] == ["system", "user", "assistant", "user"]
+    observation, reward, terminated, truncated, info = env.step("#ANSWER Brandt")
+    assert (reward, terminated, truncated) == (pytest.approx(0.72), True, False)
+    assert info["outcome"]["questions"] == 1 and observation in env.observation_space
+
+
+def test_it_is_the_same_game_as_behind_pettingzoo():
+    task = clarify_env.make_task("almanac")
+    alone, both, user = AssistantEnv(task), clarify_env.raw_env(task), ScriptedUser(task)
+    for index in range(20):
+        options = {"index": index, "intent": 0, "costs": (0.25, 0.03)}
+        seen = [alone.reset(seed=index, options=options)]
+        both.reset(seed=index, options=options)
+        for said in ("#CLARIFY Which kind is it?", "#CLARIFY When?", "#ANSWER that"):
+            assert (str(both.observe("assistant")), both.infos["assistant"]) == (str(seen[-1][0]), seen[-1][-1])
+            both.step(said)
+            both.step(user.say(both.game.view("user"), 0))
+            seen.append(alone.step(said))
+        assert both.rewards["assistant"] == seen[-1][1] == both.rewards["user"]
+
+
+def test_seeds_decide_everything_the_users_draws_included():
+    def run(seed):
+        env = AssistantEnv("almanac")
+        said = []
+        for turn in range(30):
+            observation, _ = env.reset(seed=seed if turn == 0 else None)
+            said.append((observation["transcript"], env.step("#MULTI_ANS Ada; Jon; Uwe")[0]["transcript"]))
+        return said
+
+    assert run(1) == run(1) != run(2)
+    assert len({closing.rpartition(" ")[2] for _, closing in run(1)}) == 3
+
+
+def test_any_agent_can_be_the_user():
+    user = Recorder()
+    env = AssistantEnv(Toy(), user=user)
+    env.reset(seed=0, options=ASKED)
+    assert env.step("#ANSWER brandt")[1] == pytest.approx(0.97)
+    ((view, seed),) = user.asked
+    assert view.role == "user" and view.secret.intent == 0 and view.costs is None and isinstance(seed, int)
+
+
+def test_after_the_end_no_move_is_taken():
+    env = AssistantEnv(Toy())
+    env.reset()
+    assert env.step(None)[2]
+    with pytest.raises(ValueError, match="the game is over"):
+        env.step("#ANSWER Ada")
+
+
+def test_rendering_shows_what_the_assistant_sees(capsys):
+    env = AssistantEnv(Toy(), (0.25, 0.03), render_mode="ansi")
+    env.reset(options={"intent": 0})
+    assert env.render() == "system: each question costs 0.25, each word 0.030\nuser: Who designed Ashford?"
+    env.step("#ANSWER Brandt")
+    assert env.render().splitlines()[-1].startswith("reward 0.970: accuracy 1")
+    assert capsys.readouterr().out == ""
+    env = AssistantEnv(Toy(), render_mode="human")
+    env.reset()
+    assert env.render() is None and "user: Who designed Ashford?" in capsys.readouterr().out
+
+
+def test_many_at_once():
+    env = gymnasium.make_vec("clarify_env/Assistant-v0", num_envs=3, vectorization_mode="sync", task=Toy())
+    observation, _ = env.reset(seed=0)
+    assert observation["costs"].shape == (3, 2) and len(observation["transcript"]) == 3
+    assert np.array(env.step(["no tag"] * 3)[2]).all()

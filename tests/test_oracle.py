@@ -1,0 +1,361 @@
+"""The oracle against a search over messages, all played through the real game with the scripted user."""
+
+import subprocess
+import sys
+from itertools import combinations, islice, permutations, product
+
+import numpy as np
+import pytest
+
+from clarify_env import users
+from clarify_env.actions import Clarify, MultiAnswer, parse, words
+from clarify_env.costs import CostPlane, Costs
+from clarify_env.games.base import Reply
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.oracle import ACTIONS, FIXED, action_map, solve, summarize
+from clarify_env.plans import closing_plans, list_message, shortest_answer, shortest_label
+from clarify_env.tasks import Episode, Interpretation, Task, make_task
+from clarify_env.users import ScriptedUser
+
+COSTS = [Costs(a, b) for a in (0.0, 0.05, 0.2, 0.6) for b in (0.0, 0.005, 0.02, 0.05, 0.1, 0.2)]
+
+
+class Tiny(Task):
+    name = "tiny"
+    sizes = {"test": 1}
+
+    def __init__(self, metric, *readings):
+        """Readings are (weight, label or attribute values, *answers)."""
+        self.metric = metric
+        kinds = [said.split()[0] for _, said, *_ in readings]
+        self._readings = tuple(
+            Interpretation(
+                said.split()[0] if self.attributes and len(set(kinds)) == len(kinds) else said,
+                f"Who made Ashford, the {said}?",
+                answers,
+                weight,
+                tuple(zip(self.attributes, said.split(), strict=False)),
+            )
+            for weight, said, *answers in readings
+        )
+
+    def _episode(self, split, index):
+        return Episode("test/0", "Who made Ashford?", "", self._readings, {"entity": "Ashford"})
+
+
+class Attributed(Tiny):
+    attributes = {"kind": ("kind",), "era": ("era",), "place": ("place",)}
+
+
+TASKS = {
+    "plain": Attributed(
+        "em",
+        (0.5, "film Tudor Wales", "Ada Brandt", "A B"),
+        (0.3, "opera Tudor Wales", "Jon Vale"),
+        (0.2, "bridge Roman Wales", "May 1901"),
+    ),
+    "articles and spellings": Attributed(
+        "em",
+        (0.6, "film Tudor Wales", "The Beatles", "the Fab Four"),
+        (0.4, "opera Tudor Wales", "A Man_and a Dog", "Vitamin A"),
+    ),
+    "shared answers": Attributed(
+        "em",
+        (0.4, "film Tudor Wales", "Ada Brandt", "Brandt"),
+        (0.3, "opera Tudor Wales", "Ada Brandt"),
+        (0.3, "bridge Roman Wales", "Jon Vale"),
+    ),
+    "shared answer, labels in words": Tiny(
+        "em", (0.4, "old film", "Ada Brandt"), (0.3, "old opera", "Ada Brandt"), (0.3, "bridge", "Jon Vale")
+    ),
+    "labels without a word of their own": Tiny(
+        "em",
+        (0.3, "red film", "Abel"),
+        (0.25, "red opera", "Bauer"),
+        (0.25, "blue film", "Conti"),
+        (0.2, "blue opera", "Duval"),
+    ),
+    "answer with ; and :": Attributed(
+        "em", (0.5, "film Tudor Wales", "Ada: a; life"), (0.5, "opera Tudor Wales", "10:30")
+    ),
+    "one reading": Attributed("em", (1.0, "film Tudor Wales", "Ada Brandt")),
+    "partial": Attributed(
+        "f1",
+        (0.5, "film Tudor Wales", "Ada Jane von Brandt"),
+        (0.3, "opera Tudor Wales", "Jon Vale"),
+        (0.2, "bridge Roman Wales", "May"),
+    ),
+    "partial, shared words": Attributed(
+        "f1",
+        (0.4, "film Tudor Wales", "3 May 1901"),
+        (0.3, "opera Tudor Wales", "9 May 1850"),
+        (0.3, "bridge Roman Wales", "May 1777"),
+    ),
+    "partial, skewed": Attributed(
+        "f1",
+        (0.7, "film Tudor Wales", "the red old door"),
+        (0.2, "opera Tudor Wales", "red door"),
+        (0.1, "bridge Tudor Wales", "blue door"),
+    ),
+    "partial, labels in words": Tiny(
+        "f1", (0.5, "old film", "Ada Jane Brandt"), (0.3, "old opera", "Ada Brandt"), (0.2, "bridge", "Jon Brandt")
+    ),
+}
+
+
+def played(task, episode, intent, *messages):
+    """Plays the messages, each draw of the user's in turn: mean accuracy, the last message's price, and the replies."""
+    closing = parse(messages[-1])
+    draws = len(task.pick(closing.items, intent, episode)) if isinstance(closing, MultiAnswer) else 1
+    accuracy = 0.0
+    for draw in range(max(1, draws)):
+        game, user = ClarificationGame(task, episode, intent, Costs(0, 0)), ScriptedUser(task)
+        for message in messages:
+            game.apply(Reply(message))
+            if game.to_move == "user":
+                drawn, users._draw = users._draw, lambda seed, n, draw=draw: draw
+                game.apply(Reply(user.say(game.view("user"), 0)))
+                users._draw = drawn
+        accuracy += (game.outcome.accuracy if game.outcome else 0.0) / max(1, draws)
+    return accuracy, game
+
+
+def candidates(task, episode, rng, most=2000):
+    """Closing messages an inventive player might try, beyond the oracle's own plans."""
+    readings = episode.interpretations
+    aliases = list(dict.fromkeys(alias for reading in readings for alias in reading.answers))
+    tokens = list(dict.fromkeys(word for alias in aliases for word in alias.replace("_", " ").split()))
+    bags = [" ".join(c) for k in (1, 2, 3) for c in combinations(tokens, k)]
+    answers = dict.fromkeys([*aliases, *bags, *(f"{a} {b}" for a, b in permutations(aliases, 2)), " ".join(aliases)])
+    named = [w for r in readings for w in (" ".join(v for _, v in r.attributes) or r.label).split()]
+    known = list(dict.fromkeys(named))
+    labels = ["", "nonsense", *known, *(f"{a} {b}" for a, b in combinations(known, 2)), *(r.label for r in readings)]
+    texts = [f"#ANSWER {answer}" for answer in answers]
+    texts += [plan.text for plan in closing_plans(task, episode)]
+    # Parts of the right answers, the articles off, are what lists are worth making of.
+    parts = list(dict.fromkeys([*aliases, *(a.partition(" ")[2] or a for a in aliases), *tokens]))
+    items = list(product(labels, parts))
+    for _ in range(most):
+        chosen = rng.choice(len(items), size=int(rng.integers(1, len(readings) + 2)))
+        texts.append(list_message(items[i] for i in chosen))
+    # And, to search where it matters, labels at random on the readings' own answers.
+    for _ in range(most):
+        subset = rng.permutation(len(readings))[: rng.integers(1, len(readings) + 1)]
+        picked = [(labels[rng.integers(len(labels))], readings[i].answers[0]) for i in subset]
+        texts.append(list_message(picked))
+    return list(dict.fromkeys(texts))
+
+
+def searched(task, episode, rng):
+    """The best expected reward, at each of COSTS, of any candidate, after no question, one or two."""
+    weights = np.array([reading.weight for reading in episode.interpretations])
+    alpha, beta = np.array(COSTS).T
+    everyone = range(len(weights))
+    texts = candidates(task, episode, rng)
+    table = [[played(task, episode, i, text) for i in everyone] for text in texts]
+    accuracy = np.array([[cell[0] for cell in row] for row in table])
+    length = np.array([row[0][1].outcome.words for row in table])
+    mass = accuracy * weights
+
+    def closing(group):
+        return (mass[:, group].sum(1)[:, None] - np.outer(length * weights[group].sum(), beta)).max(0)
+
+    named = dict.fromkeys(
+        w for r in episode.interpretations for w in [r.label, *r.label.split(), *dict(r.attributes).values()]
+    )
+    questions = [f"#CLARIFY Is it the {' or the '.join(pair)}?" for k in (1, 2) for pair in combinations(named, k)]
+    questions += [f"#CLARIFY {question}" for question in task.questions(episode)] + ["#CLARIFY", "#CLARIFY what?"]
+    best = closing(list(everyone))
+    splits = {}
+    for question in questions:
+        groups = {}
+        for intent in everyone:
+            _, game = played(task, episode, intent, question)
+            groups.setdefault(game.turns[1].reply.text, []).append(intent)
+            # What is said after a question is worth what it is worth without, less alpha.
+            after = played(task, episode, intent, question, texts[intent])[1].outcome
+            assert after._replace(questions=0) == table[intent][intent][1].outcome and after.questions == 1
+        splits[tuple(map(tuple, groups.values()))] = list(groups.values())
+    for groups in splits.values():
+        value = sum(closing(group) for group in groups) - alpha
+        best = np.maximum(best, value)
+        for again in splits.values():
+            parts = [[[i for i in cell if i in group] for cell in again] for group in groups]
+            value = -alpha
+            for group, cells in zip(groups, parts, strict=True):
+                twice = sum(closing(cell) for cell in cells if cell) - alpha * weights[group].sum()
+                value = value + np.maximum(closing(group), twice)
+            best = np.maximum(best, value)
+    return best
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_message_beats_the_oracle(name):
+    task = TASKS[name]
+    episode = task.episode("test", 0)
+    value, _ = solve(task, [episode])[0].oracle(np.array(COSTS))
+    best = searched(task, episode, np.random.default_rng(0))
+    over = best - value
+    assert over.max() < 1e-9, (COSTS[over.argmax()], over.max())
+    assert over.min() > -1e-9, "the oracle's own plans are among those searched"
+
+
+def test_no_message_beats_the_oracle_on_the_almanac():
+    task = make_task("almanac")
+    for episode in [e for e in task.episodes("validation") if len(e.interpretations) == 3][:2]:
+        value, _ = solve(task, [episode])[0].oracle(np.array(COSTS))
+        assert (searched(task, episode, np.random.default_rng(1)) - value).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "name, text, why",
+    [
+        ("articles and spellings", "#ANSWER Beatles", "an article costs a word and scores nothing"),
+        ("articles and spellings", "#ANSWER Vitamin", "wherever it stands"),
+        ("shared answers", "#ANSWER Ada Brandt", "the longer alias is right for two readings"),
+        ("shared answers", "#MULTI_ANS Tudor: Ada Brandt; bridge: Jon Vale", "one item serves two readings"),
+        (
+            "shared answer, labels in words",
+            "#MULTI_ANS old: Ada Brandt; bridge: Jon Vale",
+            "by a word their labels share",
+        ),
+        ("labels without a word of their own", "#MULTI_ANS red: Abel; opera: Duval", "one word does for two of four"),
+        ("answer with ; and :", "#MULTI_ANS film: Ada: life\nopera: 10:30", "a list on lines"),
+        ("partial", "#ANSWER Ada Jane", "part of an answer"),
+        ("partial", "#ANSWER Ada Jane von Brandt Jon Vale", "several answers at once"),
+        ("partial", "#MULTI_ANS film: Ada Jane; opera: Jon Vale", "each cut as far as pays"),
+        ("partial, shared words", "#ANSWER May", "what all answers have in common"),
+        ("partial, shared words", "#MULTI_ANS Tudor: May; bridge: May 1777", "what a group has in common"),
+    ],
+)
+def test_plans_hold_what_clever_players_find(name, text, why):
+    task = TASKS[name]
+    episode = task.episode("test", 0)
+    found = parse(text)
+    accuracy = [played(task, episode, i, text)[0] for i in range(len(episode.interpretations))]
+    plans = closing_plans(task, episode)
+    assert any(p.words <= words(found) and (p.accuracy >= np.array(accuracy) - 1e-9).all() for p in plans), why
+
+
+@pytest.fixture(scope="module")
+def solved():
+    task = make_task("almanac")
+    return solve(task, list(islice(task.episodes("validation"), 60)))
+
+
+CELLS = np.array([cell for cells in CostPlane().sets().values() for cell in cells])
+
+
+def test_dearer_is_never_better_and_the_oracle_never_loses(solved):
+    alphas, betas = CostPlane().grid()
+    value = np.array([action_map([s], alphas, betas).value for s in solved])
+    assert (np.diff(value, axis=1) <= 1e-12).all() and (np.diff(value, axis=2) <= 1e-12).all()
+    assert (value >= 0).all(), "saying nothing is free"
+    assert (np.array([s.oracle(CELLS)[0] for s in solved]) >= 0).all()
+
+
+def test_the_oracle_is_convex_in_the_costs(solved):
+    # A maximum of values that are linear in the costs.
+    a, b = CELLS[:50], CELLS[50:]
+    for s in solved:
+        middle = s.oracle((a + b) / 2)[0]
+        assert (middle <= (s.oracle(a)[0] + s.oracle(b)[0]) / 2 + 1e-12).all()
+
+
+def test_fixed_strategies_never_beat_the_oracle(solved):
+    for s in solved:
+        value, _ = s.oracle(CELLS)
+        fixed = s.fixed(CELLS)
+        assert set(fixed) == set(FIXED)
+        assert all((earned <= value + 1e-12).all() for earned in fixed.values())
+
+
+def test_fewer_questions_are_never_better(solved):
+    task = solved[0].task
+    values = [[s.oracle(CELLS)[0] for s in solve(task, [s.episode for s in solved], n)] for n in (0, 1, 2)]
+    assert (np.diff(np.array(values), axis=0) >= -1e-12).all()
+
+
+def test_a_second_question_is_planned_where_one_does_not_do():
+    class Halving(Attributed):
+        def questions(self, episode):
+            return [self.ask_attribute(name) for name in self.attributes]
+
+    task = Halving("em", (0.25, "film Tudor Wales", "Abel"), (0.25, "opera Tudor Malta", "Bauer"),
+                   (0.25, "film Roman Malta", "Conti"), (0.25, "opera Roman Wales", "Duval Engel"))  # fmt: skip
+    one, two = (solve(task, [task.episode("test", 0)], n)[0] for n in (1, 2))
+    cheap = np.array([[0.05, 0.1]])
+    assert two.oracle(cheap)[0][0] == pytest.approx(1 - 2 * 0.05 - 0.1 * 1.25)
+    assert two.words_used(cheap)[0] == pytest.approx(1.25), "words of the message after both"
+    assert one.oracle(cheap)[0][0] < two.oracle(cheap)[0][0]
+
+
+def test_the_oracle_player_earns_the_oracle(solved):
+    for s in solved[::7]:
+        for costs in CELLS[::23]:
+            earned = used = 0.0
+            for intent, weight in enumerate(s.weights):
+                game, user = ClarificationGame(s.task, s.episode, intent, Costs(*costs)), ScriptedUser(s.task)
+                left, asked = s.everyone, 0
+                while game.to_move == "assistant":
+                    text = s.message(costs[None], left, s.max_questions - asked)
+                    action = game.apply(Reply(text)).action
+                    game.apply(Reply(user.say(game.view("user"), 0)))
+                    if isinstance(action, Clarify):
+                        left, asked = next(c for c in s.cells(action.question) if intent in c), asked + 1
+                earned += weight * game.outcome.reward(game.costs)
+                used += weight * game.outcome.words
+            assert earned == pytest.approx(s.oracle(costs[None])[0][0])
+            assert used == pytest.approx(s.words_used(costs[None])[0])
+
+
+def test_map_and_summary_agree_with_the_oracle(solved):
+    alphas, betas = CostPlane().grid()
+    grid = action_map(solved, alphas, betas)
+    assert grid.shares.shape == (8, 8, 3) and np.allclose(grid.shares.sum(-1), 1)
+    one = np.array([[alphas[2], betas[5]]])
+    assert grid.value[2, 5] == pytest.approx(np.mean([s.oracle(one)[0] for s in solved]))
+    assert grid.words[2, 5] == pytest.approx(np.mean([s.words_used(one) for s in solved]))
+    means = summarize(solved, list(product(alphas, betas)))
+    assert means["oracle"] == pytest.approx(grid.value.mean())
+    assert list(means["shares"].values()) == pytest.approx(grid.shares.mean((0, 1))) and list(means["shares"]) == [
+        *ACTIONS
+    ]
+    assert summarize(solved, [(9.0, 9.0)])["silent"] == 1.0
+
+
+def test_short_labels_and_answers_say_the_least_that_works():
+    task = TASKS["labels without a word of their own"]
+    assert shortest_label(task, task.episode("test", 0), 0) == "red film"
+    task = TASKS["articles and spellings"]
+    assert [shortest_answer(task, task.episode("test", 0), i) for i in (0, 1)] == ["Beatles", "Vitamin"]
+
+
+ARGUMENTS = [
+    (["tsk=almanac"], "unknown argument 'tsk'"),
+    (["almanac"], "key=value"),
+    (["task=atlas"], "unknown task 'atlas'"),
+    (["task.metric=bleu"], "task.metric must be"),
+    (["task.colour=red"], "colour"),
+    (["costs.alpha=[1,2,3]"], "costs.alpha must be [low,high]"),
+    (["costs.beta=[2,1]"], "costs.beta must be two increasing"),
+    (["split=dev"], "split must be"),
+    (["max_questions=-1"], "max_questions must be"),
+]
+
+
+@pytest.mark.parametrize("arguments, said", ARGUMENTS)
+def test_wrong_arguments_end_in_one_sentence(arguments, said, capsys):
+    from clarify_env.oracle_map import main
+
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_the_map_is_printed():
+    command = [sys.executable, "-m", "clarify_env.oracle", "task=almanac", "task.world_seed=1", "split=validation",
+               "costs.alpha=[.1,.9]", "costs.beta=[0.01,0.05]", "max_questions=1"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "alpha [0.1, 0.9]" in done.stdout and "share of multi_answer" in done.stdout and not done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[-5:]] == list(CostPlane().sets())

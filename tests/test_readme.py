@@ -1,0 +1,117 @@
+"""What the README shows is run: its Python here, its commands here or in .ci/run; one that nobody runs fails."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
+PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
+SHELL = [(block["ci"], line) for block in BLOCKS if block["language"] == "sh" for line in block["body"].splitlines()]
+TRAINERS = [line for _, line in SHELL if " -m trainers." in line and " && " not in line]
+# Commands that finish in seconds, run as they stand.
+CHEAP = [".venv/bin/python -m clarify_env.oracle task=almanac"]
+
+
+def arguments(line: str) -> list[str]:
+    return shlex.split(line.replace(".venv/bin/python", shlex.quote(sys.executable)))
+
+
+def run(command: list[str], timeout: float) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROGRESS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1][:40])
+def test_python_runs(code, monkeypatch):
+    # A task registered here must not be known to other tests.
+    from clarify_env.tasks import base
+
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_complete_task_is_under_40_lines():
+    code = next(code for code in PYTHON if "(Task)" in code)
+    assert len(code.splitlines()) < 40
+
+
+@pytest.mark.parametrize("line", CHEAP)
+def test_cheap_command_runs(line):
+    assert line in [shown for _, shown in SHELL]
+    done = run(arguments(line), timeout=120)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", TRAINERS)
+def test_overrides_make_a_whole_config(line):
+    """Composes the config of every job a command would start, as hydra does, and resolves all of it."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from trainers.run import CONF
+
+    module, *overrides = [word for word in arguments(line)[2:] if word != "-m"]
+    assert importlib.util.find_spec(module), f"there is no command {module}"
+    # Registers the resolvers, and the tasks that have no file of their own.
+    importlib.import_module(module)
+    jobs = [[]]
+    for override in OverridesParser.create().parse_overrides(overrides):
+        texts = [override.input_line]
+        if override.is_sweep_override():
+            texts = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        jobs = [[*job, text] for job in jobs for text in texts]
+    for job in jobs:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose(module.removeprefix("trainers."), job)
+        assert OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def test_every_command_is_run_by_someone():
+    ci = (ROOT / ".ci" / "run").read_text()
+    by_ci = {part for marker, line in SHELL if marker and f"readme {marker}" in ci for part in line.split(" && ")}
+    # The first command is the second's install without the tests' packages, and the main job, whose quick form CI runs.
+    by_ci |= {part.replace("'.[test]'", ".") for part in by_ci} | {part.replace(" size=quick", "") for part in by_ci}
+    for _, line in SHELL:
+        left = [part for part in line.split(" && ") if part not in by_ci and part not in CHEAP and part not in TRAINERS]
+        assert not left, f"neither a test nor .ci/run covers {left[0]!r}"
+
+
+def test_entry_points_of_the_readme_are_valid():
+    shown = tomllib.loads(next(block["body"] for block in BLOCKS if block["language"] == "toml"))
+    assert list(shown["project"]["entry-points"]) == ["clarify_env.tasks"]
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target} does not exist"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/papers.md"])
+def test_files_named_in_the_docs_exist(page):
+    for name in re.findall(
+        r"`((?:clarify_env|agents|trainers|conf)/[\w/.]+\.\w+)`", (ROOT / page).read_text(encoding="utf-8")
+    ):
+        assert (ROOT / name).exists(), f"{page} names {name}"
+
+
+@pytest.mark.slow
+def test_quick_form_runs_and_continues(tmp_path):
+    line = next(line for line in TRAINERS if "size=quick" in line)
+    for _ in range(2):  # the second time it finds its work done
+        done = run([*arguments(line), f"run_dir={tmp_path / 'run'}"], timeout=600)
+        assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["method"] == "rest" and (tmp_path / "run" / "report.html").exists()

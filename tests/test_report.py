@@ -1,0 +1,252 @@
+"""The report: self-contained, safe whatever a model wrote, and there even when a run was killed."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clarify_env.costs import SETS, CostPlane
+from trainers.report import print_table, write_report
+from trainers.store import append_lines, write_json
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    "<!--<script>",
+    '"><img src=x onerror="alert(3)">',
+    'it\'s "quoted" & {{ 7 * 7 }} {% raw %} \u2028 \u202e \ud800 \x00',
+)
+
+
+def _entry(reward: float) -> dict:
+    return {
+        "reward": reward, "reward_ci": [reward - 0.012, reward + 0.010], "oracle": 0.62, "regret": 0.62 - reward,
+        "gap_closed": (reward - 0.5) / 0.12, "accuracy": 0.83, "f1": 0.85, "questions": 0.41, "words": 3.4,
+        "share": {"clarify": 0.4, "answer": 0.27, "multi_answer": 0.328, "invalid": 0.002},
+        "ungrounded": 0.0, "leak": 0.004,
+        "fixed": {"guess": 0.41, "list": 0.49, "ask": 0.47, "threshold": 0.5}, "dominance": 0.95,
+    }  # fmt: skip
+
+
+def summary() -> dict:
+    return {
+        "method": "rest", "task": "almanac", "split": "test", "seed": 0, "assistant": "pocket", "user": "scripted",
+        "eval": {name: {"temperature": _entry(0.6 - 0.02 * i), "greedy": _entry(0.61 - 0.02 * i)}
+                 for i, name in enumerate(SETS)},
+        "steering": {"ask_alpha": {"policy": -0.93, "oracle": -0.97, "range_ratio": 0.94},
+                     "words_beta": {"policy": -0.88, "oracle": -0.95, "range_ratio": 1.05}},
+        "budget": {"games": 32000, "generated_tokens": 410233, "update_tokens": 2100455, "gold_labels": 600,
+                   "seconds": 402.1},
+    }  # fmt: skip
+
+
+def evaluation() -> dict:
+    alphas, betas = CostPlane().grid()
+    a, b = np.meshgrid(np.linspace(0, 1, 8), np.linspace(0, 1, 8), indexing="ij")
+    rng = np.random.default_rng(0)
+
+    def shares(noise: float) -> dict:
+        ask, many = 1.4 * (1 - a) * (0.4 + 0.6 * b), (1 - b) * (0.3 + 0.7 * a)
+        weights = np.stack([ask, 0.2 + a * b, many]) * np.exp(noise * rng.normal(size=(3, 8, 8)))
+        clarify, answer, multi = weights / weights.sum(0)
+        reward = 0.75 - 0.25 * a - 0.15 * b - abs(noise * rng.normal(size=(8, 8))) / 5
+        named = {"clarify": clarify, "answer": answer, "multi_answer": multi, "words": 2 + 5 * multi, "reward": reward}
+        return {name: values.tolist() for name, values in named.items()}
+
+    return {"grid": {"alphas": alphas, "betas": betas, "policy": shares(0.15), "oracle": shares(0.0)}, "sets": {}}
+
+
+def metrics() -> list[dict]:
+    lines = []
+    for k in range(1, 4):
+        head = {"iteration": k, "seconds": 30.0 * k}
+        lines.append({"phase": "grow", "step": k, **head, "grow/games": 8000})
+        for step in range(20, 400, 20):
+            lines.append({"phase": "update", "step": step, **head, "update/loss": 1.2 / (k + step / 60)})
+        numbers = {"reward": 0.63 - 0.3 / k**2, "oracle": 0.65, "clarify": 0.3 + 0.03 * k, "answer": 0.4 - 0.05 * k,
+                   "multi_answer": 0.3 + 0.02 * k}  # fmt: skip
+        named = {f"validation/{name}": value for name, value in numbers.items()}
+        lines.append({"phase": "validation", "step": k, **head, **named})
+    return lines
+
+
+def transcripts(texts: tuple[str, ...] = ("Ada Brandt",)) -> list[dict]:
+    games = []
+    for i, text in enumerate(texts):
+        for action, accuracy in (("clarify", 1.0), ("answer", 0.0), ("multi_answer", 0.5)):
+            asks = [["assistant", f"#CLARIFY {text}?"], ["user", f"The {text} one."]] if action == "clarify" else []
+            games.append({
+                "set": SETS[i % len(SETS)], "mode": "temperature", "episode_id": f"test/{i}",
+                "query": f"Who designed {text}?", "intent": f"Who designed the film {text}?",
+                "gold": [text, "A. Brandt"],
+                "readings": [["film", text, 0.7], [text, "Jon Vale", 0.3]], "costs": [0.25, 0.031],
+                "turns": [*asks, ["assistant", f"#ANSWER {text}"], ["user", text]], "reward": 0.6, "oracle": 0.7,
+                "accuracy": accuracy, "action": action, "invalid": False,
+            })  # fmt: skip
+    return games
+
+
+def fill(folder: Path, texts: tuple[str, ...] = ("Ada Brandt",), maps: bool = False) -> Path:
+    """Makes a run directory; the maps, which take a second to draw, only where a test looks at them."""
+    write_json(folder / "config.json", {"command": "rest", "seed": 0, "assistant": {"model": texts[0]}})
+    write_json(folder / "summary.json", summary())
+    if maps:
+        write_json(folder / "evaluation.json", evaluation())
+    append_lines(folder / "metrics.jsonl", metrics())
+    append_lines(folder / "transcripts.jsonl", transcripts(texts))
+    return folder
+
+
+class Page(HTMLParser):
+    """Scripts, attributes and text of a page, as a browser would part them."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.scripts, self.attributes, self.text, self.tags, self._inside = [], [], [], [], None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append([dict(attrs), ""])
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts[-1][1] += data
+        else:
+            self.text.append(data)
+
+
+def report(folder: Path) -> tuple[str, Page]:
+    write_report(folder)
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = fill(tmp_path_factory.mktemp("run"), HOSTILE, maps=True)
+    return folder, *report(folder)
+
+
+def test_no_text_of_a_model_becomes_structure(whole):
+    _, html, page = whole
+    assert [attributes.get("type") for attributes, _ in page.scripts] == ["application/json", None]
+    assert "alert" not in page.scripts[1][1]
+    assert "img" not in page.tags and not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert "49" not in "".join(re.findall(r"quoted.{0,40}", html)), "a message was read as a template"
+
+
+def test_transcripts_arrive_as_they_were_played(whole):
+    _, _, page = whole
+    shown = json.loads(page.scripts[0][1])
+    assert shown == json.loads(json.dumps(transcripts(HOSTILE)))
+    assert not re.search("[<>&]", page.scripts[0][1]), "a character that HTML reads stands unescaped in a script"
+
+
+def test_the_file_needs_nothing_from_elsewhere(whole):
+    _, html, page = whole
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\((?!#)", html)
+    outward = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "action")]
+    assert all(value.startswith(("#", "data:")) for value in outward)
+    assert "link" not in page.tags
+
+
+def test_ids_are_unique(whole):
+    ids = [value for _, name, value in whole[2].attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_is_a_png_and_stands_in_the_page(whole):
+    folder, html, page = whole
+    names = {path.stem for path in (folder / "figures").iterdir()}
+    assert names == {"steering", "regret", "learning"}
+    for name in names:
+        image = (folder / "figures" / f"{name}.png").read_bytes()
+        assert image.startswith(b"\x89PNG\r\n\x1a\n") and len(image) > 10_000
+        width, height = (int.from_bytes(image[at : at + 4]) for at in (16, 20))
+        assert width >= 600 and height >= 400
+    assert page.tags.count("svg") == 3 and html.count('role="img"') == 3
+
+
+def test_the_table_stands_in_the_page(whole):
+    text = " ".join(whole[2].text)
+    for expected in ("beyond both", "0.588 to 0.610", "96.8", "−0.93", "threshold", "410,233", "starting point"):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("config.json", "No config was written"),
+        ("summary.json", "Unfinished run"),
+        ("evaluation.json", "No maps"),
+        ("transcripts.jsonl", "No games were sampled"),
+    ],
+)
+def test_a_missing_file_is_said_in_one_sentence(tmp_path, name, says):
+    (fill(tmp_path) / name).unlink(missing_ok=True)
+    text = " ".join(report(tmp_path)[1].text)
+    assert f"({name})" in text and says in text
+
+
+def test_a_run_that_learned_nothing_misses_nothing(tmp_path):
+    (fill(tmp_path, maps=True) / "metrics.jsonl").unlink()
+    text = " ".join(report(tmp_path)[1].text)
+    assert "No learning in this run" in text and "does not hold" not in text
+
+
+def test_an_empty_directory_has_a_report(tmp_path):
+    assert "Unfinished run" in report(tmp_path)[0]
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    with (fill(tmp_path) / "transcripts.jsonl").open("a") as file:
+        file.write('{"set": "betw')
+    assert len(json.loads(report(tmp_path)[1].scripts[0][1])) == len(transcripts())
+
+
+@pytest.mark.parametrize("kept", ["update/loss", "validation/reward", "validation/clarify", "grow/games"])
+def test_learning_curves_are_drawn_from_what_there_is(tmp_path, kept):
+    (fill(tmp_path) / "metrics.jsonl").unlink()
+    lines = [{key: value for key, value in line.items() if "/" not in key or key == kept} for line in metrics()]
+    append_lines(tmp_path / "metrics.jsonl", lines)
+    assert ("No learning in this run" in report(tmp_path)[0]) == (kept == "grow/games")
+
+
+def test_table_prints(capsys):
+    print_table(summary())
+    printed = capsys.readouterr().out
+    for expected in ("beyond_both", "± 0.011", "96.8", "threshold 0.500", "greedy", "−0.93", "1.05"):
+        assert expected in printed, expected
+    assert "…" not in printed, "the table does not fit a terminal of 80 columns"
+
+
+def test_table_prints_without_a_greedy_evaluation(capsys):
+    only = summary() | {"eval": {"between": {"temperature": _entry(0.6)}}}
+    print_table(only)
+    assert "greedy" not in capsys.readouterr().out
+
+
+def test_global_state_of_matplotlib_is_left_alone(tmp_path):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    write_report(fill(tmp_path))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_equal_runs_give_equal_reports(tmp_path):
+    pages = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pages.append(report(fill(tmp_path / name))[0])
+    assert pages[0] == pages[1]
