@@ -1,7 +1,7 @@
 """Batched decoding of a causal language model: shared prompts computed once, finished rows leave the batch.
 
-The one place where tokens are drawn. `generate` of transformers would compute every sample's prompt anew and carry finished
-rows to the end; here a prompt's cache is forked for its samples and the cache shrinks as rows finish.
+The one place where tokens are drawn. `generate` of transformers would compute every sample's prompt anew and carry
+finished rows to the end; here a prompt's cache is forked for its samples and the cache shrinks as rows finish.
 """
 
 from collections.abc import Sequence

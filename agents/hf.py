@@ -146,7 +146,7 @@ class HFAgent:
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an assistant message in the tokenizer's own template; the end-of-text token where none does."""
+    """The token that ends an assistant message in the template; the end-of-text token where none does."""
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     text = tokenizer.apply_chat_template(probe, tokenize=False)
     tail = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from clarify_env.actions import parse
-from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.games.base import Reply, View
 from clarify_env.oracle import Solved
+from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.tasks.base import Task
 
 

@@ -1,7 +1,7 @@
 """The self-play engine: many games at once, batched by agent, played in fixed chunks by game number."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Game, Reply, Trajectory
@@ -35,14 +35,16 @@ def play(
     *,
     task: Task,
     chunk: int = 256,
-    make_game: Callable[..., Game] = ClarificationGame,
+    make_game: Callable[..., Any] = ClarificationGame,
     first_id: int = 0,
     progress: Callable[[int], None] = lambda games: None,
 ) -> Iterator[Trajectory]:
     """Plays a game for every start.
 
-    Games are played in chunks of fixed size: inside one, all games that wait for the same agent are answered in one batch
-    and finished games leave it; between chunks nothing is shared, so a chunk can be played again, alone, to the same end.
+    Games are played in chunks of fixed size: inside one, all games that wait for the same agent are answered in one
+    batch
+    and finished games leave it; between chunks nothing is shared, so a chunk can be played again, alone, to the same
+    end.
 
     Args:
         starts: One a game.
@@ -85,7 +87,7 @@ def _play_chunk(starts: Sequence[Start], games: list[Game], agents: Mapping[str,
 
 
 def turn_seed(seed: int, turn: int) -> int:
-    """The seed of a game's turn: distinct for every pair, and the same for games that share their past and their seed."""
+    """The seed of a game's turn: games that share their past and their seed share it."""
     return (seed * 1_000_003 + turn) % 2**63
 
 

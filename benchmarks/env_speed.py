@@ -75,7 +75,7 @@ def turns_a_second(env: AECEnv, games: list[list[str]], seconds: float) -> float
             env.reset(options={"index": index})
             says = iter(said)
             for _ in env.agent_iter():
-                observation, reward, terminated, truncated, info = env.last()
+                _observation, _reward, terminated, truncated, _info = env.last()
                 env.step(None if terminated or truncated else next(says))
             turns += len(said)
     return turns / spent

@@ -41,8 +41,8 @@ def _described(alpha: float, beta: float) -> str:
 def _plain(value: float, places: int) -> str:
     # Digits stand in fixed places, which a small model reads more easily; more are shown where
     # the value has more, since the prompt must not misstate a price.
-    exact = Decimal(repr(float(value)))
-    return f"{value:.{max(places, -exact.as_tuple().exponent)}f}"
+    written = int(Decimal(repr(float(value))).as_tuple().exponent)
+    return f"{value:.{max(places, -written)}f}"
 
 
 SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")

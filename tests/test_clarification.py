@@ -117,7 +117,7 @@ def test_registry():
     assert "clarification" in game_names()
     with pytest.raises(ValueError, match="unknown game 'chess'; known: clarification"):
         game_class("chess")
-    with pytest.raises(ValueError, match="game clarification: .*'lives'"):
+    with pytest.raises(ValueError, match=r"game clarification: .*'lives'"):
         make_game("clarification", Toy(), ASHFORD, 0, COSTS, lives=3)
 
 

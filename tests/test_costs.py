@@ -22,7 +22,7 @@ def test_costs_as_a_person_reads_them(costs, text, why):
 
 @pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, "0.1", None])
 def test_impossible_costs_are_refused_by_name(value):
-    with pytest.raises(ValueError, match="costs.beta must be"):
+    with pytest.raises(ValueError, match=r"costs\.beta must be"):
         check_costs(Costs(0.1, value))
 
 

@@ -10,7 +10,7 @@ from trainers.run import Run, command
 
 
 def evaluate(config: DictConfig, run: Run) -> None:
-    """Plays the evaluation of ``eval.*`` with the assistant of ``assistant.*`` and writes the summary and the report."""
+    """Plays the evaluation of ``eval.*`` with the assistant of ``assistant.*``; writes summary and report."""
     measure_assistant(run, config, method="evaluate")
 
 

@@ -1,4 +1,4 @@
-"""The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, and the files of the report."""
+"""The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, the report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,7 +50,9 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
         solved = solve(task, episodes, config.selfplay.max_questions)
         sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
         modes = {mode: MODES[mode] for mode in options.modes}
-        advance = run.bar("evaluating", len(episodes) * (len(modes) * sum(map(len, sets.values())) + len(grid_cells)), "pairs")
+        advance = run.bar(
+            "evaluating", len(episodes) * (len(modes) * sum(map(len, sets.values())) + len(grid_cells)), "pairs"
+        )
         common = {"make_game": make_game, "chunk": config.selfplay.chunk, "progress": advance}
         seed = config.eval.seed
         table: dict[str, Any] = {name: {} for name in sets}
@@ -59,7 +61,9 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
         for index, (mode, temperature) in enumerate(modes.items()):
             agents = players(temperature)
             for name, cells in sets.items():
-                played = metrics.play_cells(task, episodes, cells, agents, seed=seed + index, sample=options.transcripts, **common)
+                played = metrics.play_cells(
+                    task, episodes, cells, agents, seed=seed + index, sample=options.transcripts, **common
+                )
                 against = metrics.reference(solved, cells)
                 if agents["user"].name == "scripted":
                     metrics.check_not_beaten(played, against, episodes)

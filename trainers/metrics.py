@@ -7,7 +7,7 @@ import numpy as np
 
 from agents.selfplay import Start, play, turn_seed
 from clarify_env.actions import KINDS, MultiAnswer, kind, parse
-from clarify_env.costs import Costs, CostPlane
+from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Agent, Game, Trajectory
 from clarify_env.oracle import ACTIONS, FIXED, Solved
 from clarify_env.tasks.base import Episode, Task
@@ -24,7 +24,8 @@ class Played(NamedTuple):
 
     Attributes:
         values: Each component, shape [questions, cells].
-        first: Kind of the first message as an index into `KINDS`; ``invalid`` where the game ended so. [questions, cells].
+        first: Kind of the first message as an index into `KINDS`; ``invalid`` where the game ended so. [questions,
+            cells].
         drawn: Whether a tie was drawn by lot, so that the value holds only on average. [questions, cells].
         transcripts: A sample of games, for people to read.
         games: Games played.
@@ -127,11 +128,13 @@ def reference(solved: Sequence[Solved], cells: Sequence[Costs]) -> Reference:
 
 
 def check_not_beaten(played: Played, against: Reference, episodes: Sequence[Episode]) -> None:
-    """Fails the run where a policy earns more than the oracle: the plans or the rules have a hole (DESIGN section 3a)."""
+    """Fails the run where a policy earns more than the oracle: plans or rules have a hole (DESIGN section 3a)."""
     over = np.where(played.drawn, -np.inf, played.values["reward"] - against.oracle)
     e, c = np.unravel_index(over.argmax(), over.shape)
     if over[e, c] > 1e-9:
-        raise AssertionError(f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[e].id}: its plans have a hole")
+        raise AssertionError(
+            f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[e].id}: its plans have a hole"
+        )
 
 
 def summarize(played: Played, against: Reference, episodes: Sequence[Episode], seed: int) -> dict[str, Any]:
@@ -195,9 +198,10 @@ def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> d
         axis: The cost's values, increasing.
 
     Returns:
-        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the oracle's quantity varies by
-        at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the highest) over the oracle's, on
-        the same rows.
+        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the
+        oracle's quantity varies by
+        at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the highest) over the
+        oracle's, on the same rows.
     """
     rows = np.ptp(oracle, axis=1) >= _VARIES * np.ptp(oracle)
     if not rows.any() or np.ptp(oracle) == 0:

@@ -1,7 +1,7 @@
-"""Builds a pocket model for any task that offers demonstrations: its tokenizer, its weights, its template (DESIGN section 5).
+"""Builds a pocket model for any task that offers demonstrations (DESIGN section 5).
 
-``python -m trainers.pretrain task=almanac`` makes the shipped model. The demonstrations disregard the costs, so the model knows
-the facts and can ask, list and guess, but does not know when.
+``python -m trainers.pretrain task=almanac`` makes the shipped model. The demonstrations disregard the costs, so the
+model knows the facts and can ask, list and guess, but does not know when.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def pretrain(config: DictConfig, run: Run) -> None:
         rows.append(encode(demonstration))
         if len(rows) % 1000 == 0:
             advance(1000)
-    updates = UpdateConfig(**config.update)
+    updates = UpdateConfig(**config["update"])
     model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
                    report=run.steps("pretraining", 1))  # fmt: skip
     # Half precision halves what is shipped; loading casts it back.

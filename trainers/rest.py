@@ -1,7 +1,9 @@
 """ReST in collaborative self-play (arXiv 2512.04068; ReST: 2308.08998, ReST-EM: 2312.06585), with hindsight costs.
 
-Each iteration grows a data set of games with the current policy, selects from each question's games the decisions that earn most at given
-costs, and improves the policy by supervised fine-tuning on them. Three things make small budgets go far (DESIGN section 6):
+Each iteration grows a data set of games with the current policy, selects from each question's games the decisions
+that earn most at given
+costs, and improves the policy by supervised fine-tuning on them. Three things make small budgets go far (DESIGN
+section 6):
 
 * every group tries every action (``rest.forced``), so that none is judged by its absence;
 * each distinct first message is played against every reading, so that a lucky guess is not taken for a good policy;
@@ -49,7 +51,7 @@ def rest(config: DictConfig, run: Run) -> None:
         rows = select(config, HFAgent(model, tokenizer, style=config.prompts.style), trees.values(), iteration)
         start = base if config.rest.start == "base" else model
         model = improve(config, run, start, tokenizer, rows, iteration)
-        used["update_tokens"] += update_tokens(rows, config.update.epochs)
+        used["update_tokens"] += update_tokens(rows, config["update"]["epochs"])
         validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=iteration)
     used["gold_labels"] = sum(len(tree.episode.interpretations) for tree in trees.values())
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="rest", budget=used)
@@ -84,7 +86,9 @@ def grow(config: DictConfig, run: Run, task: Task, model: PreTrainedModel, token
         if len(order) < GROUPS:
             order = np.concatenate([order, rng.permutation(size or 10 * GROUPS)])
         chosen, order = order[:GROUPS], order[GROUPS:]
-        groups = [(task.episode("train", int(i)), cells[rng.integers(len(cells))], int(rng.integers(2**62))) for i in chosen]
+        groups = [
+            (task.episode("train", int(i)), cells[rng.integers(len(cells))], int(rng.integers(2**62))) for i in chosen
+        ]
         if replayed:
             games, replayed = next(stored), replayed - 1
         else:
@@ -159,7 +163,7 @@ def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: Pre
     folder = run.dir / "checkpoints" / f"iteration-{iteration}"
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
-        model = update(copy.deepcopy(start), rows, UpdateConfig(**config.update), seed=config.seed + iteration,
+        model = update(copy.deepcopy(start), rows, UpdateConfig(**config["update"]), seed=config.seed + iteration,
                        pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
                        report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
         save_model(model, tokenizer, folder)

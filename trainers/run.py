@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -99,7 +98,9 @@ class Run:
     def __init__(self, name: str, config: DictConfig):
         self.name, self.dir = name, Path(config.run_dir)
         self.config = {"command": name} | {
-            key: value for key, value in OmegaConf.to_container(config, resolve=True).items() if key not in _NOT_IDENTITY
+            key: value
+            for key, value in OmegaConf.to_container(config, resolve=True).items()
+            if key not in _NOT_IDENTITY
         }
         self.dir.mkdir(parents=True, exist_ok=True)
         stored = self.dir / "config.json"
@@ -115,7 +116,9 @@ class Run:
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]  # fmt: skip
-        self.progress = Progress(*columns, transient=not sys.stderr.isatty(), disable=bool(os.environ.get("NO_PROGRESS")))
+        self.progress = Progress(
+            *columns, transient=not sys.stderr.isatty(), disable=bool(os.environ.get("NO_PROGRESS"))
+        )
         self.progress.start()
         handler = logging.FileHandler(self.dir / "run.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -166,7 +169,6 @@ class Run:
 
         return advance
 
-
     def steps(self, description: str, iteration: int) -> Callable[[int, int, dict[str, Any]], None]:
         """A bar for an update's steps that records loss and learning rate as well; see `trainers.update.update`."""
         advance, seen = None, 0
@@ -187,7 +189,9 @@ def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
     if before != now:
         changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
         difference = "; ".join(" ".join(line.split()) for line in changes)
-        raise ValueError(f"run_dir: {stored.parent} holds a run of another config ({difference}); choose another run_dir")
+        raise ValueError(
+            f"run_dir: {stored.parent} holds a run of another config ({difference}); choose another run_dir"
+        )
 
 
 def make_plane(config: DictConfig) -> CostPlane:
@@ -249,11 +253,3 @@ def make_scripted(config: DictConfig, task: Task) -> Agent:
 def seed_everything(seed: int) -> None:
     """Seeds torch, which is all that draws from a global state in training."""
     torch.manual_seed(seed)
-
-
-def check_package() -> None:
-    """Another distribution (openai-agents) installs a package `agents` as well; say so rather than fail oddly."""
-    if importlib.util.find_spec("agents.selfplay") is None:
-        raise ImportError("the package 'agents' that Python finds is not clarify-env's: uninstall openai-agents or use a separate environment")  # fmt: skip
-
-

@@ -1,10 +1,9 @@
 """Selection: from the games played on a question to the rows worth learning (DESIGN section 6).
 
-The games of one question form a tree: decisions at the assistant's turns, branches by what the user replied. Rewards are
-linear in the costs, so the tree is valued at any costs, those it was not played at included (hindsight).
+The games of one question form a tree: decisions at the assistant's turns, branches by what the user replied. Rewards
+are linear in the costs, so the tree is valued at any costs, those it was not played at included (hindsight).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,8 +21,8 @@ Decision = tuple
 def decision(task: Task, episode: Episode, text: str) -> Decision:
     """What a message amounts to, whatever its wording.
 
-    The tag with the normalised answer; the set of (reading, answer) pairs listed; or, for a question, what each reading's user would
-    be asked to say: two wordings that part the readings alike by the same words are one decision.
+    The tag with the normalised answer; the set of (reading, answer) pairs listed; or, for a question, what each
+    reading's user would be asked to say: two wordings that part the readings alike by the same words are one decision.
     """
     action = parse(text)
     if isinstance(action, Answer):
@@ -42,7 +41,8 @@ class Branch:
     Attributes:
         reply: Its message of fewest words, as first generated.
         words: Words of that message were it the last.
-        final: For each intent, [games, summed accuracy, summed questions after this turn, summed words] of games ended by it.
+        final: For each intent, [games, summed accuracy, summed questions after this turn, summed words] of games
+            ended by it.
         after: What followed a question, by what the user replied; with the number of games of each intent.
     """
 
@@ -131,10 +131,10 @@ class Tree:
                 self._heard[key] = (trajectory.outcome.accuracy, turn)
 
     def user_turns(self) -> list[Turn]:
-        """A model-played user's turns worth learning: for each message and intent, that of the best game that went well.
+        """A model-played user's turns worth learning: for each message and intent, that of the best game.
 
-        A game went well that ended in a grounded answer of some worth without a leak. The user does not see the costs, so its turns hold at all
-        of them.
+        A game went well that ended in a grounded answer of some worth without a leak. The user does not see the
+        costs, so its turns hold at all of them.
         """
         return [turn for _, turn in self._heard.values() if turn.reply.ids is not None]
 
@@ -177,12 +177,14 @@ class Tree:
         return total * mass / known if known else np.full(len(costs), -np.inf)
 
     def choices(self, costs: np.ndarray) -> list[list[Choice]]:
-        """What to learn at each of the costs (shape [C, 2]): the best first message, and below it the best of each branch."""
+        """What to learn at each of the costs (shape [C, 2]): the best first message, then the best of each branch."""
         chosen: list[list[Choice]] = [[] for _ in costs]
         self._choose(self.root, {i: 1.0 for i in self.root.games}, costs, np.arange(len(costs)), chosen)
         return chosen
 
-    def _choose(self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray, chosen: list[list[Choice]]):
+    def _choose(
+        self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray, chosen: list[list[Choice]]
+    ):
         _, best, keys = self._node(node, share, costs[where])
         mass = sum(self.weights[i] * part for i, part in share.items())
         for index in np.unique(best):

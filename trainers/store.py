@@ -1,4 +1,4 @@
-"""What a run keeps on disk: append-only JSON lines, files written aside and renamed, model folders. Nothing is unpickled."""
+"""What a run keeps on disk: append-only JSON lines, files written aside and renamed, model folders; no pickles."""
 
 import json
 import os

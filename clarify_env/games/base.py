@@ -158,20 +158,27 @@ class Agent(Protocol):
 
 
 class Game(Protocol):
-    """A pure state machine: the single truth of a game's rules."""
+    """A pure state machine: the single truth of a game's rules.
+
+    Attributes:
+        name: Registered name.
+        roles: Who plays; the first moves first.
+        turns: Every move so far.
+        outcome: How the game ended; ``None`` until then.
+        to_move: The role whose turn it is; ``None`` when the game is over.
+    """
 
     name: str
     roles: tuple[str, ...]
     task: Task
     episode: Episode
+    intent: int
     costs: Costs
     turns: list[Turn]
     outcome: Outcome | None
+    to_move: str | None
 
-    @property
-    def to_move(self) -> str | None:
-        """The role whose turn it is; ``None`` when the game is over."""
-        ...
+    def __init__(self, task: Task, episode: Episode, intent: int, costs: Costs, **options: Any): ...
 
     def view(self, role: str) -> View:
         """What ``role`` sees now."""

@@ -62,7 +62,11 @@ class ClarificationGame:
         if role is None:
             raise ValueError("the game is over")
         view = self.view(role)
-        action = self._assistant(reply) if role == "assistant" else self._user(reply)
+        action: Action | None = None
+        if role == "assistant":
+            action = self._assistant(reply)
+        else:
+            self._user(reply)
         self._views = {}
         turn = Turn(role, view, reply, action)
         self.turns.append(turn)

@@ -2,8 +2,8 @@
 
 "Who designed Ashford?" has a different answer for the film, the bridge and the school of that name. The readings are
 weighted, differ in kind, era and place, and often only one of the three tells them apart, so that *what* is asked
-matters as much as *whether*. Everything follows from ``world_seed``; the facts are parametric knowledge, meant to be learned
-in pretraining (DESIGN section 5).
+matters as much as *whether*. Everything follows from ``world_seed``; the facts are parametric knowledge, meant to be
+learned in pretraining (DESIGN section 5).
 """
 
 from functools import cached_property
@@ -13,14 +13,16 @@ import numpy as np
 from clarify_env.tasks import almanac_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 
-# Lengths, in words, of a question's answers: lists are worth their words where answers are short, and dear where they are long.
+# Lengths, in words, of a question's answers: lists are worth their words where answers are short, and dear where they
+# are long.
 SHORT, LONG, ANY = {1: 0.9, 2: 0.1}, {3: 0.45, 4: 0.55}, {1: 0.4, 2: 0.3, 3: 0.2, 4: 0.1}
 # How much likelier each reading is than the next.
 EVEN, STEEP = 1.05, 8.0
-# What names are like: (share, readings, skew, lengths). Few readings with short answers are best listed, many with long ones asked about,
+# What names are like: (share, readings, skew, lengths). Few readings with short answers are best listed, many with
+# long ones asked about,
 # steep ones guessed, so that at any costs the right thing differs from name to name. Chosen by the printed map
-# (`python -m clarify_env.oracle task=almanac`): with shares drawn independently the best fixed strategy came to 94-99 % of the
-# oracle on some cost set; with these no strategy exceeds 90 %.
+# (`python -m clarify_env.oracle task=almanac`): with shares drawn independently the best fixed strategy came to 94-99
+# % of the oracle on some cost set; with these no strategy exceeds 90 %.
 PROFILES = (
     (0.09, 1, EVEN, ANY),
     (0.28, 2, EVEN, SHORT),
@@ -76,7 +78,9 @@ class Almanac(Task):
             exact = count * np.cumsum([profile[0] for profile in PROFILES])
             kinds = rng.permutation(np.searchsorted(exact.round(), np.arange(count), side="right"))
             questions = [
-                question for name, kind in zip(chosen, kinds, strict=True) for question in _entity(name, PROFILES[kind], rng)
+                question
+                for name, kind in zip(chosen, kinds, strict=True)
+                for question in _entity(name, PROFILES[kind], rng)
             ]
             world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(questions)]
         return world

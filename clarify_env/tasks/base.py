@@ -198,7 +198,7 @@ class Task:
 
     def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
                        fact_share: float = 0.5) -> Iterator[Demonstration]:  # fmt: skip
-        """Endless demonstrations for pretraining, costs disregarded; see `clarify_env.demonstrations.demonstrations`."""
+        """Endless demonstrations for pretraining; see `clarify_env.demonstrations.demonstrations`."""
         from clarify_env.demonstrations import demonstrations
 
         return demonstrations(self, split, rng, costs, fact_share)
