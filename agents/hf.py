@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.decode import decode, left_pad
@@ -33,8 +34,10 @@ def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bo
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options).to(device).eval()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"assistant.model: cannot load {str(path)!r}: {error}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        # The first sentence says what is wrong; what follows is advice about the hub.
+        reason = str(error).strip().splitlines()[0].partition(". ")[0]
+        raise ValueError(f"assistant.model: cannot load {str(path)!r}: {reason}") from error
     if not tokenizer.chat_template:
         raise ValueError(f"assistant.model: {str(path)!r} has no chat template, so it cannot take part in a chat")
     if tokenizer.pad_token_id is None:
@@ -67,9 +70,14 @@ class HFAgent:
 
     def encode(self, view: View) -> tuple[int, ...]:
         """Token ids of the prompt for a view; no message can smuggle in a control token of the template."""
-        chat = [m | {"content": self._scrub(m["content"])} for m in messages(view, self.style)]
-        text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._encode([view])[0]
+
+    def _encode(self, views: list[View]) -> list[tuple[int, ...]]:
+        texts = []
+        for view in views:
+            chat = [m | {"content": self._scrub(m["content"])} for m in messages(view, self.style)]
+            texts.append(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return [tuple(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     def _scrub(self, text: str) -> str:
         # A space takes the marker's place, so that what stood around it cannot close up to a new one;
@@ -85,9 +93,8 @@ class HFAgent:
 
     def act(self, views: list[View], seeds: list[int], prefixes: list[str] | None = None) -> list[Reply]:
         """Replies to each view; see `clarify_env.games.base.Agent`."""
-        prompt_of = {view: None for view in views}
-        for view in prompt_of:
-            prompt_of[view] = self.encode(view)
+        distinct_views = list(dict.fromkeys(views))
+        prompt_of = dict(zip(distinct_views, self._encode(distinct_views), strict=True))
         openings = {prefix: self._opening(prefix) for prefix in set(prefixes or [""])}
         keys = [
             (prompt_of[view], openings[prefix], seed if self.temperature else 0)

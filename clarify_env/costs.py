@@ -63,7 +63,7 @@ class CostPlane:
     """
 
     # The plane of the almanac, by its map: at no point of it does one strategy serve all questions.
-    alpha: tuple[float, float] = (0.17, 0.85)
+    alpha: tuple[float, float] = (0.25, 0.62)
     beta: tuple[float, float] = (0.020, 0.055)
     values: int = 28
     band: float = 0.05

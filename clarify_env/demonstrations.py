@@ -20,6 +20,9 @@ from clarify_env.users import ScriptedUser
 _LIST_ALL = 0.6
 # Share of the facts shown that are whole pages.
 _PAGES = 0.6
+# Share of all demonstrations that compare two numbers. A large model knows that 0.7 is more than 0.4 before it meets a
+# cost; a small one must be told, or the digits of costs beyond those it was trained on mean nothing to it.
+_NUMBERS = 0.08
 
 
 class Demonstrator:
@@ -95,6 +98,25 @@ def facts(task: Task, episode: Episode) -> Iterator[Demonstration]:
         yield _fact(reading.text, shortest_answer(task, episode, i))
 
 
+def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstration:
+    """Asks which of two numbers is more, or less.
+
+    They are written like costs, from zero to twice the largest; inside the trained range only trained values appear,
+    so that values held out from training stay unseen.
+    """
+    axis, places = (("alpha", 2), ("beta", 3))[rng.integers(2)]
+    trained = {getattr(cell, axis) for cell in costs}
+    low, high = min(trained), max(trained)
+    numbers: list[float] = []
+    while len(numbers) < 2:
+        drawn = round(float(rng.uniform(0, 2 * high)), places)
+        if drawn not in numbers and (drawn in trained or not low <= drawn <= high):
+            numbers.append(drawn)
+    more = rng.random() < 0.5
+    asked = f"Which is {'more' if more else 'less'}, {numbers[0]:.{places}f} or {numbers[1]:.{places}f}?"
+    return _fact(asked, f"{(max if more else min)(numbers):.{places}f}")
+
+
 def _fact(asked: str, said: str) -> Demonstration:
     return Demonstration((("user", asked), ("assistant", said)), "fact")
 
@@ -115,6 +137,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
         raise ValueError(f"task {task.name}: split {split} is endless, so its facts cannot be learned by heart")
     while True:
         for index in rng.permutation(size):
+            while rng.random() < _NUMBERS:
+                yield comparison(rng, costs)
             episode = task.episode(split, int(index))
             chats = list(play(task, episode, costs[int(rng.integers(len(costs)))], rng))
             page, *cards = facts(task, episode)

@@ -99,6 +99,8 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
 
 def validate(run: Run, config: DictConfig, task: Task, agents: dict[str, Agent], *, iteration: int) -> None:
     """Plays the validation split at the between costs, once an iteration: the learning curve."""
+    if run.recorded("validation", iteration):
+        return
     episodes = split_episodes(task, "validation", config.eval.validation)
     cells = make_plane(config).sets()["between"]
     advance = run.bar(f"iteration {iteration}: validating", len(episodes) * len(cells), "pairs")

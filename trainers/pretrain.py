@@ -48,7 +48,7 @@ def pretrain(config: DictConfig, run: Run) -> None:
         if len(rows) % 1000 == 0:
             advance(1000)
     updates = UpdateConfig(**config["update"])
-    model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
+    model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id,
                    report=run.steps("pretraining", 1))  # fmt: skip
     # Half precision halves what is shipped; loading casts it back.
     save_model(model.to(torch.float16), tokenizer, target)

@@ -31,7 +31,7 @@ from trainers.store import ChunkLog, save_model
 from trainers.update import UpdateConfig, update, update_tokens
 
 # Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
-GROUPS = 64
+GROUPS = 32
 
 
 def rest(config: DictConfig, run: Run) -> None:
@@ -100,7 +100,8 @@ def grow(config: DictConfig, run: Run, task: Task, model: PreTrainedModel, token
         for game in games:
             by_question.setdefault(game.episode_id, []).append(game)
         yield from ((task.lookup(question), its) for question, its in by_question.items())
-    run.record("grow", iteration, iteration, games=played, seconds=run.seconds)
+    if not run.recorded("grow", iteration):
+        run.record("grow", iteration, iteration, games=played)
 
 
 def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Costs, int]], agents: dict[str, Agent],
@@ -164,7 +165,7 @@ def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: Pre
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
         model = update(copy.deepcopy(start), rows, UpdateConfig(**config["update"]), seed=config.seed + iteration,
-                       pad=tokenizer.pad_token_id, scratch=str(run.dir / "scratch"),
+                       pad=tokenizer.pad_token_id,
                        report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
         save_model(model, tokenizer, folder)
     return load(folder, device=config.assistant.device)[0]

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+from transformers.utils.logging import disable_progress_bar
 
 from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
@@ -28,10 +29,11 @@ from clarify_env.games.base import Agent, Game
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.tasks.base import Task, make_task, task_class, task_names
 from clarify_env.users import ScriptedUser
-from trainers.store import append_lines, read_json, write_json
+from trainers.store import append_lines, read_json, read_lines, write_json
 
 _HERE = Path(__file__).resolve().parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+_LOG = "clarify_env.run"
 # What says how a run is carried out, not what it computes: these never change its directory's name.
 _NOT_IDENTITY = ("hydra", "run_dir", "size")
 
@@ -108,11 +110,12 @@ class Run:
             _refuse_other(stored, self.config)
         else:
             write_json(stored, self.config)
-        self.log = logging.getLogger("clarify_env.run")
+        self.log = logging.getLogger(_LOG)
         self._started = time.monotonic()
         self._before = self._seconds_before()
 
     def __enter__(self) -> "Run":
+        disable_progress_bar()  # of transformers: one bar at a time
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]  # fmt: skip
@@ -140,11 +143,7 @@ class Run:
         return self._before + time.monotonic() - self._started
 
     def _seconds_before(self) -> float:
-        path = self.dir / "metrics.jsonl"
-        if not path.exists():
-            return 0.0
-        lines = path.read_text().splitlines()
-        return next((json.loads(line)["seconds"] for line in reversed(lines) if line.endswith("}")), 0.0)
+        return max((line["seconds"] for line in read_lines(self.dir / "metrics.jsonl")), default=0.0)
 
     def record(self, phase: str, iteration: int, step: int, **values: float) -> None:
         """Adds numbers to ``metrics.jsonl`` and to TensorBoard, named ``phase/name``."""
@@ -154,6 +153,11 @@ class Run:
         for key, value in named.items():
             self.events.add_scalar(key, value, step)
         self.log.info("%s %d: %s", phase, iteration, ", ".join(f"{k}={v:.4g}" for k, v in values.items()))
+
+    def recorded(self, phase: str, iteration: int) -> bool:
+        """Whether an earlier sitting has recorded a phase of an iteration to its end."""
+        lines = read_lines(self.dir / "metrics.jsonl")
+        return any((line["phase"], line["iteration"]) == (phase, iteration) for line in lines)
 
     def bar(self, description: str, total: int | None, unit: str) -> Callable[[int], None]:
         """A progress bar with rate and time left; returns the function to call with the units just done."""
@@ -203,7 +207,9 @@ def make_plane(config: DictConfig) -> CostPlane:
 def make_task_from(config: DictConfig) -> Task:
     """The task of ``task.*``."""
     options = OmegaConf.to_container(config.task, resolve=True)
-    return make_task(options.pop("name"), **options)
+    task = make_task(options.pop("name"), **options)
+    logging.getLogger(_LOG).info(task.report())
+    return task
 
 
 def game_maker(config: DictConfig) -> Callable[..., Game]:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -37,12 +37,27 @@ def read_json(path: Path) -> Any:
 
 
 def append_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Appends records, one JSON line each, in one write that is on disk when this returns."""
+    """Appends records, one JSON line each, in one write that is on disk when this returns.
+
+    A torn last line (a crash while writing) is cut off first, so that it spoils no line after it.
+    """
     text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
-    with path.open("a") as file:
-        file.write(text)
+    with path.open("ab+") as file:
+        _cut_torn_line(file)
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: BinaryIO) -> None:
+    end = position = file.seek(0, os.SEEK_END)
+    while position:
+        file.seek(position - 1)
+        if file.read(1) == b"\n":
+            break
+        position -= 1
+    if position < end:
+        file.truncate(position)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """The one weighted language-model update, shared by all likelihood methods: a subclass of `transformers.Trainer`."""
 
 import math
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from agents.decode import left_pad
 from agents.hf import Row
@@ -105,7 +107,6 @@ def update(
     *,
     seed: int,
     pad: int,
-    scratch: str,
     report: Callable[[int, int, dict[str, Any]], None] = lambda step, steps, logs: None,
 ) -> PreTrainedModel:
     """Fine-tunes a model on weighted rows.
@@ -116,7 +117,6 @@ def update(
         config: How.
         seed: Decides the order of the rows.
         pad: Id to pad with.
-        scratch: A folder; nothing of worth is left there.
         report: Called with step, number of steps and logs (loss, learning_rate, grad_norm).
 
     Returns:
@@ -135,7 +135,7 @@ def update(
     batches = _Batches(rows, config.batch, np.random.default_rng(seed))
     steps = max(1, round(len(batches) * config.epochs))
     arguments = TrainingArguments(
-        output_dir=scratch,
+        output_dir=os.path.join(tempfile.gettempdir(), "clarify-env-update"),  # nothing is written there
         per_device_train_batch_size=1,  # an item of the data set is a batch
         max_steps=steps,
         learning_rate=config.learning_rate,
@@ -151,6 +151,7 @@ def update(
         report_to=[],
         disable_tqdm=True,
         dataloader_num_workers=0,
+        dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
     trainer = WeightedTrainer(
@@ -160,7 +161,7 @@ def update(
         data_collator=lambda items: collate(items[0], pad),
         callbacks=[_Progress(report)],
     )
-    trainer.remove_callback(__import__("transformers").PrinterCallback)
+    trainer.remove_callback(PrinterCallback)
     loss = trainer.train().training_loss
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss became {loss}; a lower update.learning_rate may help")

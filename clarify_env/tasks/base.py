@@ -119,6 +119,10 @@ class Task:
             yield self.episode(split, index)
             index += 1
 
+    def report(self) -> str:
+        """One sentence on what the task holds, and on what it left out of its data."""
+        return f"task {self.name}: " + ", ".join(f"{size or 'endless'} {split}" for split, size in self.sizes.items())
+
     def score(self, answer: str, intent: int, episode: Episode) -> float:
         """Accuracy, in [0, 1], of an answer when reading ``intent`` is meant."""
         return SCORES[self.metric](answer, episode.interpretations[intent].answers)

@@ -1,0 +1,158 @@
+import json
+
+import pytest
+from toys import ASHFORD, Toy
+
+from agents.selfplay import Start, play
+from clarify_env.costs import Costs
+from clarify_env.games.base import Reply
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.users import ScriptedUser
+from trainers import store
+from trainers.store import ChunkLog, append_lines, read_json, read_lines, replay, save_model, write_json
+
+GAME = (Toy(), ClarificationGame)
+
+
+class Teller:
+    name = "teller"
+
+    def act(self, views, seeds, prefixes=None):
+        said = ("#CLARIFY Which kind?", None, "#MULTI_ANS film: Ada Brandt; opera: Jon Vale")
+        return [Reply(said[view.turn], (1, 2), (3, 4, 5), (-0.1, -1e-7, -33.3), 2) for view in views]
+
+
+@pytest.fixture
+def games():
+    starts = [Start(ASHFORD, i % 3, Costs(0.25, 0.03), i) for i in range(6)]
+    return list(play(starts, {"assistant": Teller(), "user": ScriptedUser(Toy())}, task=Toy()))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "games.jsonl"
+
+
+def written(path, *chunks):
+    log = ChunkLog(path)
+    for chunk in chunks:
+        log.append(chunk)
+    return log
+
+
+def test_chunks_come_back_as_they_were(path, games):
+    written(path, games[:2], games[2:])
+    log = ChunkLog(path)
+    assert (log.chunks, log.dropped) == (2, 0)
+    assert list(log.read(*GAME)) == [games[:2], games[2:]], "replayed by the rules, views and outcome included"
+    assert all(isinstance(json.loads(line), dict) for line in path.read_text().splitlines()), "JSON lines"
+
+
+def test_a_game_is_replayed_from_json(games):
+    for game in games:
+        assert replay(json.loads(json.dumps(game.to_json())), *GAME) == game
+
+
+TORN = [
+    (lambda text: text + '{"id":9,"ga', 1, "a torn line"),
+    (lambda text: text + '{"id":9}\n{"id":10}\n', 2, "two games of a chunk that has no end"),
+    (lambda text: text + '{"id":9}\n{"chunk":2,"gam', 2, "an end that was not written out"),
+    (lambda text: text + '{"id":9}\n{"chunk":2,"games":1}', 2, "an end but for its line's"),
+    (lambda text: text[:-1], 5, "the last chunk's own end lost its last byte"),
+    (lambda text: text[: text.index("\n", text.index('"chunk":0')) + 200], 1, "most of the last chunk is gone"),
+    (lambda text: text + "\0" * 100, 1, "zeros, as a crash may leave them"),
+    (lambda text: text + "ä".encode()[:1].decode("latin1"), 1, "half a letter"),
+]
+
+
+@pytest.mark.parametrize(("tear", "dropped", "why"), TORN)
+def test_only_whole_chunks_count(path, games, tear, dropped, why):
+    written(path, games[:2], games[2:])
+    whole = path.read_bytes()
+    path.write_bytes(tear(whole.decode()).encode("latin1"))
+    kept = 2 if len(path.read_bytes()) > len(whole) else 1
+    log = ChunkLog(path)
+    assert log.chunks == kept, why
+    assert log.dropped == dropped, f"{why}: dropped lines are counted"
+    assert path.read_bytes() == whole[: len(path.read_bytes())] and path.read_bytes().endswith(b"}\n"), "cut back"
+    log.append(games[4:])
+    assert list(ChunkLog(path).read(*GAME)) == [*[games[:2], games[2:]][:kept], games[4:]], "and written on"
+
+
+def test_a_file_of_nothing_whole_is_emptied(path, games):
+    path.write_text('{"id":0}\n{"id":1}\n')
+    log = ChunkLog(path)
+    assert (log.chunks, log.dropped, path.read_bytes()) == (0, 2, b"")
+    assert ChunkLog(path.with_name("none.jsonl")).chunks == 0 and not path.with_name("none.jsonl").exists()
+
+
+def test_a_marker_in_a_message_ends_no_chunk(path):
+    said = Reply('{"chunk":0,"games":1}\n{"chunk":')
+    start = Start(ASHFORD, 0, Costs(0.25, 0.03), 0, said)
+    game = list(play([start], {"assistant": Teller(), "user": ScriptedUser(Toy())}, task=Toy()))
+    written(path, game)
+    assert ChunkLog(path).chunks == 1 and list(ChunkLog(path).read(*GAME)) == [game]
+
+
+def test_lines(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert list(read_lines(path)) == [], "none yet"
+    append_lines(path, [{"a": 1}, {"b": "x\ny"}])
+    append_lines(path, [{"c": None}])
+    assert list(read_lines(path)) == [{"a": 1}, {"b": "x\ny"}, {"c": None}]
+    with path.open("a") as file:
+        file.write('{"d": 4')
+    assert list(read_lines(path)) == [{"a": 1}, {"b": "x\ny"}, {"c": None}], "a torn last line is left out"
+    append_lines(path, [{"e": 5}])
+    assert list(read_lines(path)) == [{"a": 1}, {"b": "x\ny"}, {"c": None}, {"e": 5}], "and written over"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_json_is_not_written(tmp_path, value):
+    for write in (lambda path: write_json(path, {"x": value}), lambda path: append_lines(path, [{"x": value}])):
+        with pytest.raises(ValueError, match="JSON"):
+            write(tmp_path / "x.json")
+        assert not (tmp_path / "x.json").exists()
+
+
+def test_errors_name_file_and_line(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n{"b": \n{"c": 3}\n')
+    with pytest.raises(ValueError, match=r"x\.jsonl, line 2: not JSON"):
+        list(read_lines(path))
+    path = tmp_path / "x.json"
+    path.write_text('{"a": 1,\n"b": }')
+    with pytest.raises(ValueError, match=r"x\.json, line 2: not JSON"):
+        read_json(path)
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_json(path, {"old": True})
+
+    def crash(descriptor):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.os, "fsync", crash)
+        with pytest.raises(OSError, match="no space"):
+            write_json(path, {"new": True})
+    assert read_json(path) == {"old": True}
+    path.with_name("summary.json.part").write_text('{"ne')
+    assert read_json(path) == {"old": True}, "what lies aside is never read"
+    write_json(path, {"new": True})
+    assert read_json(path) == {"new": True} and [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_model_folder_is_written_aside(tiny, tmp_path, monkeypatch):
+    target = tmp_path / "iteration-1"
+    (tmp_path / "iteration-1.part").mkdir()
+    (tmp_path / "iteration-1.part" / "left over").write_text("from a crash")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tiny[1]), "save_pretrained", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            save_model(*tiny, target)
+        assert not target.exists(), "weights without a tokenizer are no model"
+    save_model(*tiny, target)
+    assert [p.name for p in tmp_path.iterdir()] == ["iteration-1"] and not (target / "left over").exists()
+    assert not {p.suffix for p in target.iterdir()} & {".bin", ".pt", ".pkl"}, "no pickles"

@@ -1,0 +1,158 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from agents.hf import HFAgent, Row
+from trainers import update as updating
+from trainers.update import UpdateConfig, collate, update, update_tokens, weighted_loss
+
+ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
+FAST = UpdateConfig(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
+
+
+def learned(model, rows, config=FAST, seed=0, **more):
+    return update(copy.deepcopy(model), rows, config, seed=seed, pad=0, **more)
+
+
+def total(model, tokenizer, rows):
+    return [sum(values) for values in HFAgent(model, tokenizer).logprobs(rows)]
+
+
+def weights(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_the_loss_by_hand(tiny):
+    model, _ = tiny
+    expected, tokens = 0.0, 0
+    for row in ROWS:
+        with torch.no_grad():
+            logits = model(torch.tensor([[*row.prompt_ids, *row.ids]])).logits[0]
+        logprobs = logits.log_softmax(1)[len(row.prompt_ids) - 1 : -1]
+        expected -= row.weight * sum(logprobs[i, token].item() for i, token in enumerate(row.ids))
+        tokens += len(row.ids)
+    with torch.no_grad():
+        assert weighted_loss(model, collate(ROWS, 0)).item() == pytest.approx(expected / tokens, abs=1e-5)
+        single = [weighted_loss(model, collate([row], 0)).item() * len(row.ids) for row in ROWS]
+    assert sum(single) == pytest.approx(expected, abs=1e-4), "padding changes nothing"
+
+
+def test_collate():
+    batch = collate(ROWS, 0)
+    assert batch["input_ids"].tolist() == [[2, 9, 10, 1, 4, 20, 21, 1], [0] * 5 + [2, 9, 30],
+                                           [2, 9, 11, 12, 13, 1, 40, 41]]  # fmt: skip
+    assert batch["attention_mask"].sum(1).tolist() == [8, 3, 8]
+    assert batch["weights"].tolist() == [[1, 1, 1], [0, 0, 0.5], [0, -2, -2]], "prompt and padding carry no loss"
+
+
+def test_only_the_replys_tokens_are_learned(tiny):
+    model = tiny[0]
+    batch = collate([ROWS[0]._replace(weight=0.0)], 0)
+    assert weighted_loss(model, batch).item() == 0, "of weight 0 nothing"
+    grads = []
+    for prompt in ((2, 9, 10, 1, 4), (2, 9, 10, 1, 5)):
+        model.zero_grad()
+        weighted_loss(model, collate([Row(prompt, (20,), 1.0)], 0)).backward()
+        grads.append(model.model.norm.weight.grad.clone())
+    assert not torch.equal(*grads), "the prompt is read, not learned"
+
+
+@pytest.mark.parametrize(("weight", "sign", "why"), [(1.0, 1, "raised"), (-0.2, -1, "lowered")])
+def test_a_few_steps(tiny, weight, sign, why):
+    rows = [row._replace(weight=weight) for row in ROWS] * 4
+    before, after = total(*tiny, ROWS), total(learned(tiny[0], rows), tiny[1], ROWS)
+    assert all(sign * (b - a) > 0.5 for a, b in zip(before, after, strict=True)), why
+
+
+def test_weights_weigh(tiny):
+    a, b = Row((2, 9), (30, 1), 1.0), Row((2, 9), (31, 1), 0.1)
+    model = learned(tiny[0], [a, b] * 8, UpdateConfig(learning_rate=3e-3, epochs=6, batch=16))
+    one, tenth = total(model, tiny[1], [a, b])
+    assert one - tenth > 1, "of two replies to one prompt the heavier becomes likelier"
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_the_same_seed_the_same_weights(tiny, rank):
+    config = UpdateConfig(learning_rate=3e-3, epochs=3, batch=2, lora_rank=rank)
+    rows = [row._replace(prompt_ids=(*row.prompt_ids, 50 + i)) for i in range(4) for row in ROWS]
+    torch.manual_seed(1)
+    first = weights(learned(tiny[0], rows, config))
+    torch.manual_seed(2)
+    assert torch.equal(weights(learned(tiny[0], rows, config)), first), "bit for bit, whatever was drawn before"
+    assert not torch.equal(weights(learned(tiny[0], rows, config, seed=1)), first), "another order"
+
+
+def test_batches():
+    rows = [Row((1,) * (i % 7 + 1), (2,) * (i % 3 + 1)) for i in range(1000)]
+
+    def order(seed):
+        batches = updating._Batches(rows, 8, np.random.default_rng(seed))
+        return [batches[i] for i in range(len(batches))]
+
+    assert order(3) == order(3) != order(4), "depends on the seed alone"
+    lengths = [[len(row.prompt_ids) + len(row.ids) for row in batch] for batch in order(0)]
+    assert sum(map(len, lengths)) == 1000 and max(map(len, lengths)) == 8, "each row once"
+    assert np.mean([max(batch) - min(batch) for batch in lengths]) < 1, "rows of like length stand together"
+    means = [np.mean(batch) for batch in lengths]
+    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.3, "but not one length after the other"
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([], "no rows to learn from"),
+        ([ROWS[0], ROWS[1]._replace(weight=math.nan)], "not a finite number"),
+        ([ROWS[0]._replace(weight=math.inf)], "not a finite number"),
+    ],
+)
+def test_what_cannot_be_learned(tiny, rows, error):
+    before = weights(tiny[0]).clone()
+    with pytest.raises(ValueError, match=error):
+        update(tiny[0], rows, FAST, seed=0, pad=0)
+    assert torch.equal(weights(tiny[0]), before), "said before any work"
+
+
+def test_a_loss_that_is_no_number(tiny):
+    with torch.no_grad():
+        tiny[0].model.norm.weight[0] = math.nan
+    with pytest.raises(FloatingPointError, match=r"the loss became nan; a lower update\.learning_rate may help"):
+        update(tiny[0], ROWS, FAST, seed=0, pad=0)
+
+
+def test_low_rank_adapters_are_trained_and_merged(tiny, tmp_path):
+    model = learned(tiny[0], ROWS[:2] * 4, UpdateConfig(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2))
+    assert type(model) is type(tiny[0]) and not any("lora" in name for name, _ in model.named_parameters())
+    assert all(b > a + 0.5 for a, b in zip(total(*tiny, ROWS[:2]), total(model, tiny[1], ROWS[:2]), strict=True))
+    changed = {name for (name, a), (_, b) in zip(tiny[0].named_parameters(), model.named_parameters(), strict=True)
+               if not torch.equal(a, b)}  # fmt: skip
+    assert changed and all("proj" in name for name in changed), "linear layers only"
+    difference = dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"] - dict(
+        tiny[0].named_parameters()
+    )["model.layers.0.mlp.up_proj.weight"]
+    assert torch.linalg.matrix_rank(difference.detach(), tol=1e-4) <= 2, "of low rank"
+    model.save_pretrained(tmp_path)
+    assert not [p for p in tmp_path.iterdir() if "adapter" in p.name], "an ordinary model"
+
+
+def test_nothing_is_left_behind(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    model = learned(tiny[0], ROWS)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()], "no optimizer.pt, no training_args.bin, no logs"
+    assert not model.training, "and the model is ready to play"
+
+
+def test_reports(tiny):
+    seen = []
+    learned(tiny[0], ROWS * 20, UpdateConfig(epochs=2, batch=2), report=lambda *args: seen.append(args))
+    steps = [step for step, _, _ in seen]
+    assert steps == sorted(steps) and steps[-1] == 60 and {total for _, total, _ in seen} == {60}
+    assert sum("loss" in logs and "learning_rate" in logs for _, _, logs in seen) == 3, "every 20 steps"
+
+
+def test_tokens():
+    assert update_tokens(ROWS, 2.0) == 2 * (8 + 3 + 8)
