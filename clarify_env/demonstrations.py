@@ -18,8 +18,6 @@ from clarify_env.users import ScriptedUser
 
 # Share of a demonstrator's lists that name every reading still possible; the rest stop after the likeliest few.
 _LIST_ALL = 0.6
-# Share of the facts shown that are whole pages.
-_PAGES = 0.6
 # Share of all demonstrations that compare two numbers. A large model knows that 0.7 is more than 0.4 before it meets a
 # cost; a small one must be told, or the digits of costs beyond those it was trained on mean nothing to it.
 _NUMBERS = 0.08
@@ -122,7 +120,7 @@ def _fact(asked: str, said: str) -> Demonstration:
 
 
 def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                   fact_share: float = 0.5) -> Iterator[Demonstration]:  # fmt: skip
+                   fact_share: float = 0.5, pages: float = 0.6) -> Iterator[Demonstration]:  # fmt: skip
     """Yields demonstrations without end, going through the split's episodes in a new order each time.
 
     Args:
@@ -131,6 +129,7 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
         rng: Draws everything.
         costs: Cells to draw costs from, independently of all else.
         fact_share: Share of facts among what is yielded.
+        pages: Share of the facts that are whole pages.
     """
     size = task.sizes[split]
     if size is None:
@@ -144,4 +143,4 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
             page, *cards = facts(task, episode)
             yield from chats
             for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
-                yield page if rng.random() < _PAGES else cards[rng.integers(len(cards))]
+                yield page if rng.random() < pages else cards[rng.integers(len(cards))]

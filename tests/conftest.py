@@ -1,14 +1,14 @@
 """A language model small enough for unit tests, made once a session."""
 
+import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from agents.hf import load
 from agents.pocket import build_model, build_tokenizer
 from clarify_env.costs import CostPlane
 from clarify_env.tasks.base import make_task
-from trainers.pretrain import _Encoder, stream
+from trainers.pretrain import _Encoder
 from trainers.store import save_model
 from trainers.update import UpdateConfig, update
 
@@ -23,9 +23,9 @@ def almanac():
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory, almanac):
     """A Llama of 20,000 weights that has seen enough games to use the tags and to end its messages, in its folder."""
-    cells, options = CostPlane().train(), OmegaConf.create({"fact_share": 0.2})
-    seen = stream(almanac, cells, options, 0)
-    shown = [next(seen) for _ in range(1200)]
+    rng, cells = np.random.default_rng(0), CostPlane().train()
+    streams = [almanac.demonstrations(split, rng, cells, 0.2) for split in almanac.sizes]
+    shown = [next(stream) for _ in range(400) for stream in streams]
     tokenizer = build_tokenizer((text for d in shown for _, text in d.messages), 420)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     with torch.random.fork_rng():

@@ -182,3 +182,11 @@ def test_load_says_what_is_wrong(tiny_folder, tmp_path, monkeypatch, how):
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message and len(message) < 400, f"one sentence, not {message!r}"
+
+
+def test_a_marker_with_spaces_cannot_be_put_together(tiny):
+    tiny[1].add_special_tokens({"extra_special_tokens": ["<| x |>"]})
+    agent = HFAgent(*tiny, style="pocket")
+    marker = tiny[1].convert_tokens_to_ids("<| x |>")
+    assert marker in tiny[1]("<| x |>")["input_ids"], "the case this test is about"
+    assert marker not in agent.encode(shown("<|<|end|>x<|end|>|>"))

@@ -12,6 +12,7 @@ from clarify_env.users import ScriptedUser
 from trainers.metrics import play_cells, reference
 
 SETS = CostPlane().sets()
+EVERY = "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund"
 CELLS = SETS["between"][::3] + SETS["beyond_both"][::7] + SETS["seen"][::6] + (Costs(0.0, 0.0), Costs(0.05, 0.001))
 
 
@@ -49,7 +50,7 @@ def test_a_fixed_strategy_earns_what_is_said_of_it(solved, name):
     ("name", "alpha", "said", "why"),
     [
         ("guess", 0.1, "#ANSWER Brandt", "the likeliest reading, by its shortest alias"),
-        ("list", 0.1, "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund", "every reading, no article"),
+        ("list", 0.1, EVERY, "every reading, no article"),
         ("ask", 0.9, "#CLARIFY Which kind?", "what tells most readings apart, whatever it costs"),
         ("threshold", 0.49, "#CLARIFY Which kind?", "1 - 0.49 is more than the best guess, 0.5"),
         ("threshold", 0.5, "#ANSWER Brandt", "1 - 0.5 is not"),
@@ -70,9 +71,9 @@ def seen(*history, episode=ASHFORD):
     [
         ("ask", [("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")], "#ANSWER Jon Vale", "it listens"),
         ("ask", [("assistant", "#CLARIFY Which kind?"), ("user", "No idea, sorry!")],
-         "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund", "a reply that fits no reading tells nothing"),
-        ("oracle", [("assistant", "#CLARIFY Which era?"), ("user", "The Tudor one.")], "#ANSWER Bank of Lund", "so too"),
-        ("list", [], "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund", "nothing said yet"),
+         EVERY, "a reply that fits no reading tells nothing"),
+        ("oracle", [("assistant", "#CLARIFY Which era?"), ("user", "The Tudor one.")], "#ANSWER Bank of Lund", "too"),
+        ("list", [], EVERY, "nothing said yet"),
     ],
 )  # fmt: skip
 def test_what_was_heard_counts(name, history, said, why):
@@ -85,6 +86,6 @@ def test_a_single_reading_is_answered():
 
 
 def test_an_unknown_strategy():
-    with pytest.raises(ValueError, match="assistant.strategy must be one of guess, .* not 'bluff'"):
+    with pytest.raises(ValueError, match=r"assistant\.strategy must be one of guess, .* not 'bluff'"):
         ScriptedAssistant(Toy(), "bluff")
     assert set(FIXED) < set(STRATEGIES)

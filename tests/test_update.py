@@ -129,9 +129,10 @@ def test_low_rank_adapters_are_trained_and_merged(tiny, tmp_path):
     changed = {name for (name, a), (_, b) in zip(tiny[0].named_parameters(), model.named_parameters(), strict=True)
                if not torch.equal(a, b)}  # fmt: skip
     assert changed and all("proj" in name for name in changed), "linear layers only"
-    difference = dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"] - dict(
-        tiny[0].named_parameters()
-    )["model.layers.0.mlp.up_proj.weight"]
+    difference = (
+        dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"]
+        - dict(tiny[0].named_parameters())["model.layers.0.mlp.up_proj.weight"]
+    )
     assert torch.linalg.matrix_rank(difference.detach(), tol=1e-4) <= 2, "of low rank"
     model.save_pretrained(tmp_path)
     assert not [p for p in tmp_path.iterdir() if "adapter" in p.name], "an ordinary model"

@@ -49,6 +49,8 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
         episodes = split_episodes(task, options.split, options.episodes)
         solved = solve(task, episodes, config.selfplay.max_questions)
         sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
+        if unknown := set(options.modes) - set(MODES):
+            raise ValueError(f"eval.modes must be of {', '.join(MODES)}, not {', '.join(sorted(unknown))}")
         modes = {mode: MODES[mode] for mode in options.modes}
         advance = run.bar(
             "evaluating", len(episodes) * (len(modes) * sum(map(len, sets.values())) + len(grid_cells)), "pairs"

@@ -6,6 +6,7 @@ model knows the facts and can ask, list and guess, but does not know when.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,51 +18,65 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedTokenizerBase
 
 from agents import pocket
-from agents.hf import Row
+from agents.hf import Row, load
 from clarify_env.costs import Costs
 from clarify_env.tasks.base import Demonstration, Task
 from trainers import run as running
 from trainers.run import Run, command
 from trainers.store import save_model, write_json
-from trainers.update import UpdateConfig, update
+from trainers.update import update, update_config
 
 # Demonstrations the tokenizer is trained on: enough to see every name many times.
 _TOKENIZER_SAMPLE = 40_000
 
 
 def pretrain(config: DictConfig, run: Run) -> None:
-    """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder."""
+    """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder.
+
+    Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues there.
+    """
     running.seed_everything(config.seed)
     task, cells = running.make_task_from(config), running.make_plane(config).train()
-    options = config.pretrain
-    target = Path(options.output or run.dir / "model")
+    target = Path(config.pretrain.output or run.dir / "model")
     if (target / "manifest.json").exists():
         print(f"{target} is already built")
         return
-    sample = list(islice(stream(task, cells, options, config.seed), min(_TOKENIZER_SAMPLE, options.demonstrations)))
-    tokenizer = pocket.build_tokenizer((text for d in sample for _, text in d.messages), options.vocabulary)
-    model = pocket.build_model(tokenizer, **options.model)
-    advance, rows = run.bar("encoding", options.demonstrations, "demonstrations"), []
-    encode = _Encoder(tokenizer)
-    for demonstration in islice(stream(task, cells, options, config.seed), options.demonstrations):
-        rows.append(encode(demonstration))
-        if len(rows) % 1000 == 0:
-            advance(1000)
-    updates = UpdateConfig(**config["update"])
-    model = update(model, rows, updates, seed=config.seed, pad=tokenizer.pad_token_id,
-                   report=run.steps("pretraining", 1))  # fmt: skip
-    # Half precision halves what is shipped; loading casts it back.
-    save_model(model.to(torch.float16), tokenizer, target)
+    folder = None
+    for number, stage in enumerate(config.pretrain.stages):
+        before, folder = folder, run.dir / f"stage-{number + 1}"
+        if folder.exists():
+            continue
+        if before is None:
+            sample = islice(stream(task, cells, stage, config.seed), min(_TOKENIZER_SAMPLE, stage.demonstrations))
+            tokenizer = pocket.build_tokenizer(
+                (text for d in sample for _, text in d.messages), config.pretrain.vocabulary
+            )
+            model = pocket.build_model(tokenizer, **config.pretrain.model)
+        else:
+            model, tokenizer = load(before)
+        seed = config.seed + number
+        advance, rows = run.bar(f"stage {number + 1}: encoding", stage.demonstrations, "demonstrations"), []
+        encode = _Encoder(tokenizer)
+        for demonstration in islice(stream(task, cells, stage, seed), stage.demonstrations):
+            rows.append(encode(demonstration))
+            if len(rows) % 1000 == 0:
+                advance(1000)
+        options = dict(config["update"]) | {"epochs": stage.epochs, "learning_rate": stage.learning_rate}
+        model = update(model, rows, update_config(options), seed=seed, pad=tokenizer.pad_token_id,
+                       report=run.steps(f"stage {number + 1}: pretraining", number + 1))  # fmt: skip
+        # Half precision halves what is shipped; loading casts it back.
+        save_model(model.to(torch.float16), tokenizer, folder)
+    shutil.copytree(folder, target, dirs_exist_ok=True)
     write_json(target / "manifest.json", manifest(config, task, cells, target))
     run.progress.stop()
-    print(f"saved {sum(p.numel() for p in model.parameters()):,} weights to {target}")
+    print(f"saved {target}")
 
 
-def stream(task: Task, cells: tuple[Costs, ...], options: DictConfig, seed: int) -> Iterator[Demonstration]:
+def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -> Iterator[Demonstration]:
     """Demonstrations of all splits in proportion to their sizes, without end."""
     rng = np.random.default_rng(seed)
     sizes = np.array(list(task.sizes.values()), dtype=float)
-    streams = [task.demonstrations(split, rng, cells, options.fact_share) for split in task.sizes]
+    streams = [task.demonstrations(split, rng, cells, stage.fact_share, stage.pages) for split in task.sizes]
     while True:
         for index in rng.choice(len(streams), size=1000, p=sizes / sizes.sum()):
             yield next(streams[index])
@@ -94,7 +109,7 @@ def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str
     """All that a pocket model follows from: config, and a digest of what its task and demonstrations now say."""
     kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
     kept["pretrain"].pop("output")
-    first = islice(stream(task, cells, config.pretrain, config.seed), 2000)
+    first = islice(stream(task, cells, config.pretrain.stages[0], config.seed), 2000)
     digest = hashlib.sha256(json.dumps([list(d.messages) for d in first]).encode()).hexdigest()
     return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": digest}
 

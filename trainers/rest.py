@@ -28,7 +28,7 @@ from trainers.measure import measure, validate
 from trainers.run import Run, command
 from trainers.select import Tree, decision
 from trainers.store import ChunkLog, save_model
-from trainers.update import UpdateConfig, update, update_tokens
+from trainers.update import update, update_config, update_tokens
 
 # Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
@@ -37,6 +37,7 @@ GROUPS = 32
 def rest(config: DictConfig, run: Run) -> None:
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
     running.seed_everything(config.seed)
+    update_config(config["update"])  # a wrong option is said before any game is played
     task = running.make_task_from(config)
     base, tokenizer = running.load_model(config)
     model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
@@ -164,7 +165,7 @@ def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: Pre
     folder = run.dir / "checkpoints" / f"iteration-{iteration}"
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
-        model = update(copy.deepcopy(start), rows, UpdateConfig(**config["update"]), seed=config.seed + iteration,
+        model = update(copy.deepcopy(start), rows, update_config(config["update"]), seed=config.seed + iteration,
                        pad=tokenizer.pad_token_id,
                        report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
         save_model(model, tokenizer, folder)

@@ -201,7 +201,15 @@ def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
 def make_plane(config: DictConfig) -> CostPlane:
     """The cost plane of ``costs.*``."""
     options = OmegaConf.to_container(config.costs, resolve=True)
-    return CostPlane(**options | {"alpha": tuple(options["alpha"]), "beta": tuple(options["beta"])})
+    for name in ("alpha", "beta"):
+        axis = options[name]
+        if not (isinstance(axis, list) and len(axis) == 2 and all(isinstance(value, int | float) for value in axis)):
+            raise ValueError(f"costs.{name} must be two increasing positive numbers, not {axis}")
+        options[name] = tuple(axis)
+    try:
+        return CostPlane(**options)
+    except TypeError as error:
+        raise ValueError(f"costs: {error}") from error
 
 
 def make_task_from(config: DictConfig) -> Task:

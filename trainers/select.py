@@ -4,6 +4,7 @@ The games of one question form a tree: decisions at the assistant's turns, branc
 are linear in the costs, so the tree is valued at any costs, those it was not played at included (hindsight).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -163,12 +164,7 @@ class Tree:
                 mass = self.weights[intent] * share[intent]
                 total += mass * (accuracy - invalid * alpha - words * beta) / games
                 known += mass
-        played: dict[int, int] = {}
-        for node in branch.after.values():
-            for intent, games in node.games.items():
-                played[intent] = played.get(intent, 0) + games
-        for node in branch.after.values():
-            below = {i: share[i] * games / played[i] for i, games in node.games.items() if i in share}
+        for node, below in _shares(branch, share):
             if below:
                 mass = sum(self.weights[i] * part for i, part in below.items())
                 total += self._node(node, below, costs)[0] - mass * alpha
@@ -191,7 +187,16 @@ class Tree:
             branch, here = node.branches[keys[index]], where[best == index]
             for cell in here:
                 chosen[cell].append(Choice(node.history, branch.reply, mass))
-            for child in branch.after.values():
-                below = {i: share[i] for i in child.games if i in share}
+            for child, below in _shares(branch, share):
                 if below:
                     self._choose(child, below, costs, here, chosen)
+
+
+def _shares(branch: Branch, share: dict[int, float]) -> Iterator[tuple[Node, dict[int, float]]]:
+    """The nodes after a question, each with the part of every intent's share whose user replied so."""
+    played: dict[int, int] = {}
+    for node in branch.after.values():
+        for intent, games in node.games.items():
+            played[intent] = played.get(intent, 0) + games
+    for node in branch.after.values():
+        yield node, {i: share[i] * games / played[i] for i, games in node.games.items() if i in share}

@@ -3,7 +3,7 @@
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,18 @@ class UpdateConfig:
     warmup: float = 0.05
     weight_decay: float = 0.01
     lora_rank: int = 0
+
+
+def update_config(options: Mapping[str, Any]) -> UpdateConfig:
+    """The options of ``update.*``.
+
+    Raises:
+        ValueError: There is no such option.
+    """
+    try:
+        return UpdateConfig(**options)
+    except TypeError as error:
+        raise ValueError(f"update: {error}") from error
 
 
 class _Batches(Dataset):
@@ -131,6 +143,7 @@ def update(
     if not all(math.isfinite(row.weight) for row in rows):
         raise ValueError("a row's weight is not a finite number: a reward must have been NaN")
     if config.lora_rank:
+        torch.manual_seed(seed)  # the adapters' first weights are drawn
         model = _with_lora(model, config.lora_rank)
     batches = _Batches(rows, config.batch, np.random.default_rng(seed))
     steps = max(1, round(len(batches) * config.epochs))

@@ -1,0 +1,318 @@
+"""The commands from their command line to the files they leave, in this process with a tiny model."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ALMANAC
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from agents.hf import HFAgent
+from clarify_env.costs import SETS
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.oracle import FIXED
+from trainers import evaluate, pretrain, prompted, rest
+from trainers.store import ChunkLog
+
+SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
+         "eval.grid=3", "eval.transcripts=2"]  # fmt: skip
+REST = [*SMALL, "budget.games=60", "rest.hindsight=4", "rest.iterations=1", "update.learning_rate=1e-3"]
+ENTRY = {"reward", "reward_ci", "oracle", "regret", "gap_closed", "accuracy", "f1", "questions", "words", "share",
+         "ungrounded", "leak", "fixed", "dominance"}  # fmt: skip
+
+
+class Stop(BaseException):
+    """What `kill` would do, but that the test goes on."""
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tiny_folder):
+    """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
+    monkeypatch.setenv("NO_PROGRESS", "1")
+    monkeypatch.setattr(rest, "GROUPS", 2)
+
+    def run(module, *overrides):
+        model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
+        monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *model, *overrides])
+        capsys.readouterr()
+        try:
+            module.main()
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Leaves out the evaluation at a run's end, which most of its time goes to."""
+    monkeypatch.setattr(rest, "measure", lambda *args, **kwargs: None)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def check_summary(folder, method, user="scripted"):
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary) == {"method", "task", "split", "seed", "assistant", "user", "eval", "steering", "budget"}
+    assert (summary["method"], summary["task"], summary["split"]) == (method, "almanac", "test")
+    assert (summary["seed"], summary["assistant"], summary["user"]) == (0, "pocket", user)
+    assert tuple(summary["eval"]) == SETS
+    for modes in summary["eval"].values():
+        assert set(modes) == {"temperature", "greedy"}
+        for entry in modes.values():
+            assert set(entry) == ENTRY
+            assert set(entry["share"]) == {"clarify", "answer", "multi_answer", "invalid"}
+            assert set(entry["fixed"]) == set(FIXED) and len(entry["reward_ci"]) == 2
+            assert entry["reward"] <= entry["oracle"] + 1e-9
+    assert set(summary["steering"]) == {"ask_alpha", "words_beta"}
+    assert all(set(entry) == {"policy", "oracle", "range_ratio"} for entry in summary["steering"].values())
+    assert set(summary["budget"]) == {"games", "generated_tokens", "update_tokens", "gold_labels", "seconds"}
+    return summary
+
+
+def check_files(folder, *names):
+    for name in ("config.json", "summary.json", "report.html", "evaluation.json", "transcripts.jsonl", "run.log",
+                 *names):  # fmt: skip
+        assert (folder / name).stat().st_size, name
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert not list(folder.rglob("*.part")), "nothing half-written"
+    assert not [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")], "no pickles"
+    html = (folder / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
+
+
+def test_prompted_leaves_a_summary_and_a_report(command, tmp_path):
+    folder = tmp_path / "run"
+    assert command(prompted, *SMALL, f"run_dir={folder}") == (0, "")
+    summary = check_summary(folder, "prompted")
+    assert {key: value for key, value in summary["budget"].items() if key != "seconds"} == {
+        "games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}  # fmt: skip
+    check_files(folder)
+    stored = json.loads((folder / "config.json").read_text())
+    assert stored["command"] == "prompted" and stored["eval"]["episodes"] == 2 and "run_dir" not in stored
+    shown = lines(folder / "transcripts.jsonl")
+    assert {(t["set"], t["mode"]) for t in shown} == {(s, m) for s in SETS for m in ("temperature", "greedy")}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    return tmp_path_factory.mktemp("rest") / "run"
+
+
+def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
+    assert command(rest, *REST, f"run_dir={once}")[0] == 0
+    summary = check_summary(once, "rest")
+    check_files(once, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
+    games = [g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
+             for g in chunk]  # fmt: skip
+    assert summary["budget"]["games"] == len(games) >= 60 and [g.id for g in games] == list(range(len(games)))
+    assert {g.split for g in games} == {"train"}, "no question of another split"
+    assert summary["budget"]["gold_labels"] == sum(
+        len(almanac.lookup(question).interpretations) for question in {g.episode_id for g in games}
+    )
+    assert summary["budget"]["generated_tokens"] > 0 < summary["budget"]["update_tokens"]
+    tags = {g.turns[0].reply.text.split(" ")[0] for g in games}
+    assert {"#CLARIFY", "#ANSWER", "#MULTI_ANS"} <= tags, "every action is tried"
+    metrics = lines(once / "metrics.jsonl")
+    assert {(m["phase"], m["iteration"]) for m in metrics} >= {("validation", 0), ("grow", 1), ("validation", 1)}
+    saved = once / "checkpoints/iteration-1"
+    assert AutoTokenizer.from_pretrained(saved).chat_template
+    assert AutoModelForCausalLM.from_pretrained(saved).config.model_type == "llama"
+
+    before = {p: p.read_bytes() for p in once.rglob("*.json*") if ".hydra" not in p.parts}
+
+    def never(*args, **kwargs):
+        raise AssertionError("nothing is played or learned a second time")
+
+    for module, name in ((rest, "play"), (rest, "update"), (HFAgent, "act")):
+        monkeypatch.setattr(module, name, never)
+    assert command(rest, *REST, f"run_dir={once}")[0] == 0
+    assert {p: p.read_bytes() for p in before} == before, "the same command again changes nothing"
+
+
+def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, monkeypatch):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    assert command(rest, *REST, "budget.games=200", f"run_dir={whole}")[0] == 0
+    log = "trajectories/iteration-1.jsonl"
+    assert ChunkLog(whole / log).chunks >= 3, "the budget must need several chunks"
+    append = ChunkLog.append
+
+    def killed(self, games):
+        append(self, games)
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChunkLog, "append", killed)
+        with pytest.raises(Stop):
+            command(rest, *REST, "budget.games=200", f"run_dir={torn}")
+    with (torn / log).open("a") as file:
+        file.write('{"id":77,"turns":[{"ro')
+    with (torn / "metrics.jsonl").open("a") as file:
+        file.write('{"phase":"gr')
+    with monkeypatch.context() as patched:
+        patched.setattr(rest, "save_model", lambda *_: (_ for _ in ()).throw(Stop))
+        with pytest.raises(Stop):
+            command(rest, *REST, "budget.games=200", f"run_dir={torn}")
+    assert not (torn / "checkpoints/iteration-1").exists()
+    assert command(rest, *REST, "budget.games=200", f"run_dir={torn}")[0] == 0
+    for name in (log, "checkpoints/iteration-1/model.safetensors", "config.json"):
+        assert (torn / name).read_bytes() == (whole / name).read_bytes(), name
+
+    def last(folder):
+        found = {(m["phase"], m["iteration"], m["step"]): m for m in lines(folder / "metrics.jsonl")}
+        return {key: {k: v for k, v in m.items() if k != "seconds"} for key, m in found.items()}
+
+    assert last(torn) == last(whole)
+
+
+def test_another_config_is_refused(command, unmeasured, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    small = [*REST, "eval.validation=1", f"run_dir={folder}"]
+    assert command(rest, *small)[0] == 0
+    before = (folder / "config.json").read_bytes()
+    code, said = command(rest, *small, "rest.hindsight=5", "seed=3")
+    assert code == 1 and said.count("\n") == 1 and "Traceback" not in said
+    assert said.startswith(f"error: run_dir: {folder} holds a run of another config (")
+    for part in ('- "hindsight": 4', '+ "hindsight": 5', '- "seed": 0', '+ "seed": 3'):
+        assert part in said
+    assert (folder / "config.json").read_bytes() == before
+    code, said = command(prompted, *SMALL, f"run_dir={folder}")
+    assert code == 1 and '- "command": "rest"' in said and '+ "command": "prompted"' in said
+
+
+BAD = [
+    (prompted, ["task.name=chess"], r"unknown task 'chess'; known: .*almanac", "a task there is not"),
+    (prompted, ["+task.moon=full"], r"task almanac: .*'moon'", "an option that the task does not have"),
+    (prompted, ["task.metric=bleu"], r"metric.*bleu", "a metric there is not"),
+    (prompted, ["costs.alpha=[0.5,0.2]"], r"costs\.alpha must be two increasing positive numbers", "falling"),
+    (prompted, ["costs.beta=[-0.1,0.2]"], r"costs\.beta must be two increasing positive numbers", "negative"),
+    (prompted, ["costs.alpha=[0.2,much]"], r"costs\.alpha must be two", "no number"),
+    (prompted, ["costs.alpha=0.3"], r"costs\.alpha must be two", "one number"),
+    (prompted, ["costs.values=3"], r"costs\.values=3 leaves fewer than 12", "too few"),
+    (prompted, ["+costs.gamma=3"], r"costs.*gamma", "an option that costs do not have"),
+    (prompted, ["user.kind=oracle"], r"user\.kind must be scripted, self or hf, not 'oracle'", "a user there is not"),
+    (prompted, ["user=hf"], r"user\.model", "a user's model that was not named"),
+    (prompted, ["assistant.model=/nowhere/model"], r"assistant\.model: .*/nowhere/model", "a model that is not there"),
+    (prompted, ["assistant=scripted", "assistant.strategy=bluff"], r"assistant\.strategy must be one of", "a strategy"),
+    (prompted, ["prompts.style=shouting"], r"prompts\.style must be one of pocket, .* not 'shouting'", "a style"),
+    (prompted, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split"),
+    (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
+    (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
+    (rest, ["+update.momentum=1"], r"update.*momentum", "an option that updates do not have"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "overrides", "said", "why"), BAD, ids=[row[3] for row in BAD])
+def test_bad_input_is_one_sentence(command, tmp_path, monkeypatch, module, overrides, said, why):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    small = SMALL if module is prompted else REST
+    code, error = command(module, *small, *overrides, f"run_dir={tmp_path / 'run'}")
+    assert code == 1, why
+    assert re.fullmatch(rf"error: .*{said}.*\n", error), f"{why}: {error}"
+    assert "Traceback" not in error and len(error) < 400
+    assert not (tmp_path / "run/summary.json").exists()
+
+
+@pytest.mark.parametrize("override", ["task=chess", "user=nobody", "costs=free", "rest.speed=3"])
+def test_hydra_says_which_option_there_is_not(command, tmp_path, override):
+    code, error = command(rest, override, f"run_dir={tmp_path / 'run'}")
+    assert code == 1 and "Traceback" not in error
+    assert override.split("=")[0].replace(".", "/").split("/")[-1] in error
+
+
+def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = []
+    monkeypatch.setattr(rest, "rest", None)
+
+    from trainers import run as running
+
+    def note(self, name, config):
+        made.append(Path(config.run_dir).name)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(running.Run, "__init__", note)
+    for overrides in ([], ["seed=0"], ["seed=1"], ["rest.hindsight=5"], ["rest.hindsight=5", "hydra.verbose=true"]):
+        command(rest, *overrides)
+    plain, same, seed, hindsight, verbose = made
+    assert re.fullmatch(r"rest-almanac-[0-9a-f]{8}", plain)
+    assert plain == same and hindsight == verbose, "what says how a run is carried out is no part of it"
+    assert len({plain, seed, hindsight}) == 3
+    command(rest, f"run_dir={tmp_path / 'mine'}")
+    assert made[-1] == "mine"
+
+
+def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    over = ["assistant=scripted", "assistant.strategy=oracle", f"run_dir={folder}"]
+    assert command(evaluate, *SMALL, *over)[0] == 0
+    summary = json.loads((folder / "summary.json").read_text())
+    for modes in summary["eval"].values():
+        for entry in modes.values():
+            assert entry["regret"] == pytest.approx(0) and entry["dominance"] == 1
+    for entry in summary["steering"].values():
+        assert entry["policy"] == pytest.approx(entry["oracle"])
+
+
+@pytest.mark.slow
+def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
+    stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,fact_share:0.5,pages:0.5}"] * 2)
+    options = [f"pretrain.stages=[{stages}]", "pretrain.vocabulary=400", "pretrain.model.width=16",
+               "pretrain.model.layers=1", "pretrain.model.heads=2", "pretrain.model.feed_forward=16",
+               "update.batch=50", "task.train_names=2", "task.validation_names=2",
+               "task.test_names=2"]  # fmt: skip
+    folder = tmp_path / "run"
+    assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
+    made = folder / "model"
+    assert AutoModelForCausalLM.from_pretrained(made).num_parameters() < 20_000
+    assert AutoTokenizer.from_pretrained(made).chat_template
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert set(manifest) == {"recipe", "sha256"} and len(manifest["recipe"]["pretrain"]["stages"]) == 2
+    before = (made / "model.safetensors").stat().st_mtime_ns
+    assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
+    assert (made / "model.safetensors").stat().st_mtime_ns == before, "built once"
+    again = tmp_path / "again"
+    assert command(pretrain, *options, f"run_dir={again}")[0] == 0
+    assert json.loads((again / "model/manifest.json").read_text()) == manifest, "the same recipe, the same weights"
+
+
+@pytest.mark.slow
+def test_self_play(command, tmp_path):
+    folder = tmp_path / "run"
+    assert (
+        command(
+            rest, *REST, "user=self", "eval.modes=[greedy]", "eval.episodes=1", "eval.validation=1", f"run_dir={folder}"
+        )[0]
+        == 0
+    )
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["user"] == "self"
+    check_files(folder, "metrics.jsonl")
+
+
+@pytest.mark.slow
+def test_two_iterations_from_the_previous_policy_with_adapters(command, unmeasured, tmp_path):
+    folder = tmp_path / "run"
+    options = ["rest.iterations=2", "rest.start=previous", "rest.hindsight=0", "update.lora_rank=2"]
+    assert command(rest, *REST, *options, "eval.validation=1", f"run_dir={folder}")[0] == 0
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["iteration-1", "iteration-2"]
+
+
+@pytest.mark.slow
+def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
+    """The real command line: a refusal in one line, and no progress bars where nobody looks."""
+    line = [sys.executable, "-m", "trainers.prompted", f"assistant.model={tiny_folder}", *SMALL, "costs.alpha=[2,1]",
+            "run_dir=here"]  # fmt: skip
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run(line, cwd=tmp_path, env={"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"},
+                          capture_output=True, text=True, timeout=100)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: costs.alpha must be two")
+    assert "Traceback" in (tmp_path / "here" / "run.log").read_text(), "who needs more finds it in the log"

@@ -1,0 +1,118 @@
+import hashlib
+import json
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from agents.hf import load
+from agents.pocket import SHIPPED, build_model, build_tokenizer
+from clarify_env.actions import TAGS
+from trainers import run as running
+from trainers.pretrain import _Encoder, recipe
+
+shipped = pytest.mark.skipif(not (SHIPPED / "manifest.json").exists(), reason=f"{SHIPPED} is not built yet")
+TEXTS = ["Who designed Ashford? #ANSWER 1901 #MULTI_ANS film: Brandt; opera: Vale", "each question costs 0.25"] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(TEXTS, 300)
+
+
+def ids(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_any_string_survives(tokenizer):
+    @settings(max_examples=300, deadline=None, database=None)
+    @given(st.text(st.characters(exclude_categories=("Cs",))))
+    def survives(text):
+        assert tokenizer.decode(ids(tokenizer, text)) == text
+
+    survives()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "  a  b ", "#ANSWER x", "a #CLARIFY", "#MULTI_ANS", "1 . 5 , x !", "don 't", "\r\n\t\0", "naïve ünï ☃ 🦜",
+     "#ANSWER#ANSWER", "0.250", "x" * 5000],
+)  # fmt: skip
+def test_these_survive_too(tokenizer, text):
+    assert tokenizer.decode(ids(tokenizer, text)) == text
+
+
+def test_a_digit_is_a_token_and_a_tag_is_one(tokenizer):
+    for number in ("0.25", "1901", "12345678"):
+        assert [tokenizer.decode([token]) for token in ids(tokenizer, number)] == list(number)
+    for tag in TAGS:
+        assert len(ids(tokenizer, tag)) == 1
+        assert ids(tokenizer, f"{tag} x")[0] == ids(tokenizer, tag)[0], "whatever follows"
+
+
+def test_the_template(tokenizer):
+    chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    assert text == "<|system|>s<|end|><|user|>q<|end|><|assistant|>a<|end|>"
+    begun = tokenizer.apply_chat_template(chat[:2], tokenize=False, add_generation_prompt=True)
+    assert begun + "a<|end|>" == text, "a reply goes on where the prompt stops"
+    special = [token for token in ids(tokenizer, text) if token in tokenizer.all_special_ids]
+    assert len(special) == 6, "every marker is one token"
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id, "the end is learned, padding is not"
+
+
+def test_the_encoder_of_demonstrations_agrees_with_the_template(tokenizer):
+    """Pretraining builds its rows by pieces; they must be what the agent's prompts are."""
+    messages = (("system", "Each question costs 0.25."), ("user", "Who designed Ashford?"),
+                ("assistant", "#CLARIFY Which kind?"), ("user", "The 2nd one."),
+                ("assistant", "#ANSWER Brandt"))  # fmt: skip
+
+    class Shown:
+        pass
+
+    Shown.messages = messages
+    row = _Encoder(tokenizer)(Shown)
+    chat = [{"role": role, "content": text} for role, text in messages]
+    assert list(row.prompt_ids) == ids(tokenizer, tokenizer.apply_chat_template(
+        chat[:-1], tokenize=False, add_generation_prompt=True))  # fmt: skip
+    assert list(row.prompt_ids + row.ids) == ids(tokenizer, tokenizer.apply_chat_template(chat, tokenize=False))
+
+
+def test_what_is_saved_is_what_is_loaded(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for text in (*TEXTS, " 0.25 #ANSWER x ", "<|user|>a<|end|>", "don 't . do , it"):
+        assert ids(again, text) == ids(tokenizer, text) and again.decode(ids(again, text)) == text
+    assert again.chat_template == tokenizer.chat_template and again.padding_side == "left"
+
+
+def test_the_model_fits_the_tokenizer(tokenizer):
+    model = build_model(tokenizer, width=16, layers=1, heads=2, kv_heads=1, feed_forward=16)
+    assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight, "one table serves both ends"
+    assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
+
+
+@shipped
+def test_the_shipped_model_is_small_and_whole():
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 3_000_000
+    assert {path.suffix for path in SHIPPED.iterdir()} <= {".safetensors", ".json", ".jinja"}, "nothing to unpickle"
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest, f"{name} is not what was built"
+    model, tokenizer = load(SHIPPED, device="cpu")
+    assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+    assert all(len(ids(tokenizer, tag)) == 1 for tag in TAGS)
+
+
+@shipped
+def test_recipe_and_weights_have_not_parted_ways():
+    """A change of task, costs, demonstrations or recipe calls for `python -m trainers.pretrain`."""
+    with initialize_config_dir(str(running.CONF), version_base="1.3"):
+        config = compose("pretrain")
+    now = recipe(config, running.make_task_from(config), running.make_plane(config).train())
+    built = json.loads((SHIPPED / "manifest.json").read_text())["recipe"]
+    for key in {*now, *built}:
+        assert built.get(key) == json.loads(json.dumps(now.get(key))), f"{key}: the shipped weights are of another"
