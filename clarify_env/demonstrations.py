@@ -96,6 +96,25 @@ def facts(task: Task, episode: Episode) -> Iterator[Demonstration]:
         yield _fact(reading.text, shortest_answer(task, episode, i))
 
 
+def told_apart(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """The answer to a reading that a clarifying question has singled out (or, where none does, the last one asked about).
+
+    What comes after a question is the rarest of the demonstrator's moves, and the one that asking is worth nothing without.
+    """
+    intent = int(rng.integers(len(episode.interpretations)))
+    questions = task.questions(episode)
+    for index in rng.permutation(len(questions)):
+        question = questions[index]
+        reply = task.reply(question, intent, episode)
+        if [i for i in range(len(episode.interpretations)) if task.reply(question, i, episode) == reply] == [intent]:
+            break
+    game = ClarificationGame(task, episode, intent, costs)
+    game.apply(Reply(f"#CLARIFY {question}"))
+    game.apply(Reply(reply))
+    chat = [(m["role"], m["content"]) for m in messages(game.view("assistant"), "pocket")]
+    return Demonstration((*chat, ("assistant", f"#ANSWER {shortest_answer(task, episode, intent)}")), "fact")
+
+
 def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstration:
     """Asks which of two numbers is more, or less.
 
@@ -120,7 +139,7 @@ def _fact(asked: str, said: str) -> Demonstration:
 
 
 def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                   fact_share: float = 0.5, pages: float = 0.6) -> Iterator[Demonstration]:  # fmt: skip
+                   fact_share: float = 0.5, pages: float = 0.6, told: float = 0.0) -> Iterator[Demonstration]:  # fmt: skip
     """Yields demonstrations without end, going through the split's episodes in a new order each time.
 
     Args:
@@ -130,6 +149,7 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
         costs: Cells to draw costs from, independently of all else.
         fact_share: Share of facts among what is yielded.
         pages: Share of the facts that are whole pages.
+        told: Share of the facts that are answers after a question has been answered; see `told_apart`.
     """
     size = task.sizes[split]
     if size is None:
@@ -143,4 +163,7 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
             page, *cards = facts(task, episode)
             yield from chats
             for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
-                yield page if rng.random() < pages else cards[rng.integers(len(cards))]
+                if told and rng.random() < told:
+                    yield told_apart(task, episode, costs[rng.integers(len(costs))], rng)
+                else:
+                    yield page if rng.random() < pages else cards[rng.integers(len(cards))]

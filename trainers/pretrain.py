@@ -76,7 +76,7 @@ def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -
     """Demonstrations of all splits in proportion to their sizes, without end."""
     rng = np.random.default_rng(seed)
     sizes = np.array(list(task.sizes.values()), dtype=float)
-    streams = [task.demonstrations(split, rng, cells, stage.fact_share, stage.pages) for split in task.sizes]
+    streams = [task.demonstrations(split, rng, cells, **stage.shares) for split in task.sizes]
     while True:
         for index in rng.choice(len(streams), size=1000, p=sizes / sizes.sum()):
             yield next(streams[index])
@@ -109,8 +109,9 @@ def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str
     """All that a pocket model follows from: config, and a digest of what its task and demonstrations now say."""
     kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
     kept["pretrain"].pop("output")
-    first = islice(stream(task, cells, config.pretrain.stages[0], config.seed), 2000)
-    digest = hashlib.sha256(json.dumps([list(d.messages) for d in first]).encode()).hexdigest()
+    first = [list(d.messages) for stage in config.pretrain.stages
+             for d in islice(stream(task, cells, stage, config.seed), 1000)]  # fmt: skip
+    digest = hashlib.sha256(json.dumps(first).encode()).hexdigest()
     return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": digest}
 
 

@@ -201,11 +201,11 @@ class Task:
         return closing_plans(self, episode)
 
     def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                       fact_share: float = 0.5, pages: float = 0.6) -> Iterator[Demonstration]:  # fmt: skip
+                       **shares: float) -> Iterator[Demonstration]:  # fmt: skip
         """Endless demonstrations for pretraining; see `clarify_env.demonstrations.demonstrations`."""
         from clarify_env.demonstrations import demonstrations
 
-        return demonstrations(self, split, rng, costs, fact_share, pages)
+        return demonstrations(self, split, rng, costs, **shares)
 
 
 def _described(reading: Interpretation) -> str:
