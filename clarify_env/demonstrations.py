@@ -97,9 +97,10 @@ def facts(task: Task, episode: Episode) -> Iterator[Demonstration]:
 
 
 def told_apart(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """The answer to a reading that a clarifying question has singled out (or, where none does, the last one asked about).
+    """The answer to a reading that a clarifying question has singled out, where one does.
 
-    What comes after a question is the rarest of the demonstrator's moves, and the one that asking is worth nothing without.
+    What comes after a question is the rarest of the demonstrator's moves, and the one that asking is worth nothing
+    without.
     """
     intent = int(rng.integers(len(episode.interpretations)))
     questions = task.questions(episode)
@@ -113,6 +114,28 @@ def told_apart(task: Task, episode: Episode, costs: Costs, rng: np.random.Genera
     game.apply(Reply(reply))
     chat = [(m["role"], m["content"]) for m in messages(game.view("assistant"), "pocket")]
     return Demonstration((*chat, ("assistant", f"#ANSWER {shortest_answer(task, episode, intent)}")), "fact")
+
+
+def sizes(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """Asks for one quantity that a choice could rest on: readings, shares, words, or a question's worth in words.
+
+    A large prompted model can say how ambiguous a question is and which of two prices is higher, though it may not
+    act on it; the small one is taught the same. No action is shown, so nothing here says when to ask, list or guess.
+    """
+    readings = episode.interpretations
+    lengths = [len(shortest_answer(task, episode, i).split()) for i in range(len(readings))]
+    labels = [len(shortest_label(task, episode, i).split()) for i in range(len(readings))]
+    n = int(rng.integers(1, 30))
+    asked, said = [
+        (f"{episode.query} How many readings?", str(len(readings))),
+        (f"{episode.query} How likely is the likeliest?", f"{round(100 * max(r.weight for r in readings))}%"),
+        (f"{episode.query} How many words is an answer?", str(lengths[0])),
+        (f"{episode.query} How many words is a list?", str(sum(lengths) + sum(labels))),
+        (f"Which costs more, a question or {n} words?", "a question" if costs.alpha > n * costs.beta else f"{n} words"),
+    ][rng.integers(5)]
+    view = View("assistant", asked, "", None, (), costs, 0, episode.id)
+    chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
+    return Demonstration((*chat, ("assistant", said)), "fact")
 
 
 def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstration:
@@ -139,7 +162,8 @@ def _fact(asked: str, said: str) -> Demonstration:
 
 
 def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                   fact_share: float = 0.5, pages: float = 0.6, told: float = 0.0) -> Iterator[Demonstration]:  # fmt: skip
+                   fact_share: float = 0.5, pages: float = 0.6, told: float = 0.0,
+                   sized: float = 0.0) -> Iterator[Demonstration]:  # fmt: skip
     """Yields demonstrations without end, going through the split's episodes in a new order each time.
 
     Args:
@@ -149,6 +173,7 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
         costs: Cells to draw costs from, independently of all else.
         fact_share: Share of facts among what is yielded.
         pages: Share of the facts that are whole pages.
+        sized: Share of the facts that say how many, how likely, how long or how dear; see `sizes`.
         told: Share of the facts that are answers after a question has been answered; see `told_apart`.
     """
     size = task.sizes[split]
@@ -163,7 +188,9 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
             page, *cards = facts(task, episode)
             yield from chats
             for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
-                if told and rng.random() < told:
+                if sized and rng.random() < sized:
+                    yield sizes(task, episode, costs[rng.integers(len(costs))], rng)
+                elif told and rng.random() < told:
                     yield told_apart(task, episode, costs[rng.integers(len(costs))], rng)
                 else:
                     yield page if rng.random() < pages else cards[rng.integers(len(cards))]

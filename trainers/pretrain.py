@@ -33,7 +33,8 @@ _TOKENIZER_SAMPLE = 40_000
 def pretrain(config: DictConfig, run: Run) -> None:
     """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder.
 
-    Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues there.
+    Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues
+    there.
     """
     running.seed_everything(config.seed)
     task, cells = running.make_task_from(config), running.make_plane(config).train()
