@@ -1,5 +1,6 @@
 """Any causal language model of transformers as an agent."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from agents.decode import decode, left_pad
 from clarify_env.games.base import Reply, View
 from clarify_env.prompts import messages
+
+# What a template writes between messages without its being a token of its own, such as [INST] or <<SYS>>.
+_MARKER = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+\]")
 
 
 class Row(NamedTuple):
@@ -65,7 +69,7 @@ class HFAgent:
         self.model, self.tokenizer, self.style = model, tokenizer, style
         self.temperature, self.max_new_tokens, self.batch, self.name = temperature, max_new_tokens, batch, name
         self._end = _end_of_turn(tokenizer)
-        self._reserved = sorted({*tokenizer.all_special_tokens, *_added_markers(tokenizer)}, key=len, reverse=True)
+        self._reserved = sorted({*tokenizer.all_special_tokens, *_markers(tokenizer)}, key=len, reverse=True)
         self.generated_tokens = 0
 
     def encode(self, view: View) -> tuple[int, ...]:
@@ -132,7 +136,12 @@ class HFAgent:
         ]
 
     def _opening(self, prefix: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else ()
+        opening = tuple(self.tokenizer(prefix, add_special_tokens=False)["input_ids"]) if prefix else ()
+        if len(opening) >= self.max_new_tokens:
+            raise ValueError(
+                f"assistant.max_new_tokens={self.max_new_tokens} leaves no room after the opening {prefix!r}"
+            )
+        return opening
 
     @torch.inference_mode()
     def logprobs(self, rows: Sequence[Row]) -> list[list[float]]:
@@ -161,5 +170,7 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     return next((token for token in tail if token in special), tokenizer.eos_token_id)
 
 
-def _added_markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+def _markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """What sets messages apart in the tokenizer's template, and so must not stand inside one."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return added + _MARKER.findall(tokenizer.chat_template)

@@ -189,8 +189,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
             yield from chats
             for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
                 if sized and rng.random() < sized:
-                    yield sizes(task, episode, costs[rng.integers(len(costs))], rng)
+                    yield sizes(task, episode, costs[int(rng.integers(len(costs)))], rng)
                 elif told and rng.random() < told:
-                    yield told_apart(task, episode, costs[rng.integers(len(costs))], rng)
+                    yield told_apart(task, episode, costs[int(rng.integers(len(costs)))], rng)
                 else:
                     yield page if rng.random() < pages else cards[rng.integers(len(cards))]
