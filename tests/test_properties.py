@@ -142,7 +142,7 @@ def test_pasting_every_answer_of_the_world_earns_no_more_than_the_best_plan(metr
 @pytest.mark.parametrize("question", ["", "?", "Hm?", "What do you mean?", "Say more.", "Who?", "\u200b", "it " * 500])
 def test_a_question_without_content_earns_what_guessing_does_less_alpha(question):
     task = almanac()
-    for index in range(0, 600, 30):
+    for index in range(0, task.sizes["train"], 14):
         episode = task.episode("train", index)
         replies = {task.reply(question, i, episode) for i in range(len(episode.interpretations))}
         assert len(replies) == 1, "it tells nothing"
