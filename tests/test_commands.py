@@ -138,7 +138,7 @@ def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
 
 def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, monkeypatch):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    assert command(rest, *REST, "budget.games=200", f"run_dir={whole}")[0] == 0
+    assert command(rest, *REST, "budget.games=400", f"run_dir={whole}")[0] == 0
     log = "trajectories/iteration-1.jsonl"
     assert ChunkLog(whole / log).chunks >= 3, "the budget must need several chunks"
     append = ChunkLog.append
@@ -150,7 +150,7 @@ def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, m
     with monkeypatch.context() as patched:
         patched.setattr(ChunkLog, "append", killed)
         with pytest.raises(Stop):
-            command(rest, *REST, "budget.games=200", f"run_dir={torn}")
+            command(rest, *REST, "budget.games=400", f"run_dir={torn}")
     with (torn / log).open("a") as file:
         file.write('{"id":77,"turns":[{"ro')
     with (torn / "metrics.jsonl").open("a") as file:
@@ -158,9 +158,9 @@ def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, m
     with monkeypatch.context() as patched:
         patched.setattr(rest, "save_model", lambda *_: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
-            command(rest, *REST, "budget.games=200", f"run_dir={torn}")
+            command(rest, *REST, "budget.games=400", f"run_dir={torn}")
     assert not (torn / "checkpoints/iteration-1").exists()
-    assert command(rest, *REST, "budget.games=200", f"run_dir={torn}")[0] == 0
+    assert command(rest, *REST, "budget.games=400", f"run_dir={torn}")[0] == 0
     for name in (log, "checkpoints/iteration-1/model.safetensors", "config.json"):
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -263,7 +263,7 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
-    stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,fact_share:0.5,pages:0.5}"] * 2)
+    stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,shares:{fact_share:0.5,pages:0.5}}"] * 2)
     options = [f"pretrain.stages=[{stages}]", "pretrain.vocabulary=400", "pretrain.model.width=16",
                "pretrain.model.layers=1", "pretrain.model.heads=2", "pretrain.model.feed_forward=16",
                "update.batch=50", "task.train_names=2", "task.validation_names=2",
