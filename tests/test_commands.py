@@ -278,6 +278,8 @@ def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     before = (made / "model.safetensors").stat().st_mtime_ns
     assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
     assert (made / "model.safetensors").stat().st_mtime_ns == before, "built once"
+    other = command(pretrain, *options, "seed=1", f"pretrain.output={made}", f"run_dir={tmp_path / 'other'}")
+    assert other[0] == 1, "a folder that holds a model of another recipe is refused, not taken for built"
     again = tmp_path / "again"
     assert command(pretrain, *options, f"run_dir={again}")[0] == 0
     assert json.loads((again / "model/manifest.json").read_text()) == manifest, "the same recipe, the same weights"

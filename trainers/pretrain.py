@@ -23,7 +23,7 @@ from clarify_env.costs import Costs
 from clarify_env.tasks.base import Demonstration, Task
 from trainers import run as running
 from trainers.run import Run, command
-from trainers.store import save_model, write_json
+from trainers.store import read_json, save_model, write_json
 from trainers.update import update, update_config
 
 # Demonstrations the tokenizer is trained on: enough to see every name many times.
@@ -40,6 +40,8 @@ def pretrain(config: DictConfig, run: Run) -> None:
     task, cells = running.make_task_from(config), running.make_plane(config).train()
     target = Path(config.pretrain.output or run.dir / "model")
     if (target / "manifest.json").exists():
+        if read_json(target / "manifest.json")["recipe"] != recipe(config, task, cells):
+            raise ValueError(f"pretrain.output: {target} holds a model of another recipe; choose another folder")
         print(f"{target} is already built")
         return
     folder = None

@@ -42,7 +42,7 @@ class Branch:
     Attributes:
         reply: Its message of fewest words, as first generated.
         words: Words of that message were it the last.
-        final: For each intent, [games, summed accuracy, summed questions after this turn, summed words] of games
+        final: For each intent, [games, summed accuracy, games that ended invalid, summed words] of games
             ended by it.
         after: What followed a question, by what the user replied; with the number of games of each intent.
     """
