@@ -21,14 +21,16 @@ class UpdateConfig:
     """How an update is made.
 
     Attributes:
+        optimizer: ``"adamw"``, or ``"muon"`` for the layers' matrices with AdamW for all else; see `Muon`.
         learning_rate: Peak of AdamW's rate.
         epochs: Passes over the rows.
         batch: Rows a step and device.
         warmup: Share of the steps in which the rate rises; it then falls to zero along a cosine.
-        weight_decay: AdamW's.
+        weight_decay: Of either optimizer.
         lora_rank: Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight.
     """
 
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     epochs: float = 1.0
     batch: int = 64
@@ -44,9 +46,12 @@ def update_config(options: Mapping[str, Any]) -> UpdateConfig:
         ValueError: There is no such option.
     """
     try:
-        return UpdateConfig(**options)
+        config = UpdateConfig(**options)
     except TypeError as error:
         raise ValueError(f"update: {error}") from error
+    if config.optimizer not in ("adamw", "muon"):
+        raise ValueError(f"update.optimizer must be adamw or muon, not {config.optimizer!r}")
+    return config
 
 
 class _Batches(Dataset):
@@ -93,6 +98,39 @@ def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tor
     logits = out.logits[:, :-1][spoken].float()
     loss = torch.nn.functional.cross_entropy(logits, batch["input_ids"][:, -longest:][spoken], reduction="none")
     return (loss * weights[spoken]).sum() / max(int(spoken.sum()), 1)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (momentum, orthogonalised) on the matrices of the layers, AdamW on embeddings, gains and biases.
+
+    Facts seen rarely are learned in fewer steps than by AdamW alone. Both have the same rate, Muon's scaled as torch's
+    ``match_rms_adamw`` does.
+
+    Args:
+        model: What is trained.
+        config: Rate and decay.
+    """
+
+    def __init__(self, model: torch.nn.Module, config: UpdateConfig):
+        tables = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+        trained = [p for p in model.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim == 2 and id(p) not in tables]
+        rest = [p for p in trained if p.ndim != 2 or id(p) in tables]
+        rate, decay = config.learning_rate, config.weight_decay
+        self._parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            self._parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay,
+                                                adjust_lr_fn="match_rms_adamw"))  # fmt: skip
+        if rest:
+            self._parts.append(torch.optim.AdamW(rest, lr=rate, weight_decay=decay))
+        # The groups are shared, so that a schedule set on this optimizer moves the rates of both.
+        super().__init__([group for part in self._parts for group in part.param_groups], {})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One step of both."""
+        for part in self._parts:
+            part.step()
 
 
 class WeightedTrainer(Trainer):
@@ -173,6 +211,7 @@ def update(
         train_dataset=batches,
         data_collator=lambda items: collate(items[0], pad),
         callbacks=[_Progress(report)],
+        optimizers=(Muon(model, config) if config.optimizer == "muon" else None, None),
     )
     trainer.remove_callback(PrinterCallback)
     loss = trainer.train().training_loss
