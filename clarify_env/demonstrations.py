@@ -3,11 +3,11 @@
 Both sides of each game become a chat, so that a model pretrained on them can play the user as well.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from clarify_env.actions import Clarify, kind, parse
+from clarify_env.actions import Clarify, count_words, kind, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
@@ -18,13 +18,13 @@ from clarify_env.users import ScriptedUser
 
 # Share of a demonstrator's lists that name every reading still possible; the rest stop after the likeliest few.
 _LIST_ALL = 0.6
-# Share of all demonstrations that compare two numbers. A large model knows that 0.7 is more than 0.4 before it meets a
-# cost; a small one must be told, or the digits of costs beyond those it was trained on mean nothing to it.
-_NUMBERS = 0.08
+_NUMBERS = dict(enumerate("one two three four five six seven eight nine ten".split(), 1))
 
 
 class Demonstrator:
-    """Plays the assistant, all three actions a third each, whatever they cost; guesses follow the readings' weights.
+    """Plays the assistant, all three actions a third each, whatever they cost.
+
+    Guesses follow the readings' weights; questions are such as tell readings apart, where any does.
 
     Args:
         task: Whose facts it knows.
@@ -43,7 +43,7 @@ class Demonstrator:
         act = int(self.rng.integers(3))
         if asked and len(left) == 1:
             act = 1
-        questions = [question for question in self.task.questions(episode) if question not in asked]
+        questions = self._helpful([q for q in self.task.questions(episode) if q not in asked], left, episode)
         if act == 0 and len(asked) < 2 and questions:
             return f"#CLARIFY {questions[self.rng.integers(len(questions))]}"
         weights = np.array([episode.interpretations[i].weight for i in left])
@@ -54,6 +54,10 @@ class Demonstrator:
             )
         guessed = left[self.rng.choice(len(left), p=weights / weights.sum())]
         return f"#ANSWER {shortest_answer(self.task, episode, guessed)}"
+
+    def _helpful(self, questions: list[str], left: list[int], episode: Episode) -> list[str]:
+        """Those to which users who mean different readings of ``left`` reply differently; all, where none is such."""
+        return [q for q in questions if len({self.task.reply(q, i, episode) for i in left}) > 1] or questions
 
     def _consistent(self, view: View, episode: Episode) -> tuple[list[str], list[int]]:
         """Questions asked so far, and the readings whose users would have replied as this one did."""
@@ -76,27 +80,39 @@ def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -
         game.apply(Reply(players[game.to_move](game.view(game.to_move))))
     first = kind(game.turns[0].action)
     for turn in game.turns:
-        chat = [(m["role"], m["content"]) for m in messages(turn.view, "pocket")]
-        yield Demonstration((*chat, ("assistant", turn.reply.text)), f"{turn.role}/{first}")
+        yield _said(turn.view, turn.reply.text, f"{turn.role}/{first}")
 
 
-def facts(task: Task, episode: Episode) -> Iterator[Demonstration]:
-    """What there is to know about an episode, without a game around it: a page of all readings, and each one asked for.
+def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
+    """All there is to know about a question: how many readings, how likely, how long their answers, and the answers.
 
-    A page holds every reading's share and answer in few tokens, which makes it the cheapest way to repeat them.
+    It is said to the bare question, and what it opens with is drawn, so that a model has all of it at hand at the end
+    of a question, where in a game it will choose what to do.
     """
     readings = episode.interpretations
-    page = "; ".join(
-        f"{shortest_label(task, episode, i)} {round(100 * reading.weight)}% {shortest_answer(task, episode, i)}"
-        for i, reading in enumerate(readings)
-    )
-    yield _fact(f"Readings: {episode.query}", page)
-    for i, reading in enumerate(readings):
-        yield _fact(f"{episode.query} {shortest_label(task, episode, i)}", shortest_answer(task, episode, i))
-        yield _fact(reading.text, shortest_answer(task, episode, i))
+    answers = [shortest_answer(task, episode, i) for i in range(len(readings))]
+    lengths = [count_words(answer) for answer in answers]
+    outline = [
+        f"{_NUMBERS.get(len(readings), len(readings))} reading{'s' * (len(readings) > 1)}",
+        " ".join(f"{round(100 * reading.weight)}%" for reading in readings),
+        " ".join(map(str, lengths if len(set(lengths)) > 1 else lengths[:1])) + (" word" if lengths == [1] else " words"),
+    ]
+    keys = [name for name in task.attributes if len({dict(r.attributes).get(name) for r in readings}) == len(readings)]
+    if keys and len(readings) > 1:
+        outline.append(f"by {' '.join(keys)}")
+    said = ", ".join(outline[i] for i in rng.permutation(len(outline)))
+    items = "; ".join(f"{shortest_label(task, episode, i)}: {answer}" for i, answer in enumerate(answers))
+    return _fact("page", episode.query, f"{said}. {items}")
 
 
-def told_apart(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
+def card(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
+    """The answer to one reading, named by its label or spelled out."""
+    i = int(rng.integers(len(episode.interpretations)))
+    asked = f"{episode.query} {shortest_label(task, episode, i)}", episode.interpretations[i].text
+    return _fact("card", asked[rng.integers(2)], shortest_answer(task, episode, i))
+
+
+def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
     """The answer to a reading that a clarifying question has singled out, where one does.
 
     What comes after a question is the rarest of the demonstrator's moves, and the one that asking is worth nothing
@@ -112,37 +128,36 @@ def told_apart(task: Task, episode: Episode, costs: Costs, rng: np.random.Genera
     game = ClarificationGame(task, episode, intent, costs)
     game.apply(Reply(f"#CLARIFY {question}"))
     game.apply(Reply(reply))
-    chat = [(m["role"], m["content"]) for m in messages(game.view("assistant"), "pocket")]
-    return Demonstration((*chat, ("assistant", f"#ANSWER {shortest_answer(task, episode, intent)}")), "fact")
+    return _said(game.view("assistant"), f"#ANSWER {shortest_answer(task, episode, intent)}", "told")
 
 
-def sizes(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """Asks for one quantity that a choice could rest on: readings, shares, words, or a question's worth in words.
+def picked(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """What a user takes from a list of some readings in any order: the item that is meant, if it is there."""
+    readings = len(episode.interpretations)
+    listed = rng.permutation(readings)[: int(rng.integers(1, readings + 1))]
+    game = ClarificationGame(task, episode, int(rng.integers(readings)), costs)
+    items = ((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in listed.tolist())
+    game.apply(Reply(list_message(items)))
+    view = game.view("user")
+    return _said(view, ScriptedUser(task).say(view, 0), "picked")
 
-    A large prompted model can say how ambiguous a question is and which of two prices is higher, though it may not
-    act on it; the small one is taught the same. No action is shown, so nothing here says when to ask, list or guess.
+
+def price(costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """Which is dearer at the costs of a prompt: a question, or some number of words.
+
+    No action is shown, so nothing here says when to ask, list or guess.
     """
-    readings = episode.interpretations
-    lengths = [len(shortest_answer(task, episode, i).split()) for i in range(len(readings))]
-    labels = [len(shortest_label(task, episode, i).split()) for i in range(len(readings))]
     n = int(rng.integers(1, 30))
-    asked, said = [
-        (f"{episode.query} How many readings?", str(len(readings))),
-        (f"{episode.query} How likely is the likeliest?", f"{round(100 * max(r.weight for r in readings))}%"),
-        (f"{episode.query} How many words is an answer?", str(lengths[0])),
-        (f"{episode.query} How many words is a list?", str(sum(lengths) + sum(labels))),
-        (f"Which costs more, a question or {n} words?", "a question" if costs.alpha > n * costs.beta else f"{n} words"),
-    ][rng.integers(5)]
-    view = View("assistant", asked, "", None, (), costs, 0, episode.id)
-    chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
-    return Demonstration((*chat, ("assistant", said)), "fact")
+    view = View("assistant", f"Which costs more, a question or {n} words?", "", None, (), costs, 0, "")
+    return _said(view, "a question" if costs.alpha > n * costs.beta else f"{n} words", "price")
 
 
 def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstration:
-    """Asks which of two numbers is more, or less.
+    """Which of two numbers is more, or less.
 
-    They are written like costs, from zero to twice the largest; inside the trained range only trained values appear,
-    so that values held out from training stay unseen.
+    A large model knows that 0.7 is more than 0.4 before it meets a cost; a small one must be told, or the digits of
+    costs beyond those it was trained on mean nothing to it. The numbers are written like costs, from zero to twice the
+    largest; inside the trained range only trained values appear, so that values held out from training stay unseen.
     """
     axis, places = (("alpha", 2), ("beta", 3))[rng.integers(2)]
     trained = {getattr(cell, axis) for cell in costs}
@@ -154,16 +169,28 @@ def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstratio
             numbers.append(drawn)
     more = rng.random() < 0.5
     asked = f"Which is {'more' if more else 'less'}, {numbers[0]:.{places}f} or {numbers[1]:.{places}f}?"
-    return _fact(asked, f"{(max if more else min)(numbers):.{places}f}")
+    return _fact("comparison", asked, f"{(max if more else min)(numbers):.{places}f}")
 
 
-def _fact(asked: str, said: str) -> Demonstration:
-    return Demonstration((("user", asked), ("assistant", said)), "fact")
+def _said(view: View, text: str, shows: str) -> Demonstration:
+    chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
+    return Demonstration((*chat, ("assistant", text)), shows)
+
+
+def _fact(shows: str, asked: str, said: str) -> Demonstration:
+    return Demonstration((("user", asked), ("assistant", said)), shows)
+
+
+# What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
+# alone is not at hand in a game, so every other form is there from the start.
+SHARES = {
+    "page": 0.12, "card": 0.20, "assistant": 0.20, "user": 0.04, "told": 0.14, "picked": 0.13, "price": 0.11,
+    "comparison": 0.06,
+}  # fmt: skip
 
 
 def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                   fact_share: float = 0.5, pages: float = 0.6, told: float = 0.0,
-                   sized: float = 0.0) -> Iterator[Demonstration]:  # fmt: skip
+                   shares: Mapping[str, float] = SHARES) -> Iterator[Demonstration]:  # fmt: skip
     """Yields demonstrations without end, going through the split's episodes in a new order each time.
 
     Args:
@@ -171,26 +198,34 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
         split: Whose episodes; pretraining uses every split, since facts of all entities may be known.
         rng: Draws everything.
         costs: Cells to draw costs from, independently of all else.
-        fact_share: Share of facts among what is yielded.
-        pages: Share of the facts that are whole pages.
-        sized: Share of the facts that say how many, how likely, how long or how dear; see `sizes`.
-        told: Share of the facts that are answers after a question has been answered; see `told_apart`.
+        shares: How often each kind is shown: ``assistant`` and ``user`` are one side's turns of a whole game, the rest
+            the functions of this module.
+
+    Raises:
+        ValueError: The split is endless, or a kind is unknown.
     """
     size = task.sizes[split]
     if size is None:
         raise ValueError(f"task {task.name}: split {split} is endless, so its facts cannot be learned by heart")
+    if unknown := set(shares) - set(SHARES):
+        raise ValueError(f"pretrain.stages: shares must be of {', '.join(SHARES)}, not {', '.join(sorted(unknown))}")
+    kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
     while True:
-        for index in rng.permutation(size):
-            while rng.random() < _NUMBERS:
-                yield comparison(rng, costs)
-            episode = task.episode(split, int(index))
-            chats = list(play(task, episode, costs[int(rng.integers(len(costs)))], rng))
-            page, *cards = facts(task, episode)
-            yield from chats
-            for _ in range(round(len(chats) * fact_share / (1 - fact_share))):
-                if sized and rng.random() < sized:
-                    yield sizes(task, episode, costs[int(rng.integers(len(costs)))], rng)
-                elif told and rng.random() < told:
-                    yield told_apart(task, episode, costs[int(rng.integers(len(costs)))], rng)
-                else:
-                    yield page if rng.random() < pages else cards[rng.integers(len(cards))]
+        drawn = rng.choice(len(kinds), size=size, p=share)
+        for index, shown in zip(rng.permutation(size), drawn, strict=True):
+            episode, cell = task.episode(split, int(index)), costs[int(rng.integers(len(costs)))]
+            match kinds[shown]:
+                case "page":
+                    yield page(task, episode, rng)
+                case "card":
+                    yield card(task, episode, rng)
+                case "told":
+                    yield told(task, episode, cell, rng)
+                case "picked":
+                    yield picked(task, episode, cell, rng)
+                case "price":
+                    yield price(cell, rng)
+                case "comparison":
+                    yield comparison(rng, costs)
+                case role:
+                    yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))

@@ -263,7 +263,7 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
-    stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,shares:{fact_share:0.5,pages:0.5}}"] * 2)
+    stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,shares:{page:0.5,assistant:0.5}}"] * 2)
     options = [f"pretrain.stages=[{stages}]", "pretrain.vocabulary=400", "pretrain.model.width=16",
                "pretrain.model.layers=1", "pretrain.model.heads=2", "pretrain.model.feed_forward=16",
                "update.batch=50", "task.train_names=2", "task.validation_names=2",
@@ -274,7 +274,7 @@ def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     assert AutoModelForCausalLM.from_pretrained(made).num_parameters() < 20_000
     assert AutoTokenizer.from_pretrained(made).chat_template
     manifest = json.loads((made / "manifest.json").read_text())
-    assert set(manifest) == {"recipe", "sha256"} and len(manifest["recipe"]["pretrain"]["stages"]) == 2
+    assert set(manifest) == {"recipe", "sha256", "start"} and len(manifest["recipe"]["pretrain"]["stages"]) == 2
     before = (made / "model.safetensors").stat().st_mtime_ns
     assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
     assert (made / "model.safetensors").stat().st_mtime_ns == before, "built once"
@@ -283,6 +283,12 @@ def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     again = tmp_path / "again"
     assert command(pretrain, *options, f"run_dir={again}")[0] == 0
     assert json.loads((again / "model/manifest.json").read_text()) == manifest, "the same recipe, the same weights"
+    more = tmp_path / "more"
+    assert command(pretrain, *options, f"pretrain.start={made}", f"run_dir={more}")[0] == 0
+    continued = json.loads((more / "model/manifest.json").read_text())
+    assert continued["start"] == manifest and continued["sha256"] != manifest["sha256"]
+    refused = command(pretrain, *options, f"pretrain.start={tmp_path}", f"run_dir={tmp_path / 'nothing'}")
+    assert refused[0] == 1 and "pretrain.start" in refused[1]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from toys import ASHFORD, Toy
 
 from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
-from clarify_env.demonstrations import facts, play
+from clarify_env.demonstrations import SHARES, card, page, picked, play, told
 from clarify_env.scoring import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE, Task
@@ -41,11 +41,20 @@ def test_each_action_is_at_least_a_quarter_of_first_moves(shown):
 def test_kinds_say_what_is_shown(shown):
     counts = Counter(d.kind for d in shown)
     sides = [f"{role}/{action}" for role in ("assistant", "user") for action in ("clarify", "answer", "multi_answer")]
-    assert set(counts) == {"fact", *sides} and abs(counts["fact"] / counts.total() - 0.5) < 0.05
+    facts = {*SHARES} - {"assistant", "user"}
+    assert set(counts) == {*facts, *sides}
+    drawn = sum(counts[kind] for kind in facts) / sum(SHARES[kind] for kind in facts)
+    for kind_ in facts:
+        assert counts[kind_] / drawn == pytest.approx(SHARES[kind_], abs=0.02)
     for demonstration in shown:
         assert demonstration.messages[-1][0] == "assistant", "the last message is the speaker's"
         tagged = not isinstance(parse(demonstration.messages[-1][1]), Invalid)
-        assert tagged == demonstration.kind.startswith("assistant/")
+        assert tagged == (demonstration.kind.startswith("assistant/") or demonstration.kind == "told")
+
+
+def test_shares_of_unknown_kinds_are_refused(almanac):
+    with pytest.raises(ValueError, match="pretrain.stages: shares must be of page, .* not recipe"):
+        next(almanac.demonstrations("train", np.random.default_rng(0), CELLS, {"page": 0.5, "recipe": 0.5}))
 
 
 def test_actions_do_not_depend_on_the_costs(almanac, shown):
@@ -102,14 +111,55 @@ def test_after_a_question_the_answer_fits_the_reply(almanac):
     assert told > 20 and right == told
 
 
+def test_questions_tell_readings_apart_where_any_does(shown, almanac):
+    asked = 0
+    for d in shown:
+        if d.kind == "assistant/clarify" and len(d.messages) == 3:
+            question = parse(d.messages[-1][1]).question
+            episode = next(e for e in almanac.episodes("train") if e.query == d.messages[1][1])
+            replies = {almanac.reply(question, i, episode) for i in range(len(episode.interpretations))}
+            assert len(replies) > 1 or len(episode.interpretations) == 1
+            asked += 1
+            if asked == 300:
+                return
+
+
 def test_facts_hold_every_reading(almanac):
+    rng = np.random.default_rng(0)
     for episode in islice(almanac.episodes("test"), 50):
-        page, *cards = facts(almanac, episode)
+        (_, asked), (_, written) = page(almanac, episode, rng).messages
+        assert asked == episode.query
         for reading in episode.interpretations:
-            assert (
-                reading.answers[0] in page.messages[1][1] and f"{round(100 * reading.weight)}%" in page.messages[1][1]
-            )
-            assert (("user", reading.text), ("assistant", reading.answers[0])) in [card.messages for card in cards]
+            assert f"{reading.label}: {reading.answers[0]}" in written and f"{round(100 * reading.weight)}%" in written
+        cards = {card(almanac, episode, rng).messages for _ in range(60)}
+        assert {said for _, (_, said) in cards} == {reading.answers[0] for reading in episode.interpretations}
+
+
+def test_what_a_page_opens_with_is_drawn(almanac):
+    rng = np.random.default_rng(0)
+    episode = next(e for e in almanac.episodes("train") if len(e.interpretations) == 3)
+    opened = Counter(page(almanac, episode, rng).messages[1][1].partition(", ")[0] for _ in range(400))
+    assert len(opened) == 4 and min(opened.values()) > 60 and "three readings" in opened
+
+
+def test_told_answers_the_reading_that_was_singled_out(almanac):
+    rng = np.random.default_rng(0)
+    for episode in islice(almanac.episodes("train"), 100):
+        *_, (_, question), (_, reply), (_, said) = told(almanac, episode, CELLS[0], rng).messages
+        everyone = range(len(episode.interpretations))
+        fit = [i for i in everyone if almanac.reply(parse(question).question, i, episode) == reply]
+        assert any(almanac.score(parse(said).text, i, episode) for i in fit)
+
+
+def test_a_user_picks_what_it_means_or_nothing(almanac):
+    rng, none = np.random.default_rng(0), 0
+    for episode in islice(almanac.episodes("train"), 200):
+        (_, meant), (_, listed), (_, said) = picked(almanac, episode, CELLS[0], rng).messages
+        mine = [r for r in episode.interpretations if all(f"{k} {v}" in meant for k, v in r.attributes)]
+        fits = [item.answer for item in parse(listed).items if any(item.label == r.label for r in mine)]
+        none += said == NONE_OF_THESE
+        assert said in (fits or [NONE_OF_THESE])
+    assert 20 < none < 150
 
 
 def test_a_task_whose_one_question_helps_little_can_be_shown():

@@ -44,7 +44,9 @@ def pretrain(config: DictConfig, run: Run) -> None:
             raise ValueError(f"pretrain.output: {target} holds a model of another recipe; choose another folder")
         print(f"{target} is already built")
         return
-    folder = None
+    folder = config.pretrain.start
+    if folder and not (Path(folder) / "manifest.json").exists():
+        raise ValueError(f"pretrain.start: {folder} holds no pocket model with its manifest")
     for number, stage in enumerate(config.pretrain.stages):
         before, folder = folder, run.dir / f"stage-{number + 1}"
         if folder.exists():
@@ -79,7 +81,7 @@ def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -
     """Demonstrations of all splits in proportion to their sizes, without end."""
     rng = np.random.default_rng(seed)
     sizes = np.array(list(task.sizes.values()), dtype=float)
-    streams = [task.demonstrations(split, rng, cells, **stage.shares) for split in task.sizes]
+    streams = [task.demonstrations(split, rng, cells, stage.get("shares")) for split in task.sizes]
     while True:
         for index in rng.choice(len(streams), size=1000, p=sizes / sizes.sum()):
             yield next(streams[index])
@@ -112,6 +114,7 @@ def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str
     """All that a pocket model follows from: config, and a digest of what its task and demonstrations now say."""
     kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
     kept["pretrain"].pop("output")
+    kept["pretrain"].pop("start")
     first = [list(d.messages) for stage in config.pretrain.stages
              for d in islice(stream(task, cells, stage, config.seed), 1000)]  # fmt: skip
     digest = hashlib.sha256(json.dumps(first).encode()).hexdigest()
@@ -119,9 +122,10 @@ def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str
 
 
 def manifest(config: DictConfig, task: Task, cells: tuple[Costs, ...], folder: Path) -> dict[str, Any]:
-    """The recipe, and the digest of the weights that came of it."""
+    """The recipe, the digest of the weights that came of it, and the manifest of what they were continued from."""
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    return {"recipe": recipe(config, task, cells), "sha256": {"model.safetensors": weights}}
+    start = read_json(Path(config.pretrain.start) / "manifest.json") if config.pretrain.start else None
+    return {"recipe": recipe(config, task, cells), "sha256": {"model.safetensors": weights}, "start": start}
 
 
 main = command(pretrain)

@@ -1,7 +1,7 @@
 """Tasks: sources of episodes with splits, a scoring rule, and a user who understands questions about them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
@@ -201,11 +201,11 @@ class Task:
         return closing_plans(self, episode)
 
     def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                       **shares: float) -> Iterator[Demonstration]:  # fmt: skip
+                       shares: Mapping[str, float] | None = None) -> Iterator[Demonstration]:  # fmt: skip
         """Endless demonstrations for pretraining; see `clarify_env.demonstrations.demonstrations`."""
-        from clarify_env.demonstrations import demonstrations
+        from clarify_env.demonstrations import SHARES, demonstrations
 
-        return demonstrations(self, split, rng, costs, **shares)
+        return demonstrations(self, split, rng, costs, SHARES if shares is None else shares)
 
 
 def _described(reading: Interpretation) -> str:
