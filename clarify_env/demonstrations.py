@@ -95,7 +95,8 @@ def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
     outline = [
         f"{_NUMBERS.get(len(readings), len(readings))} reading{'s' * (len(readings) > 1)}",
         " ".join(f"{round(100 * reading.weight)}%" for reading in readings),
-        " ".join(map(str, lengths if len(set(lengths)) > 1 else lengths[:1])) + (" word" if lengths == [1] else " words"),
+        " ".join(map(str, lengths if len(set(lengths)) > 1 else lengths[:1]))
+        + (" word" if lengths == [1] else " words"),
     ]
     keys = [name for name in task.attributes if len({dict(r.attributes).get(name) for r in readings}) == len(readings)]
     if keys and len(readings) > 1:

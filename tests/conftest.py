@@ -24,7 +24,10 @@ def almanac():
 def tiny_folder(tmp_path_factory, almanac):
     """A Llama of 20,000 weights that has seen enough games to use the tags and to end its messages, in its folder."""
     rng, cells = np.random.default_rng(0), CostPlane().train()
-    streams = [almanac.demonstrations(split, rng, cells, {"assistant": 0.4, "user": 0.4, "card": 0.2}) for split in almanac.sizes]
+    streams = [
+        almanac.demonstrations(split, rng, cells, {"assistant": 0.4, "user": 0.4, "card": 0.2})
+        for split in almanac.sizes
+    ]
     shown = [next(stream) for _ in range(400) for stream in streams]
     tokenizer = build_tokenizer((text for d in shown for _, text in d.messages), 420)
     folder = tmp_path_factory.mktemp("models") / "tiny"

@@ -53,7 +53,7 @@ def test_kinds_say_what_is_shown(shown):
 
 
 def test_shares_of_unknown_kinds_are_refused(almanac):
-    with pytest.raises(ValueError, match="pretrain.stages: shares must be of page, .* not recipe"):
+    with pytest.raises(ValueError, match=r"pretrain\.stages: shares must be of page, .* not recipe"):
         next(almanac.demonstrations("train", np.random.default_rng(0), CELLS, {"page": 0.5, "recipe": 0.5}))
 
 

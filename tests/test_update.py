@@ -134,7 +134,7 @@ def test_muon_learns_and_moves_every_kind_of_weight(tiny):
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="update.optimizer must be adamw or muon, not 'sgd'"):
+    with pytest.raises(ValueError, match=r"update\.optimizer must be adamw or muon, not 'sgd'"):
         updating.update_config({"optimizer": "sgd"})
 
 

@@ -28,8 +28,8 @@ Lorenz Meyer Nagy Olsen Perrin Ricci Sauer Toth Ulrich Varga Wagner Zeman Berg C
 _DAYS = """Advent Candlemas Christmas Easter Epiphany Lammas Lent Martinmas Michaelmas Midsummer Pentecost Whitsun
 January March April May June July August October November December""".split()
 _WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday".split()
-_LOOKS = """black blue brown golden green pale red silver white yellow brass clay copper glass iron ivory marble oak silk
-slate""".split()
+_LOOKS = """black blue brown golden green pale red silver white yellow brass clay copper glass iron ivory marble oak
+silk slate""".split()
 _SIZES = "giant little narrow tall wide".split()
 _FEATURES = """arches bells candles clocks doors ferns fountains gates lamps mirrors organs paintings roses sculptures
 stairs tiles tulips vaults walls windows""".split()
