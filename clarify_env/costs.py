@@ -63,8 +63,8 @@ class CostPlane:
     """
 
     # Chosen with the profiles of the almanac, by its map: between, no fixed strategy earns more than 88 % of the
-    # oracle, what is best changes with the costs for most questions, and values 1.6 times the largest keep their
-    # leading digit, which a small model would otherwise meet for the first time.
+    # oracle, what is best changes with the costs for 47 % of the questions, and values 1.6 times the largest keep
+    # their leading digit, which a small model would otherwise meet for the first time.
     alpha: tuple[float, float] = (0.15, 0.62)
     beta: tuple[float, float] = (0.020, 0.050)
     values: int = 28

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.hf import HFAgent, Row
 from trainers import update as updating
@@ -67,11 +68,12 @@ def test_a_few_steps(tiny, weight, sign, why):
     assert all(sign * (b - a) > 0.5 for a, b in zip(before, after, strict=True)), why
 
 
-def test_weights_weigh(tiny):
-    a, b = Row((2, 9), (30, 1), 1.0), Row((2, 9), (31, 1), 0.1)
-    model = learned(tiny[0], [a, b] * 8, UpdateConfig(learning_rate=1e-2, epochs=15, batch=16))
-    one, tenth = total(model, tiny[1], [a, b])
-    assert one - tenth > 1, "of two replies to one prompt the heavier is likelier, in the end 10 times"
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_weights_weigh(tiny, heavy):
+    rows = [Row((2, 9), (30 + i, 1), 1.0 if i == heavy else 0.1) for i in range(2)]
+    model = learned(tiny[0], rows * 8, UpdateConfig(learning_rate=1e-2, epochs=15, batch=16))
+    likely = total(model, tiny[1], rows)
+    assert likely[heavy] - likely[1 - heavy] > 1, "of two replies to one prompt the heavier is likelier, ten times"
 
 
 @pytest.mark.parametrize("rank", [0, 2])
@@ -131,6 +133,15 @@ def test_muon_learns_and_moves_every_kind_of_weight(tiny):
         assert not torch.equal(old, new), name
     again = learned(model, ROWS[:2], UpdateConfig(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
     assert torch.equal(weights(made), weights(again))
+
+
+def test_muon_leaves_tables_and_head_to_adamw():
+    config = LlamaConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+                         tie_word_embeddings=False)  # fmt: skip
+    model = LlamaForCausalLM(config)
+    matrices, rest = (group["params"] for group in updating.Muon(model, UpdateConfig()).param_groups)
+    assert {p.shape for p in matrices} == {(8, 8)} and {p.shape for p in rest} == {(10, 8), (8,)}
+    assert len(matrices) + len(rest) == len(list(model.parameters()))
 
 
 def test_an_unknown_optimizer_is_refused():

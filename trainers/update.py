@@ -101,7 +101,7 @@ def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tor
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (momentum, orthogonalised) on the matrices of the layers, AdamW on embeddings, gains and biases.
+    """Muon (momentum, orthogonalised) on the layers' matrices, AdamW on embeddings, output head, gains and biases.
 
     Facts seen rarely are learned in fewer steps than by AdamW alone. Both have the same rate, Muon's scaled as torch's
     ``match_rms_adamw`` does.
@@ -113,6 +113,8 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, model: torch.nn.Module, config: UpdateConfig):
         tables = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+        head = model.get_output_embeddings()
+        tables |= {id(p) for p in head.parameters()} if head is not None else set()
         trained = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in trained if p.ndim == 2 and id(p) not in tables]
         rest = [p for p in trained if p.ndim != 2 or id(p) in tables]

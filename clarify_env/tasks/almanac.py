@@ -44,11 +44,11 @@ class Almanac(Task):
         test_names: Names in the test split.
         metric: ``"em"`` or ``"f1"``.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, other profiles, answers from pools.
     """
 
     name = "almanac"
-    version = 1
+    version = 2
     attributes = words.CUES
 
     def __init__(self, world_seed: int = 0, train_names: int = 180, validation_names: int = 50, test_names: int = 150,
