@@ -173,6 +173,22 @@ def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstratio
     return _fact("comparison", asked, f"{(max if more else min)(numbers):.{places}f}")
 
 
+def worth(costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """Which is more at the costs of a prompt: a question, some number of words, or a chance, as pages write it.
+
+    A right answer earns 1, so a cost weighs as much as that chance of being right. No action is shown.
+    """
+    n = int(rng.integers(1, 30))
+    values = {"a question": costs.alpha, f"{n} words": n * costs.beta}
+    name = list(values)[rng.integers(2)]
+    # A chance of like size, so that the digits must be read and not the magnitude alone.
+    exact = round(1000 * values[name])
+    percent = int(np.clip(round(exact * np.exp(rng.uniform(-0.7, 0.7)) / 10), 1, 99))
+    percent += 10 * percent == exact
+    view = View("assistant", f"Which is more, {name} or {percent}%?", "", None, (), costs, 0, "")
+    return _said(view, name if exact > 10 * percent else f"{percent}%", "worth")
+
+
 def _said(view: View, text: str, shows: str) -> Demonstration:
     chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
     return Demonstration((*chat, ("assistant", text)), shows)
@@ -181,6 +197,8 @@ def _said(view: View, text: str, shows: str) -> Demonstration:
 def _fact(shows: str, asked: str, said: str) -> Demonstration:
     return Demonstration((("user", asked), ("assistant", said)), shows)
 
+
+KINDS = ("page", "card", "assistant", "user", "told", "picked", "price", "worth", "comparison")
 
 # What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
 # alone is not at hand in a game, so every other form is there from the start.
@@ -208,8 +226,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
     size = task.sizes[split]
     if size is None:
         raise ValueError(f"task {task.name}: split {split} is endless, so its facts cannot be learned by heart")
-    if unknown := set(shares) - set(SHARES):
-        raise ValueError(f"pretrain.stages: shares must be of {', '.join(SHARES)}, not {', '.join(sorted(unknown))}")
+    if unknown := set(shares) - set(KINDS):
+        raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
     while True:
         drawn = rng.choice(len(kinds), size=size, p=share)
@@ -226,6 +244,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield picked(task, episode, cell, rng)
                 case "price":
                     yield price(cell, rng)
+                case "worth":
+                    yield worth(cell, rng)
                 case "comparison":
                     yield comparison(rng, costs)
                 case role:

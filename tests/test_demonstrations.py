@@ -1,5 +1,6 @@
 """Demonstrations use all three actions, whatever the costs."""
 
+import re
 from collections import Counter
 from itertools import islice
 
@@ -9,7 +10,8 @@ from toys import ASHFORD, Toy
 
 from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
-from clarify_env.demonstrations import SHARES, card, page, picked, play, told
+from clarify_env.demonstrations import KINDS as SHOWN
+from clarify_env.demonstrations import SHARES, card, comparison, page, picked, play, price, told, worth
 from clarify_env.scoring import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE, Task
@@ -53,6 +55,7 @@ def test_kinds_say_what_is_shown(shown):
 
 
 def test_shares_of_unknown_kinds_are_refused(almanac):
+    assert set(SHARES) < set(SHOWN)
     with pytest.raises(ValueError, match=r"pretrain\.stages: shares must be of page, .* not recipe"):
         next(almanac.demonstrations("train", np.random.default_rng(0), CELLS, {"page": 0.5, "recipe": 0.5}))
 
@@ -160,6 +163,36 @@ def test_a_user_picks_what_it_means_or_nothing(almanac):
         none += said == NONE_OF_THESE
         assert said in (fits or [NONE_OF_THESE])
     assert 20 < none < 150
+
+
+@pytest.mark.parametrize("shows", [price, worth])
+def test_what_costs_are_worth_is_said_rightly(shows):
+    rng, said = np.random.default_rng(0), Counter()
+    for _ in range(500):
+        costs = CELLS[rng.integers(len(CELLS))]
+        (_, system), (_, asked), (_, named) = shows(costs, rng).messages
+        assert system == f"Each{str(costs)[4:]}."
+        offers = re.fullmatch(r"Which .*(?:,|more) (a question|\d+ words) or (\d+ words|\d+%)\?", asked)
+        unit = {"question": costs.alpha, "words": costs.beta, "%": 0.01}
+        worths = {}
+        for offer in offers.groups():
+            each = next(value for name, value in unit.items() if offer.endswith(name))
+            worths[offer] = each * int(re.sub(r"\D", "", offer) or 1)
+        assert worths[named] == pytest.approx(max(worths.values()))
+        said[list(worths).index(named)] += 1
+    assert min(said.values()) > 100, "either may be more"
+
+
+def test_numbers_are_compared_rightly_and_none_is_held_out():
+    rng = np.random.default_rng(0)
+    inside = {value for cell in CostPlane().sets()["between"] for value in cell}
+    seen = set()
+    for _ in range(2000):
+        (_, asked), (_, said) = comparison(rng, CELLS).messages
+        numbers = re.findall(r"\d\.\d+", asked)
+        assert float(said) == (max if "more" in asked else min)(map(float, numbers))
+        seen.update(map(float, numbers))
+    assert len(seen) > 100 and not seen & inside
 
 
 def test_a_task_whose_one_question_helps_little_can_be_shown():

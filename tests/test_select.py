@@ -109,6 +109,22 @@ def test_hindsight_is_what_playing_there_would_have_shown():
         assert there.choices(cell) == here.choices(cell) and there.value(cell) == here.value(cell)
 
 
+def test_a_choice_says_what_it_earns_more_than_the_next_best():
+    grown = tree(*(games(first, then) for first, then in PLAYED))
+    margins = []
+    for cell, choices in zip(CELLS, grown.choices(CELLS), strict=True):
+        best, second = sorted((worth(first, then, cell) for first, then in PLAYED), reverse=True)[:2]
+        assert choices[0].margin == pytest.approx(best - second)
+        margins.append(choices[0].margin)
+    assert min(margins) < 0.02 and max(margins) > 0.2
+    # In a branch of its own a follow-up is measured per game that comes there.
+    poor = GOOD | {"The film one.": "#ANSWER Jon Vale"}
+    (chosen,) = tree(games("#CLARIFY Which kind?", GOOD), games("#CLARIFY Which kind?", poor)).choices(CELLS[:1])
+    alone = {choice.history[-1][1]: choice.margin for choice in chosen if choice.history}
+    assert alone.pop("The film one.") == pytest.approx(1 + CELLS[0, 1])
+    assert set(alone.values()) == {np.inf}, "nothing else was tried there"
+
+
 @pytest.mark.parametrize(
     ("lucky", "why"),
     [

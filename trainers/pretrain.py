@@ -66,7 +66,7 @@ def pretrain(config: DictConfig, run: Run) -> None:
             rows.append(encode(demonstration))
             if len(rows) % 1000 == 0:
                 advance(1000)
-        options = dict(config["update"]) | {"epochs": stage.epochs, "learning_rate": stage.learning_rate}
+        options = {name: stage.get(name, value) for name, value in config["update"].items()}
         model = update(model, rows, update_config(options), seed=seed, pad=tokenizer.pad_token_id,
                        report=run.steps(f"stage {number + 1}: pretraining", number + 1))  # fmt: skip
         # Half precision halves what is shipped; loading casts it back.

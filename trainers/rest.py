@@ -32,6 +32,8 @@ from trainers.update import update, update_config, update_tokens
 
 # Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
+# Rows that count less than this are not worth the time of an update.
+_LEAST_WEIGHT = 0.02
 
 
 def rest(config: DictConfig, run: Run) -> None:
@@ -138,6 +140,8 @@ def generated_tokens(games: list[Trajectory]) -> int:
 def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration: int) -> list[Row]:
     """Values each question's games at training costs and keeps what earns most there: first message and follow-ups.
 
+    Where the next best decision earns about as much, what is kept matters little and is decided by chance: such rows
+    count less, in proportion to what they earn more, up to ``rest.margin``.
     With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
     """
     rng = np.random.default_rng([config.seed, 1000 + iteration])
@@ -153,7 +157,9 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration:
             for choice in choices:
                 view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
                             len(choice.history), episode.id)  # fmt: skip
-                rows.append(Row(agent.encode(view), choice.reply.ids))
+                weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
+                if weight > _LEAST_WEIGHT:
+                    rows.append(Row(agent.encode(view), choice.reply.ids, weight))
         if config.user.kind == "self":
             rows += [Row(agent.encode(turn.view), turn.reply.ids) for turn in tree.user_turns()]
     return rows

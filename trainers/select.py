@@ -69,11 +69,19 @@ class Node:
 
 
 class Choice(NamedTuple):
-    """A message worth learning: what was said, after which messages, and its share of the question's intents."""
+    """A message worth learning.
+
+    Attributes:
+        history: After which messages.
+        reply: What was said.
+        mass: Share of the question's intents for which play comes here.
+        margin: What it earns more than the next best decision taken here; infinite where there is no other.
+    """
 
     history: tuple[tuple[str, str], ...]
     reply: Reply
     mass: float
+    margin: float
 
 
 class Tree:
@@ -144,13 +152,15 @@ class Tree:
         return self._node(self.root, {i: 1.0 for i in self.root.games}, costs)[0]
 
     def _node(self, node: Node, share: dict[int, float], costs: np.ndarray):
-        """Best value (times the intents' mass) at a node, shape [C], and which decision it is, shape [C]."""
+        """Best value (times the intents' mass) at a node, which decision it is, and by how much; each of shape [C]."""
         keys = list(node.branches)
         values = np.stack([self._value(node.branches[key], share, costs) for key in keys])
         words = np.array([node.branches[key].words for key in keys])
         # Ties, to within rounding, go to fewest words.
         best = np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
-        return values.max(0), best, keys
+        highest = values.max(0)
+        values[best, np.arange(len(costs))] = -np.inf
+        return highest, best, keys, highest - values.max(0)
 
     def _value(self, branch: Branch, share: dict[int, float], costs: np.ndarray) -> np.ndarray:
         """A decision's value times the mass of the intents that may stand here.
@@ -181,12 +191,12 @@ class Tree:
     def _choose(
         self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray, chosen: list[list[Choice]]
     ):
-        _, best, keys = self._node(node, share, costs[where])
+        _, best, keys, margin = self._node(node, share, costs[where])
         mass = sum(self.weights[i] * part for i, part in share.items())
         for index in np.unique(best):
             branch, here = node.branches[keys[index]], where[best == index]
-            for cell in here:
-                chosen[cell].append(Choice(node.history, branch.reply, mass))
+            for cell, more in zip(here, margin[best == index] / mass, strict=True):
+                chosen[cell].append(Choice(node.history, branch.reply, mass, float(more)))
             for child, below in _shares(branch, share):
                 if below:
                     self._choose(child, below, costs, here, chosen)
