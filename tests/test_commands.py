@@ -206,6 +206,10 @@ BAD = [
     (prompted, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split"),
     (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
+    (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
+    (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1}]"], "stage 1 lacks learning_rate", "half a stage"),
+    (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1, learning_rate: 1, bach: 2}]"],
+     "stage 1 has no option bach", "a slip in a stage"),
     (rest, ["+update.momentum=1"], r"update.*momentum", "an option that updates do not have"),
 ]  # fmt: skip
 
@@ -213,7 +217,7 @@ BAD = [
 @pytest.mark.parametrize(("module", "overrides", "said", "why"), BAD, ids=[row[3] for row in BAD])
 def test_bad_input_is_one_sentence(command, tmp_path, monkeypatch, module, overrides, said, why):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    small = SMALL if module is prompted else REST
+    small = {prompted: SMALL, rest: REST, pretrain: []}[module]
     code, error = command(module, *small, *overrides, f"run_dir={tmp_path / 'run'}")
     assert code == 1, why
     assert re.fullmatch(rf"error: .*{said}.*\n", error), f"{why}: {error}"

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from toys import ASHFORD, Toy
 
 from agents.selfplay import Start, play
@@ -9,6 +10,7 @@ from clarify_env.actions import kind, parse, words
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
 from clarify_env.users import ScriptedUser
+from trainers import rest
 from trainers.select import Tree, decision
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
@@ -123,6 +125,25 @@ def test_a_choice_says_what_it_earns_more_than_the_next_best():
     alone = {choice.history[-1][1]: choice.margin for choice in chosen if choice.history}
     assert alone.pop("The film one.") == pytest.approx(1 + CELLS[0, 1])
     assert set(alone.values()) == {np.inf}, "nothing else was tried there"
+
+
+@pytest.mark.parametrize("full", [0.0, 0.1])
+def test_rows_count_by_what_they_earn_more(full):
+    class Encodes:
+        def encode(self, view):
+            return view.costs, view.history
+
+    grown = tree(*(games(first, then) for first, then in PLAYED))
+    cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
+    config = OmegaConf.create(
+        {"seed": 0, "costs": cell, "rest": {"hindsight": 200, "margin": full}, "user": {"kind": "scripted"}}
+    )
+    rows = rest.select(config, Encodes(), [grown], 1)
+    weights = {row.prompt_ids[0]: row.weight for row in rows if not row.prompt_ids[1]}
+    for costs, weight in weights.items():
+        margin = grown.choices(np.array([costs]))[0][0].margin
+        assert weight == pytest.approx(min(1, margin / full) if full else 1)
+    assert (min(weights.values()) < 0.2) is bool(full)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def pretrain(config: DictConfig, run: Run) -> None:
     there.
     """
     running.seed_everything(config.seed)
+    _check_stages(config)
     task, cells = running.make_task_from(config), running.make_plane(config).train()
     target = Path(config.pretrain.output or run.dir / "model")
     if (target / "manifest.json").exists():
@@ -75,6 +76,14 @@ def pretrain(config: DictConfig, run: Run) -> None:
     write_json(target / "manifest.json", manifest(config, task, cells, target))
     run.progress.stop()
     print(f"saved {target}")
+
+
+def _check_stages(config: DictConfig) -> None:
+    for number, stage in enumerate(config.pretrain.stages, 1):
+        if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
+            raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
+        if unknown := set(stage) - {"demonstrations", "shares", *config["update"]}:
+            raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(unknown))}")
 
 
 def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -> Iterator[Demonstration]:

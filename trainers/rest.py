@@ -40,6 +40,8 @@ def rest(config: DictConfig, run: Run) -> None:
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
     running.seed_everything(config.seed)
     update_config(config["update"])  # a wrong option is said before any game is played
+    if config.rest.margin < 0:
+        raise ValueError(f"rest.margin must be at least 0, not {config.rest.margin}")
     task = running.make_task_from(config)
     base, tokenizer = running.load_model(config)
     model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
