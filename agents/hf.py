@@ -18,11 +18,19 @@ _MARKER = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+
 
 
 class Row(NamedTuple):
-    """A prompt and a reply as token ids, with the weight of the reply's loss."""
+    """A prompt and a reply as token ids, with the weight of the reply's loss.
+
+    Attributes:
+        prompt_ids: Token ids of the prompt.
+        ids: Token ids of the reply.
+        weight: Of each reply token's loss.
+        lead: Weights of the reply's first tokens, where these differ.
+    """
 
     prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     weight: float = 1.0
+    lead: tuple[float, ...] = ()
 
 
 def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False,
@@ -94,6 +102,10 @@ class HFAgent:
     def tokenize_reply(self, text: str) -> tuple[int, ...]:
         """Token ids of a whole reply written by hand, end of turn included."""
         return (*self.tokenizer(self._scrub(text), add_special_tokens=False)["input_ids"], self._end)
+
+    def leading(self, ids: Sequence[int], characters: int) -> int:
+        """How many leading ids it takes to write so many characters."""
+        return next((n for n in range(len(ids)) if len(self.tokenizer.decode(ids[:n])) >= characters), len(ids))
 
     def act(self, views: list[View], seeds: list[int], prefixes: list[str] | None = None) -> list[Reply]:
         """Replies to each view; see `clarify_env.games.base.Agent`."""

@@ -115,6 +115,12 @@ def parse(text: str | None) -> Action:
     return MultiAnswer(items) if items else Invalid(body, "empty list")
 
 
+def tag_length(text: str) -> int:
+    """Characters of the tag that opens a message, white space before it included; 0 where none does."""
+    match = _TAG.match(text)
+    return match.end() if match else 0
+
+
 def count_words(text: str) -> int:
     """Counts words, split at white space and ``_``, invisible characters removed first."""
     return len(strip_invisible(text).replace("_", " ").split())

@@ -11,6 +11,7 @@ from clarify_env.actions import Clarify, count_words, kind, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
+from clarify_env.numeracy import comparison, goods, mixed, price, worth
 from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
 from clarify_env.tasks.base import Demonstration, Episode, Task
@@ -113,6 +114,17 @@ def card(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
     return _fact("card", asked[rng.integers(2)], shortest_answer(task, episode, i))
 
 
+def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
+    """The answer to the likeliest reading, one of those where several are.
+
+    Guesses follow the weights, and so few are shown of each question that which reading is likeliest would be known
+    for three questions in four.
+    """
+    weights = np.array([reading.weight for reading in episode.interpretations])
+    first = int(rng.choice(np.flatnonzero(weights == weights.max())))
+    return _fact("likeliest", f"{episode.query} Most likely?", shortest_answer(task, episode, first))
+
+
 def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
     """The answer to a reading that a clarifying question has singled out, where one does.
 
@@ -143,52 +155,6 @@ def picked(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator)
     return _said(view, ScriptedUser(task).say(view, 0), "picked")
 
 
-def price(costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """Which is dearer at the costs of a prompt: a question, or some number of words.
-
-    No action is shown, so nothing here says when to ask, list or guess.
-    """
-    n = int(rng.integers(1, 30))
-    view = View("assistant", f"Which costs more, a question or {n} words?", "", None, (), costs, 0, "")
-    return _said(view, "a question" if costs.alpha > n * costs.beta else f"{n} words", "price")
-
-
-def comparison(rng: np.random.Generator, costs: Sequence[Costs]) -> Demonstration:
-    """Which of two numbers is more, or less.
-
-    A large model knows that 0.7 is more than 0.4 before it meets a cost; a small one must be told, or the digits of
-    costs beyond those it was trained on mean nothing to it. The numbers are written like costs, from zero to twice the
-    largest; inside the trained range only trained values appear, so that values held out from training stay unseen.
-    """
-    axis, places = (("alpha", 2), ("beta", 3))[rng.integers(2)]
-    trained = {getattr(cell, axis) for cell in costs}
-    low, high = min(trained), max(trained)
-    numbers: list[float] = []
-    while len(numbers) < 2:
-        drawn = round(float(rng.uniform(0, 2 * high)), places)
-        if drawn not in numbers and (drawn in trained or not low <= drawn <= high):
-            numbers.append(drawn)
-    more = rng.random() < 0.5
-    asked = f"Which is {'more' if more else 'less'}, {numbers[0]:.{places}f} or {numbers[1]:.{places}f}?"
-    return _fact("comparison", asked, f"{(max if more else min)(numbers):.{places}f}")
-
-
-def worth(costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """Which is more at the costs of a prompt: a question, some number of words, or a chance, as pages write it.
-
-    A right answer earns 1, so a cost weighs as much as that chance of being right. No action is shown.
-    """
-    n = int(rng.integers(1, 30))
-    values = {"a question": costs.alpha, f"{n} words": n * costs.beta}
-    name = list(values)[rng.integers(2)]
-    # A chance of like size, so that the digits must be read and not the magnitude alone.
-    exact = round(1000 * values[name])
-    percent = int(np.clip(round(exact * np.exp(rng.uniform(-0.7, 0.7)) / 10), 1, 99))
-    percent += 10 * percent == exact
-    view = View("assistant", f"Which is more, {name} or {percent}%?", "", None, (), costs, 0, "")
-    return _said(view, name if exact > 10 * percent else f"{percent}%", "worth")
-
-
 def _said(view: View, text: str, shows: str) -> Demonstration:
     chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
     return Demonstration((*chat, ("assistant", text)), shows)
@@ -198,7 +164,20 @@ def _fact(shows: str, asked: str, said: str) -> Demonstration:
     return Demonstration((("user", asked), ("assistant", said)), shows)
 
 
-KINDS = ("page", "card", "assistant", "user", "told", "picked", "price", "worth", "comparison")
+KINDS = (
+    "page",
+    "card",
+    "likeliest",
+    "assistant",
+    "user",
+    "told",
+    "picked",
+    "price",
+    "worth",
+    "comparison",
+    "goods",
+    "mixed",
+)
 
 # What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
 # alone is not at hand in a game, so every other form is there from the start.
@@ -238,6 +217,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield page(task, episode, rng)
                 case "card":
                     yield card(task, episode, rng)
+                case "likeliest":
+                    yield likeliest(task, episode, rng)
                 case "told":
                     yield told(task, episode, cell, rng)
                 case "picked":
@@ -248,5 +229,9 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield worth(cell, rng)
                 case "comparison":
                     yield comparison(rng, costs)
+                case "goods":
+                    yield goods(rng, costs)
+                case "mixed":
+                    yield mixed(rng, costs)
                 case role:
                     yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))

@@ -36,7 +36,7 @@ def tiny_folder(tmp_path_factory, almanac):
         model = build_model(tokenizer, width=32, layers=2, heads=2, kv_heads=1, feed_forward=48)
         rows = list(map(_Encoder(tokenizer), shown))
         config = UpdateConfig(learning_rate=2e-2, epochs=1, batch=24)
-        update(model, rows, config, seed=0, pad=tokenizer.pad_token_id)
+        model = update(model, rows, config, seed=0, pad=tokenizer.pad_token_id)
     save_model(model, tokenizer, folder)
     return folder
 

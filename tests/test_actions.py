@@ -1,6 +1,6 @@
 import pytest
 
-from clarify_env.actions import Answer, Clarify, Invalid, Item, MultiAnswer, count_words, kind, parse, words
+from clarify_env.actions import Answer, Clarify, Invalid, Item, MultiAnswer, count_words, kind, parse, tag_length, words
 
 PARSED = [
     ("#CLARIFY Which one?", Clarify("Which one?"), "a question"),
@@ -85,3 +85,9 @@ def test_kinds():
 )
 def test_a_megabyte_is_read_in_time(noise):
     assert words(parse(noise)) <= 300_000
+
+
+@pytest.mark.parametrize(("text", "tag"), [("#ANSWER Ada", "#ANSWER"), (" \n#CLARIFY", " \n#CLARIFY"), ("Ada", ""),
+                                           ("#ANSWERS Ada", "")])  # fmt: skip
+def test_the_length_of_the_tag(text, tag):
+    assert text[: tag_length(text)] == tag

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ALMANAC
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents.hf import HFAgent
@@ -207,6 +209,8 @@ BAD = [
     (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
+    (rest, ["update.runs=0"], r"update\.runs must be at least 1, not 0", "no update"),
+    (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),
     (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1}]"], "stage 1 lacks learning_rate", "half a stage"),
     (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1, learning_rate: 1, bach: 2}]"],
      "stage 1 has no option bach", "a slip in a stage"),
@@ -280,6 +284,10 @@ def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     assert AutoTokenizer.from_pretrained(made).chat_template
     manifest = json.loads((made / "manifest.json").read_text())
     assert set(manifest) == {"recipe", "sha256", "start"} and len(manifest["recipe"]["pretrain"]["stages"]) == 2
+    ends = [load_file(path / "model.safetensors") for path in (made, folder / "stage-1", folder / "stage-2")]
+    for name, weight in ends[0].items():
+        assert torch.allclose(weight.float(), (ends[1][name].float() + ends[2][name].float()) / 2, atol=1e-3), name
+    assert any(not torch.equal(ends[1][name], ends[2][name]) for name in ends[0]), "the stages differ"
     before = (made / "model.safetensors").stat().st_mtime_ns
     assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
     assert (made / "model.safetensors").stat().st_mtime_ns == before, "built once"

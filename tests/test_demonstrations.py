@@ -1,6 +1,5 @@
 """Demonstrations use all three actions, whatever the costs."""
 
-import re
 from collections import Counter
 from itertools import islice
 
@@ -11,7 +10,7 @@ from toys import ASHFORD, Toy
 from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.demonstrations import KINDS as SHOWN
-from clarify_env.demonstrations import SHARES, card, comparison, page, picked, play, price, told, worth
+from clarify_env.demonstrations import SHARES, card, likeliest, page, picked, play, told
 from clarify_env.scoring import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE, Task
@@ -145,6 +144,17 @@ def test_what_a_page_opens_with_is_drawn(almanac):
     assert len(opened) == 4 and min(opened.values()) > 60 and "three readings" in opened
 
 
+def test_the_likeliest_reading_is_named_and_ties_are_drawn(almanac):
+    rng = np.random.default_rng(0)
+    for episode in islice(almanac.episodes("test"), 100):
+        (_, asked), (_, said) = likeliest(almanac, episode, rng).messages
+        best = max(reading.weight for reading in episode.interpretations)
+        assert asked == f"{episode.query} Most likely?"
+        assert any(almanac.score(said, i, episode) for i, r in enumerate(episode.interpretations) if r.weight == best)
+    even = ASHFORD._replace(interpretations=tuple(r._replace(weight=1 / 3) for r in ASHFORD.interpretations))
+    assert len({likeliest(Toy(), even, rng).messages[-1] for _ in range(50)}) == 3
+
+
 def test_told_answers_the_reading_that_was_singled_out(almanac):
     rng = np.random.default_rng(0)
     for episode in islice(almanac.episodes("train"), 100):
@@ -163,36 +173,6 @@ def test_a_user_picks_what_it_means_or_nothing(almanac):
         none += said == NONE_OF_THESE
         assert said in (fits or [NONE_OF_THESE])
     assert 20 < none < 150
-
-
-@pytest.mark.parametrize("shows", [price, worth])
-def test_what_costs_are_worth_is_said_rightly(shows):
-    rng, said = np.random.default_rng(0), Counter()
-    for _ in range(500):
-        costs = CELLS[rng.integers(len(CELLS))]
-        (_, system), (_, asked), (_, named) = shows(costs, rng).messages
-        assert system == f"Each{str(costs)[4:]}."
-        offers = re.fullmatch(r"Which .*(?:,|more) (a question|\d+ words) or (\d+ words|\d+%)\?", asked)
-        unit = {"question": costs.alpha, "words": costs.beta, "%": 0.01}
-        worths = {}
-        for offer in offers.groups():
-            each = next(value for name, value in unit.items() if offer.endswith(name))
-            worths[offer] = each * int(re.sub(r"\D", "", offer) or 1)
-        assert worths[named] == pytest.approx(max(worths.values()))
-        said[list(worths).index(named)] += 1
-    assert min(said.values()) > 100, "either may be more"
-
-
-def test_numbers_are_compared_rightly_and_none_is_held_out():
-    rng = np.random.default_rng(0)
-    inside = {value for cell in CostPlane().sets()["between"] for value in cell}
-    seen = set()
-    for _ in range(2000):
-        (_, asked), (_, said) = comparison(rng, CELLS).messages
-        numbers = re.findall(r"\d\.\d+", asked)
-        assert float(said) == (max if "more" in asked else min)(map(float, numbers))
-        seen.update(map(float, numbers))
-    assert len(seen) > 100 and not seen & inside
 
 
 def test_a_task_whose_one_question_helps_little_can_be_shown():

@@ -45,6 +45,15 @@ def test_replies_are_kept_as_generated(agent):
     assert anew > 10, "the samples must hold some that would come out otherwise if they were tokenized again"
 
 
+def test_leading_ids_are_as_many_as_a_text_takes(agent):
+    ids = agent.tokenize_reply("#ANSWER Ada Brandt")
+    for text in ("", "#", "#ANSWER", "#ANSWER Ada"):
+        n = agent.leading(ids, len(text))
+        assert agent.tokenizer.decode(ids[:n]).startswith(text)
+        assert n == 0 or len(agent.tokenizer.decode(ids[: n - 1])) < len(text), "and no more"
+    assert agent.leading(ids, 1000) == len(ids)
+
+
 def test_seeds(agent):
     first, second = agent.act([VIEWS[0]] * 30, list(range(30))), agent.act([VIEWS[0]] * 30, list(range(30)))
     assert first == second, "same seed, same reply"

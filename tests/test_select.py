@@ -111,39 +111,58 @@ def test_hindsight_is_what_playing_there_would_have_shown():
         assert there.choices(cell) == here.choices(cell) and there.value(cell) == here.value(cell)
 
 
-def test_a_choice_says_what_it_earns_more_than_the_next_best():
+def test_a_choice_says_what_its_action_earns_more_than_the_next_best():
     grown = tree(*(games(first, then) for first, then in PLAYED))
     margins = []
     for cell, choices in zip(CELLS, grown.choices(CELLS), strict=True):
-        best, second = sorted((worth(first, then, cell) for first, then in PLAYED), reverse=True)[:2]
-        assert choices[0].margin == pytest.approx(best - second)
+        best: dict[str, float] = {}
+        for first, then in PLAYED:
+            action = first.split()[0]
+            best[action] = max(best.get(action, -np.inf), worth(first, then, cell))
+        highest, second = sorted(best.values(), reverse=True)[:2]
+        assert choices[0].margin == pytest.approx(highest - second)
         margins.append(choices[0].margin)
     assert min(margins) < 0.02 and max(margins) > 0.2
     # In a branch of its own a follow-up is measured per game that comes there.
-    poor = GOOD | {"The film one.": "#ANSWER Jon Vale"}
+    poor = GOOD | {"The film one.": "#MULTI_ANS film: Jon Vale", "The opera one.": "#ANSWER Brandt"}
     (chosen,) = tree(games("#CLARIFY Which kind?", GOOD), games("#CLARIFY Which kind?", poor)).choices(CELLS[:1])
     alone = {choice.history[-1][1]: choice.margin for choice in chosen if choice.history}
-    assert alone.pop("The film one.") == pytest.approx(1 + CELLS[0, 1])
-    assert set(alone.values()) == {np.inf}, "nothing else was tried there"
+    assert alone.pop("The film one.") == pytest.approx(1 + 2 * CELLS[0, 1])
+    assert set(alone.values()) == {np.inf}, "no other action was tried there"
+
+
+class Encodes:
+    """An agent whose tokens are words."""
+
+    def encode(self, view):
+        return view.costs, view.history
+
+    def leading(self, ids, characters):
+        return 1 if characters else 0
+
+
+def selected(played, **options):
+    cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
+    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": options, "user": {"kind": "scripted"}})
+    return rest.select(config, Encodes(), [tree(*played)], 1)
 
 
 @pytest.mark.parametrize("full", [0.0, 0.1])
-def test_rows_count_by_what_they_earn_more(full):
-    class Encodes:
-        def encode(self, view):
-            return view.costs, view.history
+def test_tags_count_by_what_their_action_earns_more(full):
+    played = [games(first, then) for first, then in PLAYED]
+    rows = [row for row in selected(played, hindsight=200, margin=full) if not row.prompt_ids[1]]
+    for row in rows:
+        margin = tree(*played).choices(np.array([row.prompt_ids[0]]))[0][0].margin
+        assert row.weight == 1 and row.lead == (pytest.approx(min(1, margin / full) if full else 1),)
+    assert len(rows) == 200 and (min(row.lead[0] for row in rows) < 0.2) is bool(full)
 
-    grown = tree(*(games(first, then) for first, then in PLAYED))
-    cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
-    config = OmegaConf.create(
-        {"seed": 0, "costs": cell, "rest": {"hindsight": 200, "margin": full}, "user": {"kind": "scripted"}}
-    )
-    rows = rest.select(config, Encodes(), [grown], 1)
-    weights = {row.prompt_ids[0]: row.weight for row in rows if not row.prompt_ids[1]}
-    for costs, weight in weights.items():
-        margin = grown.choices(np.array([costs]))[0][0].margin
-        assert weight == pytest.approx(min(1, margin / full) if full else 1)
-    assert (min(weights.values()) < 0.2) is bool(full)
+
+def test_follow_ups_are_kept_as_often_as_play_comes_to_them():
+    rows = selected([games("#CLARIFY Which kind?", GOOD)], hindsight=500, margin=0.1)
+    cells = sum(not row.prompt_ids[1] for row in rows)
+    for reply, mass in zip(GOOD, (0.5, 0.3, 0.2), strict=True):
+        kept = sum(bool(row.prompt_ids[1]) and row.prompt_ids[1][-1][1] == reply for row in rows)
+        assert kept == pytest.approx(mass * cells, abs=60)
 
 
 @pytest.mark.parametrize(

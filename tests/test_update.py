@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.hf import HFAgent, Row
 from trainers import update as updating
-from trainers.update import UpdateConfig, collate, update, update_tokens, weighted_loss
+from trainers.update import UpdateConfig, average, collate, update, update_tokens, weighted_loss
 
 ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
 FAST = UpdateConfig(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
 
 
 def learned(model, rows, config=FAST, seed=0, **more):
-    return update(copy.deepcopy(model), rows, config, seed=seed, pad=0, **more)
+    return update(model, rows, config, seed=seed, pad=0, **more)
 
 
 def total(model, tokenizer, rows):
@@ -47,6 +48,8 @@ def test_collate():
                                            [2, 9, 11, 12, 13, 1, 40, 41]]  # fmt: skip
     assert batch["attention_mask"].sum(1).tolist() == [8, 3, 8]
     assert batch["weights"].tolist() == [[1, 1, 1], [0, 0, 0.5], [0, -2, -2]], "prompt and padding carry no loss"
+    led = collate([ROWS[0]._replace(lead=(0.25, 0.0)), ROWS[1]._replace(lead=(0.75,))], 0)
+    assert led["weights"].tolist() == [[0.25, 0, 1], [0, 0, 0.75]], "what leads has weights of its own"
 
 
 def test_only_the_replys_tokens_are_learned(tiny):
@@ -183,4 +186,21 @@ def test_reports(tiny):
 
 
 def test_tokens():
-    assert update_tokens(ROWS, 2.0) == 2 * (8 + 3 + 8)
+    assert update_tokens(ROWS, UpdateConfig(epochs=2.0, runs=3)) == 6 * (8 + 3 + 8)
+
+
+def test_runs_are_averaged_and_the_start_is_left_as_it_was(tiny):
+    before = copy.deepcopy(tiny[0].state_dict())
+    steps = []
+    config = replace(FAST, runs=2)
+    both = learned(tiny[0], ROWS * 20, config, report=lambda step, of, logs: steps.append((step, of)))
+    assert all(torch.equal(before[name], weight) for name, weight in tiny[0].state_dict().items())
+    alone = [learned(tiny[0], ROWS * 20, FAST, seed=seed).state_dict() for seed in (0, 1000)]
+    assert any(not torch.equal(alone[0][name], alone[1][name]) for name in before), "another order, other weights"
+    for name, weight in both.state_dict().items():
+        assert torch.allclose(weight, (alone[0][name] + alone[1][name]) / 2, atol=1e-7)
+    assert steps[-1][0] == steps[-1][1] and [step for step, _ in steps] == sorted(step for step, _ in steps)
+
+
+def test_the_average_of_one_is_itself(tiny):
+    assert average([tiny[0]]) is tiny[0]

@@ -6,7 +6,6 @@ model knows the facts and can ask, list and guess, but does not know when.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,7 +23,7 @@ from clarify_env.tasks.base import Demonstration, Task
 from trainers import run as running
 from trainers.run import Run, command
 from trainers.store import read_json, save_model, write_json
-from trainers.update import update, update_config
+from trainers.update import average, update, update_config
 
 # Demonstrations the tokenizer is trained on: enough to see every name many times.
 _TOKENIZER_SAMPLE = 40_000
@@ -34,7 +33,7 @@ def pretrain(config: DictConfig, run: Run) -> None:
     """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder.
 
     Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues
-    there.
+    there. The weights of the last ``pretrain.average`` stages are averaged.
     """
     running.seed_everything(config.seed)
     _check_stages(config)
@@ -72,7 +71,9 @@ def pretrain(config: DictConfig, run: Run) -> None:
                        report=run.steps(f"stage {number + 1}: pretraining", number + 1))  # fmt: skip
         # Half precision halves what is shipped; loading casts it back.
         save_model(model.to(torch.float16), tokenizer, folder)
-    shutil.copytree(folder, target, dirs_exist_ok=True)
+    count = len(config.pretrain.stages)
+    last = [load(run.dir / f"stage-{n}") for n in range(count - config.pretrain.average + 1, count + 1)]
+    save_model(average([model for model, _ in last]).to(torch.float16), last[0][1], target)
     write_json(target / "manifest.json", manifest(config, task, cells, target))
     run.progress.stop()
     print(f"saved {target}")
@@ -84,6 +85,8 @@ def _check_stages(config: DictConfig) -> None:
             raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
         if unknown := set(stage) - {"demonstrations", "shares", *config["update"]}:
             raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(unknown))}")
+    if not 1 <= config.pretrain.average <= len(config.pretrain.stages):
+        raise ValueError(f"pretrain.average must be from 1 to the number of stages, not {config.pretrain.average}")
 
 
 def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -> Iterator[Demonstration]:

@@ -10,7 +10,6 @@ section 6):
 * a played game's reward is known at every cost, so a group teaches many costs (``rest.hindsight``).
 """
 
-import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.hf import HFAgent, Row, load
 from agents.selfplay import Start, play
-from clarify_env.actions import TAGS
+from clarify_env.actions import TAGS, tag_length
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Game, Trajectory, View
 from clarify_env.tasks.base import Episode, Task
@@ -32,8 +31,6 @@ from trainers.update import update, update_config, update_tokens
 
 # Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
-# Rows that count less than this are not worth the time of an update.
-_LEAST_WEIGHT = 0.02
 
 
 def rest(config: DictConfig, run: Run) -> None:
@@ -56,7 +53,7 @@ def rest(config: DictConfig, run: Run) -> None:
         rows = select(config, HFAgent(model, tokenizer, style=config.prompts.style), trees.values(), iteration)
         start = base if config.rest.start == "base" else model
         model = improve(config, run, start, tokenizer, rows, iteration)
-        used["update_tokens"] += update_tokens(rows, config["update"]["epochs"])
+        used["update_tokens"] += update_tokens(rows, update_config(config["update"]))
         validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=iteration)
     used["gold_labels"] = sum(len(tree.episode.interpretations) for tree in trees.values())
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="rest", budget=used)
@@ -142,9 +139,9 @@ def generated_tokens(games: list[Trajectory]) -> int:
 def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration: int) -> list[Row]:
     """Values each question's games at training costs and keeps what earns most there: first message and follow-ups.
 
-    Where the next best decision earns about as much, what is kept matters little and is decided by chance: such rows
-    count less, in proportion to what they earn more, up to ``rest.margin``.
-    With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
+    Where another action earns about as much, which is chosen matters little and is decided by chance: there the tag
+    counts less, in proportion to what it earns more, up to ``rest.margin``. A follow-up is kept as often as play comes
+    to it. With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
     """
     rng = np.random.default_rng([config.seed, 1000 + iteration])
     train = np.array(running.make_plane(config).train())
@@ -157,11 +154,12 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration:
             costs = np.array(sorted(tree.costs))
         for cell, choices in zip(costs, tree.choices(costs), strict=True):
             for choice in choices:
-                view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
-                            len(choice.history), episode.id)  # fmt: skip
-                weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
-                if weight > _LEAST_WEIGHT:
-                    rows.append(Row(agent.encode(view), choice.reply.ids, weight))
+                if rng.random() < choice.mass:
+                    view = View("assistant", episode.query, episode.context, None, choice.history,
+                                Costs(*cell.tolist()), len(choice.history), episode.id)  # fmt: skip
+                    tag = agent.leading(choice.reply.ids, tag_length(choice.reply.text))
+                    weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
+                    rows.append(Row(agent.encode(view), choice.reply.ids, lead=(weight,) * tag))
         if config.user.kind == "self":
             rows += [Row(agent.encode(turn.view), turn.reply.ids) for turn in tree.user_turns()]
     return rows
@@ -173,7 +171,7 @@ def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: Pre
     folder = run.dir / "checkpoints" / f"iteration-{iteration}"
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
-        model = update(copy.deepcopy(start), rows, update_config(config["update"]), seed=config.seed + iteration,
+        model = update(start, rows, update_config(config["update"]), seed=config.seed + iteration,
                        pad=tokenizer.pad_token_id,
                        report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
         save_model(model, tokenizer, folder)

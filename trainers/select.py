@@ -75,7 +75,7 @@ class Choice(NamedTuple):
         history: After which messages.
         reply: What was said.
         mass: Share of the question's intents for which play comes here.
-        margin: What it earns more than the next best decision taken here; infinite where there is no other.
+        margin: What its action earns more than the best message of another; infinite where no other was taken here.
     """
 
     history: tuple[tuple[str, str], ...]
@@ -152,14 +152,14 @@ class Tree:
         return self._node(self.root, {i: 1.0 for i in self.root.games}, costs)[0]
 
     def _node(self, node: Node, share: dict[int, float], costs: np.ndarray):
-        """Best value (times the intents' mass) at a node, which decision it is, and by how much; each of shape [C]."""
+        """Best value (times the intents' mass) at a node, which decision it is, and its action's margin; each [C]."""
         keys = list(node.branches)
         values = np.stack([self._value(node.branches[key], share, costs) for key in keys])
         words = np.array([node.branches[key].words for key in keys])
         # Ties, to within rounding, go to fewest words.
         best = np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
-        highest = values.max(0)
-        values[best, np.arange(len(costs))] = -np.inf
+        highest, kinds = values.max(0), np.array([key[0] for key in keys])
+        values[kinds[:, None] == kinds[best]] = -np.inf
         return highest, best, keys, highest - values.max(0)
 
     def _value(self, branch: Branch, share: dict[int, float], costs: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
 """The one weighted language-model update, shared by all likelihood methods: a subclass of `transformers.Trainer`."""
 
+import copy
 import math
 import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ class UpdateConfig:
         warmup: Share of the steps in which the rate rises; it then falls to zero along a cosine.
         weight_decay: Of either optimizer.
         lora_rank: Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight.
+        runs: Updates made from the same start with other orders of the rows; their weights are averaged.
     """
 
     optimizer: str = "adamw"
@@ -39,6 +42,7 @@ class UpdateConfig:
     warmup: float = 0.05
     weight_decay: float = 0.01
     lora_rank: int = 0
+    runs: int = 1
 
 
 def update_config(options: Mapping[str, Any]) -> UpdateConfig:
@@ -53,6 +57,8 @@ def update_config(options: Mapping[str, Any]) -> UpdateConfig:
         raise ValueError(f"update: {error}") from error
     if config.optimizer not in ("adamw", "muon"):
         raise ValueError(f"update.optimizer must be adamw or muon, not {config.optimizer!r}")
+    if config.runs < 1:
+        raise ValueError(f"update.runs must be at least 1, not {config.runs}")
     return config
 
 
@@ -86,7 +92,9 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
     longest = max(len(row.ids) for row in rows)
     weights = torch.zeros(len(rows), longest)
     for index, row in enumerate(rows):
-        weights[index, longest - len(row.ids) :] = row.weight
+        first = longest - len(row.ids)
+        weights[index, first:] = row.weight
+        weights[index, first : first + len(row.lead)] = torch.tensor(row.lead)
     return {"input_ids": ids, "attention_mask": mask, "weights": weights}
 
 
@@ -166,15 +174,15 @@ def update(
     """Fine-tunes a model on weighted rows.
 
     Args:
-        model: Changed in place (with ``lora_rank`` the returned model is the merged one).
-        rows: Prompt ids, reply ids, weight.
+        model: Left as it is.
+        rows: Prompt ids, reply ids, weights.
         config: How.
         seed: Decides the order of the rows.
         pad: Id to pad with.
         report: Called with step, number of steps and logs (loss, learning_rate, grad_norm).
 
     Returns:
-        The model, in evaluation mode.
+        The fine-tuned model, in evaluation mode.
 
     Raises:
         ValueError: There is nothing to learn from, or a weight is not finite.
@@ -182,8 +190,33 @@ def update(
     """
     if not rows:
         raise ValueError("there are no rows to learn from: every group was rejected by the selection")
-    if not all(math.isfinite(row.weight) for row in rows):
+    if not all(math.isfinite(weight) for row in rows for weight in (row.weight, *row.lead)):
         raise ValueError("a row's weight is not a finite number: a reward must have been NaN")
+    trained = []
+    for run in range(config.runs):
+        progress = partial(_of_runs, report, run, config.runs)
+        trained.append(_trained(copy.deepcopy(model), rows, config, seed + 1000 * run, pad, progress))
+    return average(trained).eval()
+
+
+def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
+    """The mean of models' weights, in the first of them (model soups, arXiv 2203.05482).
+
+    Models trained from one start differ most by the noise of their last steps, and the mean is rid of it.
+    """
+    first, *others = models
+    if others:
+        states = [model.state_dict() for model in models]
+        first.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+    return first
+
+
+def _of_runs(report: Callable, run: int, runs: int, step: int, steps: int, logs: dict[str, Any]) -> None:
+    report(run * steps + step, runs * steps, logs)
+
+
+def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, seed: int, pad: int,
+             report: Callable[[int, int, dict[str, Any]], None]) -> PreTrainedModel:  # fmt: skip
     if config.lora_rank:
         torch.manual_seed(seed)  # the adapters' first weights are drawn
         model = _with_lora(model, config.lora_rank)
@@ -223,7 +256,7 @@ def update(
         raise FloatingPointError(f"the loss became {loss}; a lower update.learning_rate may help")
     if config.lora_rank:
         model = model.merge_and_unload()
-    return model.eval()
+    return model
 
 
 def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
@@ -233,6 +266,6 @@ def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
 
 
-def update_tokens(rows: Sequence[Row], epochs: float) -> int:
+def update_tokens(rows: Sequence[Row], config: UpdateConfig) -> int:
     """Tokens a model reads in an update, prompts included."""
-    return round(epochs * sum(len(row.prompt_ids) + len(row.ids) for row in rows))
+    return round(config.runs * config.epochs * sum(len(row.prompt_ids) + len(row.ids) for row in rows))
