@@ -53,6 +53,12 @@ def test_kinds_say_what_is_shown(shown):
         assert tagged == (demonstration.kind.startswith("assistant/") or demonstration.kind == "told")
 
 
+@pytest.mark.parametrize("shown", SHOWN)
+def test_every_kind_can_be_shown_alone(almanac, shown):
+    stream = almanac.demonstrations("train", np.random.default_rng(0), CELLS, {shown: 1.0})
+    assert all(d.kind.startswith(shown) for d in islice(stream, 20))
+
+
 def test_shares_of_unknown_kinds_are_refused(almanac):
     assert set(SHARES) < set(SHOWN)
     with pytest.raises(ValueError, match=r"pretrain\.stages: shares must be of page, .* not recipe"):
