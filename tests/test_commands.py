@@ -273,9 +273,9 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,shares:{page:0.5,assistant:0.5}}"] * 2)
-    options = [f"pretrain.stages=[{stages}]", "pretrain.vocabulary=400", "pretrain.model.width=16",
-               "pretrain.model.layers=1", "pretrain.model.heads=2", "pretrain.model.feed_forward=16",
-               "update.batch=50", "task.train_names=2", "task.validation_names=2",
+    options = [f"pretrain.stages=[{stages}]", "pretrain.average=2", "pretrain.vocabulary=400",
+               "pretrain.model.width=16", "pretrain.model.layers=1", "pretrain.model.heads=2",
+               "pretrain.model.feed_forward=16", "update.batch=50", "task.train_names=2", "task.validation_names=2",
                "task.test_names=2"]  # fmt: skip
     folder = tmp_path / "run"
     assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
