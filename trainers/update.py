@@ -12,12 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from peft import LoraConfig, get_peft_model
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from agents.decode import left_pad
-from agents.hf import Row
+from agents.hf import Row, load
+from trainers.run import Run
+from trainers.store import save_model
 
 
 @dataclass(frozen=True)
@@ -264,6 +274,19 @@ def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
         # peft asks transformers by an old name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[Row],
+            iteration: int) -> PreTrainedModel:  # fmt: skip
+    """An iteration's update, kept in ``checkpoints/iteration-N`` of the run; one that is there is not made again."""
+    folder = run.dir / "checkpoints" / f"iteration-{iteration}"
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        model = update(start, rows, update_config(config["update"]), seed=config.seed + iteration,
+                       pad=tokenizer.pad_token_id,
+                       report=run.steps(f"iteration {iteration}: improving", iteration))  # fmt: skip
+        save_model(model, tokenizer, folder)
+    return load(folder, device=config.assistant.device)[0]
 
 
 def update_tokens(rows: Sequence[Row], config: UpdateConfig) -> int:

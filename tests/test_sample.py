@@ -1,0 +1,65 @@
+"""The games that methods learn from: every action tried, every reading played, or neither."""
+
+from collections import Counter
+
+import pytest
+from omegaconf import OmegaConf
+from toys import ASHFORD, Toy
+
+from clarify_env.actions import TAGS
+from clarify_env.costs import Costs
+from clarify_env.games.base import Reply
+from clarify_env.games.clarification import ClarificationGame
+from clarify_env.users import ScriptedUser
+from trainers.sample import generated_tokens, play_groups
+
+TASK, COSTS = Toy(), Costs(0.25, 0.03)
+SAID = {TAGS[0]: "#CLARIFY Which kind?", TAGS[1]: "#ANSWER Brandt", TAGS[2]: "#MULTI_ANS film: Brandt; opera: Jon Vale"}
+
+
+class Says:
+    """Begins as it is told to, else guesses; after a question it answers with what the user said."""
+
+    name = "says"
+
+    def act(self, views, seeds, prefixes=None):
+        self.seeds = [*getattr(self, "seeds", ()), *seeds]
+        prefixes = prefixes or [""] * len(views)
+        texts = [f"#ANSWER {view.history[-1][1]}" if view.history else SAID[prefix or TAGS[1]]
+                 for view, prefix in zip(views, prefixes, strict=True)]  # fmt: skip
+        return [Reply(text, ids=(len(prefix), 1, 2), forced=bool(prefix)) for text, prefix in
+                zip(texts, prefixes, strict=True)]  # fmt: skip
+
+
+def played(**options):
+    config = OmegaConf.create({"sample": {"free": 2, "forced": 4, "marginal": True, "follow_ups": 3} | options})
+    agents = {"assistant": Says(), "user": ScriptedUser(TASK)}
+    return play_groups(config, TASK, [(ASHFORD, COSTS, 7)], agents,
+                       lambda *game: ClarificationGame(*game), 100), agents["assistant"]  # fmt: skip
+
+
+def test_each_distinct_message_is_played_for_each_reading():
+    games, _ = played()
+    first = Counter((game.turns[0].reply.text, game.intent) for game in games)
+    assert set(first) == {(text, intent) for text in SAID.values() for intent in range(3)}
+    assert {count for (text, _), count in first.items() if text == SAID[TAGS[0]]} == {3}, "follow-ups"
+    assert {count for (text, _), count in first.items() if text != SAID[TAGS[0]]} == {1}
+    assert [game.id for game in games] == list(range(100, 115)) and {game.costs for game in games} == {COSTS}
+
+
+def test_plain_sampling_plays_one_game_a_message_for_an_intent_drawn_by_weight():
+    games, assistant = played(free=3000, forced=0, marginal=False)
+    assert len(games) == 3000 and {game.turns[0].reply.text for game in games} == {SAID[TAGS[1]]}
+    shares = Counter(game.intent for game in games)
+    for intent, reading in enumerate(ASHFORD.interpretations):
+        assert shares[intent] / 3000 == pytest.approx(reading.weight, abs=0.03)
+    games, assistant = played(free=1, forced=1, marginal=False)
+    assert [game.turns[0].reply.text for game in games] == [SAID[TAGS[1]], *SAID.values()], "in no other way"
+    assert len(set(assistant.seeds)) == len(assistant.seeds), "no seed is used twice"
+
+
+def test_tokens_that_games_share_count_once_and_forced_ones_not_at_all():
+    games, _ = played(free=0, forced=1)
+    # Three first messages of three tokens, one of them forced; after the question three replies, and of three games
+    # each the first is forced to answer.
+    assert generated_tokens(games) == 3 * 2 + 3 * (2 + 3)

@@ -1,0 +1,120 @@
+"""The shared sampler: how every method that learns from games comes by them (DESIGN section 6).
+
+A group is a question at drawn costs. Its first messages are drawn freely and from each of the three tags, so that no
+action is judged by its absence; each distinct one is played against every reading, so that a lucky guess is not taken
+for a good policy. Plain sampling (``sample.forced=0 sample.marginal=false``) does neither: it draws games, an intent
+for each.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from omegaconf import DictConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agents.selfplay import Start, play
+from clarify_env.actions import TAGS
+from clarify_env.costs import Costs
+from clarify_env.games.base import Agent, Game, Reply, Trajectory
+from clarify_env.tasks.base import Episode, Task
+from trainers import run as running
+from trainers.run import Run
+from trainers.select import decision
+from trainers.store import ChunkLog
+
+# Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
+GROUPS = 32
+
+
+def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+            temperature: float) -> dict[str, Agent]:  # fmt: skip
+    """The policy as assistant, and the configured user."""
+    assistant = running.hf_agent(config, model, tokenizer, temperature)
+    return {"assistant": assistant, "user": running.make_user(config, task, model, tokenizer)}
+
+
+def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], iteration: int,
+         budget: int) -> Iterator[tuple[Episode, list[Trajectory]]]:  # fmt: skip
+    """Plays groups of training questions until so many games are played, and yields each question's games.
+
+    Which groups there are follows from the seed alone, so a killed run continues after the last chunk on disk.
+
+    Args:
+        config: ``sample.*``, ``costs.*``, ``selfplay.*`` and the seed are read.
+        run: Where the games are written.
+        task: Whose training questions.
+        agents: Who plays.
+        iteration: Its games are those of this number.
+        budget: Games to play; the last chunk may go beyond it.
+    """
+    rng = np.random.default_rng([config.seed, iteration])
+    size = task.sizes["train"]
+    cells = running.make_plane(config).train()
+    make_game = running.game_maker(config)
+    folder = run.dir / "trajectories"
+    folder.mkdir(exist_ok=True)
+    log = ChunkLog(folder / f"iteration-{iteration}.jsonl")
+    advance = run.bar(f"iteration {iteration}: growing", budget, "games")
+    stored, played, order = log.read(task, make_game), 0, np.array([], dtype=int)
+    replayed = log.chunks
+    while played < budget:
+        if len(order) < GROUPS:
+            order = np.concatenate([order, rng.permutation(size or 10 * GROUPS)])
+        chosen, order = order[:GROUPS], order[GROUPS:]
+        groups = [
+            (task.episode("train", int(i)), cells[rng.integers(len(cells))], int(rng.integers(2**62))) for i in chosen
+        ]
+        if replayed:
+            games, replayed = next(stored), replayed - 1
+        else:
+            games = play_groups(config, task, groups, agents, make_game, played)
+            log.append(games)
+        played += len(games)
+        advance(len(games))
+        by_question: dict[str, list[Trajectory]] = {}
+        for game in games:
+            by_question.setdefault(game.episode_id, []).append(game)
+        yield from ((task.lookup(question), its) for question, its in by_question.items())
+    if not run.recorded("grow", iteration):
+        run.record("grow", iteration, iteration, games=played)
+
+
+def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Costs, int]], agents: dict[str, Agent],
+                make_game: Callable[..., Game], first_id: int) -> list[Trajectory]:  # fmt: skip
+    """Draws first messages for each group and plays each distinct one against every reading.
+
+    Follow-ups are drawn ``sample.follow_ups`` times a branch, the first of them begun as an answer. Without
+    ``sample.marginal`` each message drawn is a game, for an intent drawn by the readings' weights.
+    """
+    options = config.sample
+    prefixes = [""] * options.free + [tag for tag in TAGS for _ in range(options.forced)]
+    views = [make_game(task, episode, 0, costs).view("assistant") for episode, costs, _ in groups for _ in prefixes]
+    seeds = [seed + k for _, _, seed in groups for k in range(len(prefixes))]
+    replies = agents["assistant"].act(views, seeds, prefixes * len(groups))
+    starts = []
+    for index, (episode, costs, seed) in enumerate(groups):
+        drawn = replies[index * len(prefixes) : (index + 1) * len(prefixes)]
+        if not options.marginal:
+            starts += _one_game_each(episode, costs, seed, drawn)
+            continue
+        distinct = {decision(task, episode, reply.text): reply for reply in reversed(drawn)}
+        for (kind, *_), reply in distinct.items():
+            for follow in range(options.follow_ups if kind == "clarify" else 1):
+                prefix = TAGS[1] if follow == 0 else ""
+                for intent in range(len(episode.interpretations)):
+                    starts.append(Start(episode, intent, costs, seed + len(prefixes) + follow, reply, prefix))
+    return list(play(starts, agents, task=task, chunk=len(starts), make_game=make_game, first_id=first_id))
+
+
+def _one_game_each(episode: Episode, costs: Costs, seed: int, drawn: list[Reply]) -> list[Start]:
+    weights = [reading.weight for reading in episode.interpretations]
+    intents = np.random.default_rng(seed).choice(len(weights), size=len(drawn), p=weights).tolist()
+    return [Start(episode, intent, costs, seed + len(drawn) + k, reply)
+            for k, (intent, reply) in enumerate(zip(intents, drawn, strict=True))]  # fmt: skip
+
+
+def generated_tokens(games: list[Trajectory]) -> int:
+    """Tokens that models sampled in these games; what games share, or what was forced, counts once or not at all."""
+    distinct = {(turn.view, turn.reply.ids): len(turn.reply.ids) - turn.reply.forced
+                for game in games for turn in game.turns if turn.reply.ids is not None}  # fmt: skip
+    return sum(distinct.values())
