@@ -17,7 +17,8 @@ from clarify_env.actions import TAGS
 from clarify_env.costs import SETS
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import FIXED
-from trainers import evaluate, pretrain, prompted, rest
+from trainers import evaluate, pretrain, prompted, rest, rwsft, sample
+from trainers import update as updating
 from trainers.store import ChunkLog
 
 SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
@@ -35,7 +36,7 @@ class Stop(BaseException):
 def command(monkeypatch, capsys, tiny_folder):
     """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
     monkeypatch.setenv("NO_PROGRESS", "1")
-    monkeypatch.setattr(rest, "GROUPS", 2)
+    monkeypatch.setattr(sample, "GROUPS", 2)
 
     def run(module, *overrides):
         model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
@@ -133,7 +134,7 @@ def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("nothing is played or learned a second time")
 
-    for module, name in ((rest, "play"), (rest, "update"), (HFAgent, "act")):
+    for module, name in ((sample, "play"), (updating, "update"), (HFAgent, "act")):
         monkeypatch.setattr(module, name, never)
     assert command(rest, *REST, f"run_dir={once}")[0] == 0
     assert {p: p.read_bytes() for p in before} == before, "the same command again changes nothing"
@@ -159,7 +160,7 @@ def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, m
     with (torn / "metrics.jsonl").open("a") as file:
         file.write('{"phase":"gr')
     with monkeypatch.context() as patched:
-        patched.setattr(rest, "save_model", lambda *_: (_ for _ in ()).throw(Stop))
+        patched.setattr(updating, "save_model", lambda *_: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
             command(rest, *REST, "budget.games=400", f"run_dir={torn}")
     assert not (torn / "checkpoints/iteration-1").exists()
@@ -208,6 +209,7 @@ BAD = [
     (prompted, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split"),
     (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
+    (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
     (rest, ["update.runs=0"], r"update\.runs must be at least 1, not 0", "no update"),
     (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),
@@ -221,7 +223,7 @@ BAD = [
 @pytest.mark.parametrize(("module", "overrides", "said", "why"), BAD, ids=[row[3] for row in BAD])
 def test_bad_input_is_one_sentence(command, tmp_path, monkeypatch, module, overrides, said, why):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    small = {prompted: SMALL, rest: REST, pretrain: []}[module]
+    small = {prompted: SMALL, rwsft: SMALL, rest: REST, pretrain: []}[module]
     code, error = command(module, *small, *overrides, f"run_dir={tmp_path / 'run'}")
     assert code == 1, why
     assert re.fullmatch(rf"error: .*{said}.*\n", error), f"{why}: {error}"
@@ -337,3 +339,14 @@ def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: costs.alpha must be two")
     assert "Traceback" in (tmp_path / "here" / "run.log").read_text(), "who needs more finds it in the log"
+
+
+@pytest.mark.parametrize("options", [["rwsft.weight=refit"], ["sample=branching", "rwsft.hindsight=4"]])
+def test_reward_weighted_fine_tuning(command, tmp_path, options):
+    folder = tmp_path / "run"
+    small = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "eval.modes=[greedy]"]
+    assert command(rwsft, *small, *options, f"run_dir={folder}") == (0, "")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["method"] == ("refit" if "rwsft.weight=refit" in options else "swift")
+    assert summary["budget"]["games"] >= 60 and min(summary["budget"].values()) > 0
+    check_files(folder, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
