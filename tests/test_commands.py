@@ -17,7 +17,7 @@ from clarify_env.actions import TAGS
 from clarify_env.costs import SETS
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import FIXED
-from trainers import evaluate, pretrain, prompted, rest, rwsft, sample
+from trainers import evaluate, imitate, pretrain, prompted, rest, rwsft, sample
 from trainers import update as updating
 from trainers.store import ChunkLog
 
@@ -350,3 +350,12 @@ def test_reward_weighted_fine_tuning(command, tmp_path, options):
     assert summary["method"] == ("refit" if "rwsft.weight=refit" in options else "swift")
     assert summary["budget"]["games"] >= 60 and min(summary["budget"].values()) > 0
     check_files(folder, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
+
+
+def test_imitation_of_the_oracle(command, tmp_path):
+    folder = tmp_path / "run"
+    small = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "eval.modes=[greedy]"]
+    assert command(imitate, *small, f"run_dir={folder}") == (0, "")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["method"], summary["budget"]["games"], summary["budget"]["generated_tokens"]) == ("imitate", 60, 0)
+    check_files(folder, "metrics.jsonl", "checkpoints/iteration-1/model.safetensors")

@@ -1,0 +1,70 @@
+"""Oracle SFT: imitation of the oracle player, which knows every fact but not the intent.
+
+What a likelihood method could learn at most from so many games, if it knew the best message of each.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from omegaconf import DictConfig
+
+from agents.hf import HFAgent, Row
+from agents.scripted import ScriptedAssistant
+from agents.selfplay import Start, play
+from clarify_env.games.base import Trajectory
+from clarify_env.tasks.base import Task
+from clarify_env.users import ScriptedUser
+from trainers import run as running
+from trainers.measure import measure, validate
+from trainers.run import Run, command
+from trainers.sample import players
+from trainers.update import improve, update_config, update_tokens
+
+
+def imitate(config: DictConfig, run: Run) -> None:
+    """Plays ``budget.games`` games of the oracle player, fine-tunes on its messages, and measures."""
+    running.seed_everything(config.seed)
+    update_config(config["update"])
+    task = running.make_task_from(config)
+    base, tokenizer = running.load_model(config)
+    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
+    agent = HFAgent(base, tokenizer, style=config.prompts.style)
+    games = list(oracle_games(config, run, task))
+    rows = [row for game in games for row in imitated(agent, game)]
+    model = improve(config, run, base, tokenizer, rows, 1)
+    validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
+    labels = {game.episode_id: len(task.lookup(game.episode_id).interpretations) for game in games}
+    used = {"games": len(games), "generated_tokens": 0, "gold_labels": sum(labels.values()),
+            "update_tokens": update_tokens(rows, update_config(config["update"]))}  # fmt: skip
+    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="imitate", budget=used)
+
+
+def oracle_games(config: DictConfig, run: Run, task: Task) -> Iterator[Trajectory]:
+    """Games of the oracle player with the scripted user: training questions, training costs, intents by weight."""
+    rng = np.random.default_rng([config.seed, 1])
+    cells = running.make_plane(config).train()
+    options = config.selfplay
+    agents = {"assistant": ScriptedAssistant(task, "oracle", options.max_questions), "user": ScriptedUser(task)}
+    size, starts = task.sizes["train"] or config.budget.games, []
+    while len(starts) < config.budget.games:
+        for index in rng.permutation(size)[: config.budget.games - len(starts)].tolist():
+            episode = task.episode("train", index)
+            weights = [reading.weight for reading in episode.interpretations]
+            intent = int(rng.choice(len(weights), p=weights))
+            starts.append(Start(episode, intent, cells[rng.integers(len(cells))], int(rng.integers(2**62))))
+    advance = run.bar("the oracle plays", len(starts), "games")
+    for game in play(starts, agents, task=task, chunk=options.chunk, make_game=running.game_maker(config)):
+        advance(1)
+        yield game
+
+
+def imitated(agent: HFAgent, game: Trajectory) -> list[Row]:
+    """The assistant's messages of a game as rows to learn."""
+    return [Row(agent.encode(turn.view), agent.tokenize_reply(turn.reply.text))
+            for turn in game.turns if turn.role == "assistant"]  # fmt: skip
+
+
+main = command(imitate)
+
+if __name__ == "__main__":
+    main()
