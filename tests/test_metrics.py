@@ -224,3 +224,15 @@ def test_steering_reads_the_maps_the_right_way_round():
 def test_an_entity_of_many_questions_counts_for_as_many():
     episodes = [entity("one", 0), *(entity("nine", i) for i in range(1, 10))]
     assert bootstrap(np.array([[0.0]] + [[1.0]] * 9), episodes, 0) == [0, 1], "either entity may be drawn twice"
+
+
+def test_runs_are_drawn_as_well_as_entities():
+    about = [str(i // 2) for i in range(100)]
+    same = np.tile(np.linspace(0, 1, 100), (3, 1))
+    low, high = metrics.interval(same, about, 0)
+    assert metrics.interval(same[:1], about, 0) == pytest.approx([low, high], abs=0.02), "runs alike widen nothing"
+    apart = same + np.array([[-0.5], [0.0], [0.5]])
+    wide = metrics.interval(apart, about, 0)
+    # Three runs drawn of three: their mean is off by half with probability 1/27 to each side.
+    assert wide[0] < low - 0.2 and wide[1] > high + 0.2
+    assert metrics.interval(apart[:, :1] * 0 + 2.0, about[:1], 0) == [2, 2]

@@ -99,7 +99,7 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target} does not exist"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/papers.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/methods.md", "docs/papers.md"])
 def test_files_named_in_the_docs_exist(page):
     for name in re.findall(
         r"`((?:clarify_env|agents|trainers|conf)/[\w/.]+\.\w+)`", (ROOT / page).read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,45 @@ def regret(grid: dict[str, Any]) -> Figure:
         drawn = _map(axis, grid, values, (0, max(values.max(), 1e-3)), "{:.2f}")
         axis.set(xlabel="cost of a question", ylabel="cost of a word", title="regret: oracle less policy reward")
         figure.colorbar(drawn, ax=axis).outline.set_visible(False)
+    return figure
+
+
+def asking(grids: Mapping[str, dict[str, Any]]) -> Figure:
+    """Share of games begun with a question against its cost, a line a method, means over the costs of words.
+
+    Args:
+        grids: By method, the ``grid`` entry of ``evaluation.json``, or its mean over runs.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        axis = figure.subplots()
+        colors = matplotlib.colormaps["tab20"].colors
+        for index, (method, grid) in enumerate(grids.items()):
+            shares = 100 * np.array(grid["policy"]["clarify"]).mean(1)
+            axis.plot(grid["alphas"], shares, label=method, marker="os^vD*"[index % 6], color=colors[index % 20])
+        oracle = 100 * np.array(grid["oracle"]["clarify"]).mean(1)
+        axis.plot(grid["alphas"], oracle, color=INK, linestyle="--", label="oracle")
+        axis.set(xlabel="cost of a question", ylim=(0, 100), title="first action clarify, %")
+        axis.grid(alpha=0.25)
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
+    """Maps of the cost plane, one a method on one scale: oracle minus policy reward; see `asking`."""
+    lost = {name: np.array(g["oracle"]["reward"]) - np.array(g["policy"]["reward"]) for name, g in grids.items()}
+    columns = min(4, len(lost))
+    rows = -(-len(lost) // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+        axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
+        most = max(values.max() for values in lost.values())
+        for axis, (name, values) in zip(axes, lost.items(), strict=False):
+            drawn = _map(axis, grids[name], values, (0, max(most, 1e-3)), "{:.2f}")
+            axis.set_title(name)
+        for axis in axes[len(lost) :]:
+            axis.set_visible(False)
+        figure.colorbar(drawn, ax=axes.tolist(), label="regret").outline.set_visible(False)
     return figure
 
 

@@ -59,6 +59,7 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
         seed = config.eval.seed
         table: dict[str, Any] = {name: {} for name in sets}
         by_cell: dict[str, Any] = {name: {} for name in sets}
+        by_question: dict[str, Any] = {name: {} for name in sets}
         transcripts: list[dict[str, Any]] = []
         for index, (mode, temperature) in enumerate(modes.items()):
             agents = players(temperature)
@@ -71,13 +72,16 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
                     metrics.check_not_beaten(played, against, episodes)
                 table[name][mode] = metrics.summarize(played, against, episodes, seed)
                 by_cell[name][mode] = metrics.cells_report(played, against, cells)
+                by_question[name][mode] = played.values["reward"].mean(1).tolist()
                 transcripts += _readable(played, task, against, episodes, cells, name, mode)
         agents = players(1.0)
         played = metrics.play_cells(task, episodes, grid_cells, agents, seed=seed + len(modes), **common)
         grid = metrics.grid_report(played, metrics.reference(solved, grid_cells), *plane.grid(options.grid))
         (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
         append_lines(run.dir / "transcripts.jsonl", transcripts)
-        write_json(run.dir / "evaluation.json", {"grid": grid, "sets": by_cell})
+        # By question too, for what compares runs: the questions of one entity are not independent of each other.
+        questions = {"entities": metrics.entities(episodes), "reward": by_question}
+        write_json(run.dir / "evaluation.json", {"grid": grid, "sets": by_cell, "questions": questions})
         write_json(
             summary_path,
             {

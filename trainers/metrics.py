@@ -164,15 +164,33 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
     }
 
 
+def entities(episodes: Sequence[Episode]) -> list[str]:
+    """What each question is about."""
+    return [episode.meta.get("entity", episode.id) for episode in episodes]
+
+
 def bootstrap(values: np.ndarray, episodes: Sequence[Episode], seed: int, draws: int = 1000) -> list[float]:
     """95 % interval of the mean by bootstrap over entities, each with all its questions and cells."""
-    entities: dict[str, list[int]] = {}
-    for index, episode in enumerate(episodes):
-        entities.setdefault(episode.meta.get("entity", episode.id), []).append(index)
-    sums = np.array([values[rows].sum() for rows in entities.values()])
-    sizes = np.array([values[rows].size for rows in entities.values()])
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    return interval(values.mean(1)[None], entities(episodes), seed, draws)
+
+
+def interval(values: np.ndarray, about: Sequence[str], seed: int, draws: int = 1000) -> list[float]:
+    """95 % interval of the mean by bootstrap over runs and over entities, each with all its questions.
+
+    Args:
+        values: Shape [runs, questions]; of one run, only entities are drawn.
+        about: Each question's entity.
+        seed: Decides what is drawn.
+        draws: Number of resamples.
+    """
+    names, owner = np.unique(about, return_inverse=True)
+    sizes = np.bincount(owner)
+    sums = np.stack([np.bincount(owner, weights=row, minlength=len(names)) for row in values])
+    rng = np.random.default_rng(seed)
+    runs = rng.integers(len(values), size=(draws, len(values)))
+    drawn = rng.integers(len(names), size=(draws, len(names)))
+    of_runs = np.stack([sums[run].mean(0) for run in runs])
+    means = np.take_along_axis(of_runs, drawn, 1).sum(1) / sizes[drawn].sum(1)
     return np.quantile(means, [0.025, 0.975]).tolist()
 
 

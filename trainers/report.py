@@ -15,7 +15,7 @@ from trainers import figures
 from trainers.store import read_json, read_lines
 
 MODES = {"temperature": "temperature 1", "greedy": "greedy"}
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 # What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
 _HOLDS = {
     "config.json": "the config",
@@ -51,11 +51,11 @@ def write_report(run_dir: Path) -> None:
         for name in ("config.json", "summary.json", "evaluation.json")
     )
     drawn = _draw(evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"fixed": _fixed, "percent": _percent}
+    environment.filters |= {"fixed": fixed, "percent": percent}
     html = environment.get_template("report.html.j2").render(
         summary=summary,
         config=None if config is None else json.dumps(config, indent=2, ensure_ascii=False),
@@ -64,7 +64,7 @@ def write_report(run_dir: Path) -> None:
         missing=missing,
         modes=MODES,
         sets=SETS,
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
         # The browser runs this script and no other: text that got past the escaping would still do nothing.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -87,11 +87,12 @@ def _draw(evaluation: dict[str, Any] | None, records: list[dict[str, Any]], fold
     return drawn
 
 
-def _fixed(value: float | None, places: int = 3) -> str:
+def fixed(value: float | None, places: int = 3) -> str:
+    """A number with so many decimal places; a dash where there is none."""
     return "–" if value is None else f"{value:.{places}f}".replace("-", "−")
 
 
-def _percent(value: float, of: float = 1.0, places: int = 0) -> str:
+def percent(value: float, of: float = 1.0, places: int = 0) -> str:
     """A share in percent; a dash where there is nothing to take a share of."""
     return f"{100 * value / of:.{places}f}" if of > 0 else "–"
 
@@ -123,8 +124,8 @@ def print_table(summary: dict[str, Any]) -> None:
     for name, what in (("ask_alpha", "questions against their cost"), ("words_beta", "words against their cost")):
         entry = summary["steering"][name]
         console.print(
-            f"Steering, {what}: rank correlation {_fixed(entry['policy'], 2)} (oracle {_fixed(entry['oracle'], 2)}), "
-            f"range ratio {_fixed(entry['range_ratio'], 2)}",
+            f"Steering, {what}: rank correlation {fixed(entry['policy'], 2)} (oracle {fixed(entry['oracle'], 2)}), "
+            f"range ratio {fixed(entry['range_ratio'], 2)}",
             soft_wrap=True,
         )
 
@@ -133,18 +134,18 @@ def _reward_cells(entry: dict[str, Any]) -> list[str]:
     low, high = entry["reward_ci"]
     best = max(entry["fixed"], key=entry["fixed"].get)
     return [
-        _fixed(entry["reward"]),
-        f"± {_fixed((high - low) / 2)}",
-        _fixed(entry["oracle"]),
-        _percent(entry["reward"], entry["oracle"], 1),
-        _fixed(entry["regret"]),
-        _fixed(entry["gap_closed"], 2),
-        f"{best} {_fixed(entry['fixed'][best])}",
-        _fixed(entry["dominance"], 2),
+        fixed(entry["reward"]),
+        f"± {fixed((high - low) / 2)}",
+        fixed(entry["oracle"]),
+        percent(entry["reward"], entry["oracle"], 1),
+        fixed(entry["regret"]),
+        fixed(entry["gap_closed"], 2),
+        f"{best} {fixed(entry['fixed'][best])}",
+        fixed(entry["dominance"], 2),
     ]
 
 
 def _behaviour_cells(entry: dict[str, Any]) -> list[str]:
-    shares = [_percent(entry["share"][action]) for action in ("clarify", "answer", "multi_answer")]
-    invalid = _percent(entry["share"]["invalid"], places=1)
-    return [_fixed(entry["accuracy"]), _fixed(entry["questions"], 2), _fixed(entry["words"], 1), *shares, invalid]
+    shares = [percent(entry["share"][action]) for action in ("clarify", "answer", "multi_answer")]
+    invalid = percent(entry["share"]["invalid"], places=1)
+    return [fixed(entry["accuracy"]), fixed(entry["questions"], 2), fixed(entry["words"], 1), *shares, invalid]

@@ -1,0 +1,138 @@
+"""What a comparison says of runs, from run directories made by hand; and the command itself, on tiny cells."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ALMANAC
+
+from clarify_env.costs import SETS
+from trainers.comparison import compared, markdown, write_comparison
+
+ENTITIES = [f"name {i // 2}" for i in range(40)]
+ROOT = Path(__file__).parents[1]
+
+
+def finished(folder, method, seed, reward, entities=ENTITIES):
+    """A finished cell whose questions earn ``reward``, an array, in every cost set."""
+    folder = folder / f"cell-{len(list(folder.iterdir()))}"
+    folder.mkdir()
+    entry = {"reward": float(reward.mean()), "oracle": 0.8, "regret": 0.8 - float(reward.mean()), "gap_closed": 0.5,
+             "accuracy": 0.9, "questions": 0.2, "words": 4.0, "dominance": 1.0,
+             "share": {"clarify": 0.2, "answer": 0.4, "multi_answer": 0.4, "invalid": 0.0}}  # fmt: skip
+    side = {"clarify": [[0.5, 0.5], [0.1, 0.1]], "words": [[5.0, 4.0]] * 2, "reward": [[0.6, 0.6]] * 2}
+    (folder / "summary.json").write_text(json.dumps({
+        "method": method, "task": "almanac", "seed": seed, "eval": {name: {"temperature": entry} for name in SETS},
+        "steering": {"ask_alpha": {"policy": -0.9, "oracle": -1.0, "range_ratio": 0.8}},
+        "budget": {"games": 100 + seed, "seconds": 1.0}}))  # fmt: skip
+    (folder / "evaluation.json").write_text(
+        json.dumps(
+            {
+                "grid": {"alphas": [0.1, 0.2], "betas": [0.01, 0.02], "policy": side, "oracle": side},
+                "questions": {
+                    "entities": entities,
+                    "reward": {name: {"temperature": reward.tolist()} for name in SETS},
+                },
+            }
+        )
+    )
+    return method, "almanac", seed, folder
+
+
+@pytest.fixture
+def cells(tmp_path):
+    base = np.random.default_rng(0).uniform(0, 1, 40)
+    found = [finished(tmp_path, "rest", seed, base + 0.01 * seed) for seed in range(3)]
+    found += [finished(tmp_path, "worse", seed, base - 0.1) for seed in range(3)]
+    return [*found, finished(tmp_path, "<b>list</b>", 0, np.full(40, 0.3))], base
+
+
+def test_means_intervals_and_paired_differences(cells):
+    cells, base = cells
+    found = compared(cells, "rest", 0)["tasks"]["almanac"]
+    rest, worse, fixed = (found[name]["eval"]["between"]["temperature"] for name in ("rest", "worse", "<b>list</b>"))
+    assert rest["reward"] == pytest.approx(base.mean() + 0.01)
+    assert rest["by_seed"] == pytest.approx([base.mean() + 0.01 * seed for seed in range(3)])
+    assert rest["ci"][0] < rest["reward"] < rest["ci"][1] and rest["difference"] == 0 == max(rest["difference_ci"])
+    # Questions differ widely and the methods hardly: only pairing shows that one is surely worse.
+    assert worse["ci"][1] > rest["ci"][0]
+    assert worse["difference"] == pytest.approx(-0.11)
+    assert -0.13 < worse["difference_ci"][0] <= worse["difference_ci"][1] < -0.09
+    assert fixed["difference"] == pytest.approx(0.3 - base.mean() - 0.01), "one run against three"
+    assert found["rest"]["budget"]["games"] == 101 and found["rest"]["seeds"] == [0, 1, 2]
+
+
+def test_runs_on_other_questions_are_not_compared(cells, tmp_path):
+    cells, base = cells
+    other = finished(tmp_path, "other", 0, base, entities=ENTITIES[::-1])
+    with pytest.raises(ValueError, match="measured on other questions"):
+        compared([*cells, other], "rest", 0)
+
+
+def test_tables_and_page(cells, tmp_path, capsys):
+    comparison = compared(cells[0], "rest", 0)
+    write_comparison(tmp_path, comparison)
+    assert json.loads((tmp_path / "comparison.json").read_text()) == comparison
+    text = (tmp_path / "comparison.md").read_text()
+    assert text == markdown(comparison) and text.count("| worse | 3 |") == 2, "sampled and greedy"
+    row = next(line for line in text.splitlines() if line.startswith("| worse"))
+    assert len(re.findall(r"-0\.110 \[|−0\.110 \[", row)) == len(SETS), "no difference without its interval"
+    html = (tmp_path / "comparison.html").read_text()
+    assert "<b>list</b>" not in html and "&lt;b&gt;list" in html
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"asking-almanac.png", "plane-almanac.png"}
+    assert "worse" in capsys.readouterr().out
+
+
+def compare(tmp_path, tiny_folder, *overrides):
+    small = [f"assistant.model={tiny_folder}", *(f"task.{key}={value}" for key, value in ALMANAC.items()),
+             "eval.episodes=2", "eval.validation=1", "eval.grid=3", "eval.modes=[greedy]"]  # fmt: skip
+    line = [sys.executable, "-m", "trainers.compare", f"overrides={small}", "seeds=[0,1]", "games=40",
+            f"cells={tmp_path}/cells", f"run_dir={tmp_path}/out", "methods={prompted:{command:prompted,seeded:false,"
+            "games:false},swift:{command:rwsft,overrides:['update.learning_rate=1e-3']}}", "reference=prompted",
+            *overrides]  # fmt: skip
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"})  # fmt: skip
+
+
+@pytest.mark.slow
+def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_folder):
+    done = compare(tmp_path, tiny_folder)
+    assert done.returncode == 0, done.stderr
+    folders = sorted((tmp_path / "cells").iterdir())
+    assert [re.sub(r"-\w{8}$", "", folder.name) for folder in folders] == [
+        "prompted-almanac-0", "swift-almanac-0", "swift-almanac-1"]  # fmt: skip
+    found = (tmp_path / "out" / "comparison.json").read_bytes()
+    before = {folder: (folder / "summary.json").stat().st_mtime_ns for folder in folders}
+    (folders[2] / "summary.json").unlink()
+    (tmp_path / "out" / "comparison.json").unlink()
+    again = compare(tmp_path, tiny_folder)
+    assert again.returncode == 0, again.stderr
+    after = {folder: (folder / "summary.json").stat().st_mtime_ns for folder in folders}
+    assert [before[f] == after[f] for f in folders] == [True, True, False], "the missing cell alone"
+
+    def less_time(text):
+        return re.sub(rb'"seconds": [\d.]+', b"", text)
+
+    assert less_time((tmp_path / "out" / "comparison.json").read_bytes()) == less_time(found)
+
+
+@pytest.mark.slow
+def test_cells_side_by_side(tmp_path, tiny_folder):
+    done = compare(tmp_path, tiny_folder, "launcher=joblib")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "cells").glob("*/summary.json"))) == 3
+    assert (tmp_path / "out" / "comparison.html").exists()
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder):
+    done = compare(tmp_path, tiny_folder, "methods.swift.overrides=['rwsft.weight=nothing']")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert "2 of 3 cells did not finish (swift/almanac/0, swift/almanac/1)" in done.stderr
+    assert "rwsft.weight must be refit or swift" in done.stderr
+    assert len(list((tmp_path / "cells").glob("prompted-*/summary.json"))) == 1

@@ -1,0 +1,133 @@
+"""All methods on equal terms: ``python -m trainers.compare`` runs each on each task with each seed, and says the truth.
+
+A cell is an ordinary run of a command in a run directory of its own, so that it can be killed, continued, read and
+reported like any other. What a comparison adds is the list of cells, and the tables and figures over them.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from trainers.comparison import compared, write_comparison
+from trainers.run import Run, command, config_hash
+
+# What is said of a failed cell: the last of what it wrote, where its one sentence stands.
+_TAIL = 400
+
+
+class Cell(NamedTuple):
+    """One run of the comparison.
+
+    Attributes:
+        method: As named in ``methods``.
+        task: As named in ``tasks``.
+        seed: Of its training.
+        command: Which command of `trainers` runs it.
+        overrides: All that is chosen for it.
+        folder: Its run directory, named by a hash of its whole config.
+    """
+
+    method: str
+    task: str
+    seed: int
+    command: str
+    overrides: tuple[str, ...]
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has been measured."""
+        return (self.folder / "summary.json").exists()
+
+
+def compare(config: DictConfig, run: Run) -> None:
+    """Runs the cells that are not finished, then writes the comparison of all."""
+    cells = make_cells(config)
+    if config.cell is not None:
+        run_cell(cells[config.cell])
+        return
+    missing = [index for index, cell in enumerate(cells) if not cell.finished]
+    advance = run.bar("cells", len(cells), "cells")
+    advance(len(cells) - len(missing))
+    if config.launcher == "basic":
+        failed = [said for index in missing if (said := _attempt(cells[index], advance))]
+    else:
+        failed = _launch(config, missing)
+    run.progress.stop()
+    if unfinished := [cell for cell in cells if not cell.finished]:
+        names = ", ".join(f"{cell.method}/{cell.task}/{cell.seed}" for cell in unfinished)
+        raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {failed[0]}")
+    write_comparison(run.dir, compared([(c.method, c.task, c.seed, c.folder) for c in cells], config.reference,
+                                       config.bootstrap_seed))  # fmt: skip
+
+
+def make_cells(config: DictConfig) -> list[Cell]:
+    """Every cell, in the order of ``methods``, ``tasks`` and ``seeds``.
+
+    Raises:
+        ValueError: A method has an option that there is not, or the reference is no method.
+    """
+    if config.reference not in config.methods:
+        raise ValueError(f"reference: {config.reference} is none of methods, {', '.join(config.methods)}")
+    cells = []
+    for method, options in config.methods.items():
+        if unknown := set(options) - {"command", "overrides", "seeded", "games"}:
+            raise ValueError(f"methods.{method} has no option {', '.join(sorted(unknown))}")
+        for task, choice in config.tasks.items():
+            for seed in config.seeds if options.get("seeded", True) else config.seeds[:1]:
+                chosen = [*choice, *config.overrides, *options.get("overrides", []), f"seed={seed}"]
+                if options.get("games", True):
+                    chosen.append(f"budget.games={config.games}")
+                name = config_hash(compose(options.command, chosen))
+                folder = Path(config.cells) / f"{method}-{task}-{seed}-{name}"
+                cells.append(Cell(method, task, seed, options.command, tuple(chosen), folder))
+    return cells
+
+
+def run_cell(cell: Cell) -> None:
+    """Runs a cell's command to its end, in a process of its own.
+
+    Raises:
+        ValueError: It failed; the message ends with what it said.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    line = [sys.executable, "-m", f"trainers.{cell.command}", *cell.overrides, f"run_dir={cell.folder}"]
+    done = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
+    (cell.folder / "output.txt").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-_TAIL:] or f"exit status {done.returncode}"
+        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {said}")
+
+
+def _attempt(cell: Cell, advance) -> str | None:
+    """Runs a cell and returns what went wrong, so that the others are run all the same."""
+    try:
+        run_cell(cell)
+    except ValueError as error:
+        return str(error)
+    finally:
+        advance(1)
+    return None
+
+
+def _launch(config: DictConfig, missing: list[int]) -> list[str]:
+    """Hands the cells to a launcher of hydra, a job each, and returns what it wrote."""
+    if not missing:
+        return []
+    given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("run_dir", "cell", "launcher")]
+    line = [sys.executable, "-m", "trainers.compare", "-m", *given, f"hydra/launcher={config.launcher}",
+            f"run_dir={config.run_dir}/jobs/${{cell}}", "cell=" + ",".join(map(str, missing))]  # fmt: skip
+    done = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
+    return [" ".join(done.stderr.split())[-_TAIL:] or "the launcher said nothing"]
+
+
+main = command(compare)
+
+if __name__ == "__main__":
+    main()
