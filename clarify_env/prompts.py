@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from clarify_env.costs import Costs, plain
+from clarify_env.costs import Costs
 from clarify_env.games.base import Secret, View
 from clarify_env.tasks.base import NONE_OF_THESE
 
@@ -23,11 +23,6 @@ not clear what was asked, say that you do not understand. To an answer, or a lis
 that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
 _REASONING = " Think step by step about how many readings there are and how likely each is, before you choose."
-
-# Words priced together in the style "pocket". A small model reads the first digit of a number well and the rest poorly.
-# The default costs of words, 0.020 to 0.055, begin with four digits by the word but with seven by the twenty words, and
-# the largest, 1.10, begins as those do that are 1.2 to 1.6 times as large.
-UNIT = 20
 
 STYLES = ("pocket", "zero_shot", "reasoning")
 
@@ -58,18 +53,12 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     ]
 
 
-def in_brief(costs: Costs, names: tuple[str, str] = ("question", "words")) -> str:
-    """The costs as the style "pocket" has them, or the prices of other things in the same form."""
-    words = round(UNIT * costs.beta, 12)  # without the error of floating point
-    return f"Each {names[0]} costs {plain(costs.alpha, 2)}, {UNIT} {names[1]} {plain(words, 2)}"
-
-
 # The same all through a game, and asked for at each of its turns.
 @lru_cache(maxsize=1024)
 def _assistant_system(costs: Costs, context: str, style: str) -> str:
     context = f"\n{context}" if context else ""
     if style == "pocket":
-        return f"{in_brief(costs)}.{context}"
+        return f"Each{str(costs)[4:]}.{context}"
     rules = _ASSISTANT_RULES.format(costs=costs, context=context)
     return rules + (_REASONING if style == "reasoning" else "")
 

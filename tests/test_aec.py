@@ -237,7 +237,7 @@ def test_game_options_and_names():
 def test_message_style():
     env = clarify_env.raw_env(Toy(), (0.25, 0.03), style="pocket")
     env.reset()
-    assert env.infos["assistant"]["messages"][0]["content"] == "Each question costs 0.25, 20 words 0.60."
+    assert env.infos["assistant"]["messages"][0]["content"] == "Each question costs 0.25, each word 0.030."
 
 
 def test_text_space():

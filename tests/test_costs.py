@@ -1,12 +1,9 @@
 import math
-import re
 
 import numpy as np
 import pytest
 
 from clarify_env.costs import SETS, CostPlane, Costs, check_costs
-from clarify_env.games.base import View
-from clarify_env.prompts import messages
 
 
 @pytest.mark.parametrize(
@@ -65,15 +62,3 @@ def test_beyond_values_are_beyond_one_axis_at_a_time():
 def test_impossible_planes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         CostPlane(**options)
-
-
-def test_beyond_the_trained_costs_of_words_the_pocket_model_meets_no_new_first_digit():
-    """What it makes of a number it never saw hangs on the first digit, and there it knows it."""
-    plane = CostPlane()
-
-    def first(beta):
-        system = messages(View("assistant", "", "", None, (), Costs(0.5, beta), 0, ""), "pocket")[0]["content"]
-        return re.search(r"words (\d\.\d)", system).group(1)[0]
-
-    largest = first(max(plane.train_values()[1]))
-    assert {first(cell.beta) for cell in plane.sets()["beyond_beta"]} == {largest} == {"1"}
