@@ -92,8 +92,7 @@ def compare(tmp_path, tiny_folder, *overrides):
     small = [f"assistant.model={tiny_folder}", *(f"task.{key}={value}" for key, value in ALMANAC.items()),
              "eval.episodes=2", "eval.validation=1", "eval.grid=3", "eval.modes=[greedy]"]  # fmt: skip
     line = [sys.executable, "-m", "trainers.compare", f"overrides={small}", "seeds=[0,1]", "games=40",
-            f"cells={tmp_path}/cells", f"run_dir={tmp_path}/out", "methods={prompted:{command:prompted,seeded:false,"
-            "games:false},swift:{command:rwsft,overrides:['update.learning_rate=1e-3']}}", "reference=prompted",
+            f"cells={tmp_path}/cells", f"run_dir={tmp_path}/out", "only=[prompted,swift]", "reference=prompted",
             *overrides]  # fmt: skip
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300,
                           env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"})  # fmt: skip
@@ -136,3 +135,15 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
     assert "2 of 3 cells did not finish (swift/almanac/0, swift/almanac/1)" in done.stderr
     assert "rwsft.weight must be refit or swift" in done.stderr
     assert len(list((tmp_path / "cells").glob("prompted-*/summary.json"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("only=[prompted,magic]", "only: magic is none of methods"), ("only=[swift]", "reference: prompted is not among"),
+     ("methods.swift.overrides=['rwsft.speed=3']", "compare: no config for swift on almanac: .*rwsft.speed"),
+     ("methods.swift.speed=3", "methods.swift has no option speed|Key 'speed' is not in struct")],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(tmp_path, tiny_folder, override, said):
+    done = compare(tmp_path, tiny_folder, override)
+    assert done.returncode == 1 and re.search(said, done.stderr) and "Traceback" not in done.stderr

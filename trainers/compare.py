@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from trainers.comparison import compared, write_comparison
@@ -71,12 +72,16 @@ def make_cells(config: DictConfig) -> list[Cell]:
     """Every cell, in the order of ``methods``, ``tasks`` and ``seeds``.
 
     Raises:
-        ValueError: A method has an option that there is not, or the reference is no method.
+        ValueError: There is no such method or option, or hydra refuses an override.
     """
-    if config.reference not in config.methods:
-        raise ValueError(f"reference: {config.reference} is none of methods, {', '.join(config.methods)}")
+    chosen_methods = list(config.only or config.methods)
+    if unknown := set(chosen_methods) - set(config.methods):
+        raise ValueError(f"only: {', '.join(sorted(unknown))} is none of methods, {', '.join(config.methods)}")
+    if config.reference not in chosen_methods:
+        raise ValueError(f"reference: {config.reference} is not among {', '.join(chosen_methods)}")
     cells = []
-    for method, options in config.methods.items():
+    for method in chosen_methods:
+        options = config.methods[method]
         if unknown := set(options) - {"command", "overrides", "seeded", "games"}:
             raise ValueError(f"methods.{method} has no option {', '.join(sorted(unknown))}")
         for task, choice in config.tasks.items():
@@ -84,7 +89,11 @@ def make_cells(config: DictConfig) -> list[Cell]:
                 chosen = [*choice, *config.overrides, *options.get("overrides", []), f"seed={seed}"]
                 if options.get("games", True):
                     chosen.append(f"budget.games={config.games}")
-                name = config_hash(compose(options.command, chosen))
+                try:
+                    name = config_hash(compose(options.command, chosen))
+                except HydraException as error:
+                    said = str(error).splitlines()[0]
+                    raise ValueError(f"compare: no config for {method} on {task}: {said}") from error
                 folder = Path(config.cells) / f"{method}-{task}-{seed}-{name}"
                 cells.append(Cell(method, task, seed, options.command, tuple(chosen), folder))
     return cells
