@@ -131,6 +131,7 @@ def _launch(config: DictConfig, missing: list[int]) -> list[str]:
         return []
     given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("run_dir", "cell", "launcher")]
     line = [sys.executable, "-m", "trainers.compare", "-m", *given, f"hydra/launcher={config.launcher}",
+            f"hydra.sweep.dir={config.run_dir}/jobs", "hydra.sweep.subdir=${cell}",
             f"run_dir={config.run_dir}/jobs/${{cell}}", "cell=" + ",".join(map(str, missing))]  # fmt: skip
     done = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
     return [" ".join(done.stderr.split())[-_TAIL:] or "the launcher said nothing"]
