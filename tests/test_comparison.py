@@ -126,6 +126,7 @@ def test_cells_side_by_side(tmp_path, tiny_folder):
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "cells").glob("*/summary.json"))) == 3
     assert (tmp_path / "out" / "comparison.html").exists()
+    assert (tmp_path / "out" / "jobs" / "multirun.yaml").exists(), "what hydra leaves stands with the comparison"
 
 
 @pytest.mark.slow
