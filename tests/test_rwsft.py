@@ -1,4 +1,4 @@
-"""Refit's and Swift's weights and gradients, by hand; and the command."""
+"""Refit's and Swift's weights and gradients, by hand."""
 
 import numpy as np
 import pytest

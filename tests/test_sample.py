@@ -6,11 +6,13 @@ import pytest
 from omegaconf import OmegaConf
 from toys import ASHFORD, Toy
 
+from agents.scripted import ScriptedAssistant
 from clarify_env.actions import TAGS
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.users import ScriptedUser
+from trainers import sample
 from trainers.sample import generated_tokens, play_groups
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
@@ -63,3 +65,28 @@ def test_tokens_that_games_share_count_once_and_forced_ones_not_at_all():
     # Three first messages of three tokens, one of them forced; after the question three replies, and of three games
     # each the first is forced to answer.
     assert generated_tokens(games) == 3 * 2 + 3 * (2 + 3)
+
+
+class Quiet:
+    """A run that only has a place."""
+
+    def __init__(self, folder):
+        self.dir = folder
+
+    def bar(self, *_):
+        return lambda _: None
+
+    def recorded(self, *_):
+        return True
+
+
+def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(almanac, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "GROUPS", 5)
+    config = OmegaConf.create(
+        {"seed": 0, "sample": {"free": 2, "forced": 0, "marginal": True, "follow_ups": 1},
+         "selfplay": {"max_questions": 2, "redact_leaks": False},
+         "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}})  # fmt: skip
+    agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
+    groups = list(sample.grow(config, Quiet(tmp_path), almanac, agents, 1, 400))
+    assert len(groups) > 100 and all(len({game.costs for game in games}) == 1 for _, games in groups)
+    assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)

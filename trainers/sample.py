@@ -35,7 +35,7 @@ def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: P
 
 def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], iteration: int,
          budget: int) -> Iterator[tuple[Episode, list[Trajectory]]]:  # fmt: skip
-    """Plays groups of training questions until so many games are played, and yields each question's games.
+    """Plays groups of training questions until so many games are played, and yields each group's games.
 
     Which groups there are follows from the seed alone, so a killed run continues after the last chunk on disk.
 
@@ -71,10 +71,10 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
             log.append(games)
         played += len(games)
         advance(len(games))
-        by_question: dict[str, list[Trajectory]] = {}
+        by_group: dict[tuple[str, Costs], list[Trajectory]] = {}
         for game in games:
-            by_question.setdefault(game.episode_id, []).append(game)
-        yield from ((task.lookup(question), its) for question, its in by_question.items())
+            by_group.setdefault((game.episode_id, game.costs), []).append(game)
+        yield from ((task.lookup(question), its) for (question, _), its in by_group.items())
     if not run.recorded("grow", iteration):
         run.record("grow", iteration, iteration, games=played)
 
