@@ -57,7 +57,11 @@ Action = Clarify | Answer | MultiAnswer | Invalid
 
 _TAG = re.compile(r"\s*#(CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
 _BULLET = re.compile(r"\A[-*•]\s+")
-_LINES = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_BREAKS = r"\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
+_LINES = re.compile(f"[{_BREAKS}]+")
+# Before a tag inside a message only its own line's white space: a megabyte of line breaks is read once, not at each of
+# them anew.
+_TAG_LINE = re.compile(rf"(?<=[{_BREAKS}])[^\S{_BREAKS}]*#(?:CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
 
 # Unicode's Default_Ignorable_Code_Points that are not of category Cf, and the
 # blank braille cell: drawn as nothing, yet they would glue two words into one.
@@ -113,6 +117,22 @@ def parse(text: str | None) -> Action:
         parts = body.split(";")
     items = tuple(_item(part) for part in parts if part.strip())
     return MultiAnswer(items) if items else Invalid(body, "empty list")
+
+
+def split_reasoning(text: str | None) -> tuple[str, str | None]:
+    """Parts what stands before the first line that begins with a tag from the message that begins there.
+
+    For games that allow reasoning before the tag; to `parse` goes the message. Total, as `parse` is.
+
+    Args:
+        text: What the assistant sent.
+
+    Returns:
+        The reasoning and the message; together they are ``text``. The reasoning is empty where a tag opens the text,
+        and where no line begins with one: such a text is an invalid message.
+    """
+    match = _TAG_LINE.search(text) if isinstance(text, str) and not tag_length(text) else None
+    return (text[: match.start()], text[match.start() :]) if match else ("", text)
 
 
 def tag_length(text: str) -> int:

@@ -146,7 +146,8 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     **Agents.** ``"assistant"`` (moves first) and ``"user"``.
 
     **Actions.** Text. The assistant's opens with ``#CLARIFY``, ``#ANSWER`` or ``#MULTI_ANS`` (`clarify_env.actions`);
-    any other message, ``None`` included, is invalid and ends the game. The user's is free.
+    any other message, ``None`` included, is invalid and ends the game. With ``reasoning="free"`` or ``"charged"`` other
+    text may stand before the line of the tag; the user never sees it. The user's messages are free.
 
     **Observations.** A dict: ``"transcript"``, the role's view as text; ``"turn"``, the number of messages so far; and,
     as assistant, ``"costs"``, alpha and beta. ``infos[agent]["messages"]`` is the same as chat messages. Nothing the
@@ -166,7 +167,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         game: Name of the game.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
         style: Style of the chat messages; see `clarify_env.prompts.messages`.
-        **game_options: The game's own options, such as ``max_questions``.
+        **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
     """
 
     metadata = {"name": "clarify_env_v0", "render_modes": ["ansi", "human"], "is_parallelizable": False}

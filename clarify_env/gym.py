@@ -29,7 +29,7 @@ class AssistantEnv(gymnasium.Env):
         game: Name of the game.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
         style: Style of the chat messages; see `clarify_env.prompts.messages`.
-        **game_options: The game's own options, such as ``max_questions``.
+        **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
     """
 
     metadata = {"render_modes": ["ansi", "human"]}

@@ -3,17 +3,36 @@
 from functools import lru_cache
 
 from clarify_env.costs import Costs
+from clarify_env.examples import worked_games
 from clarify_env.games.base import Secret, View
 from clarify_env.tasks.base import NONE_OF_THESE
 
 Messages = list[dict[str, str]]
 
 _ASSISTANT_RULES = """\
-You answer questions that may be ambiguous. Begin every message with one of three tags:
+You answer questions that may be ambiguous. {begin} with one of three tags:
 #CLARIFY and one question, to ask the user which reading is meant;
 #ANSWER and one short answer, to answer the likeliest reading;
 #MULTI_ANS and one line a reading, "label: answer", to answer several readings.
-Right answers earn 1. Your costs: {costs}. Words are those of your last message. Earn as much as you can.{context}"""
+Right answers earn 1. Your costs: {costs}. Words are those of your last message{reasoning}. Earn as much as you can."""
+
+# How a message begins, and which words cost besides, by the game's rule on text before the tag.
+_BEGIN = "You may reason first, unseen by the user; then begin your message, on a new line,"
+_REASONING = {
+    "none": ("Begin every message", ""),
+    "free": (_BEGIN, "; reasoning is free"),
+    "charged": (_BEGIN, ", and of all your reasoning"),
+}
+
+_THINK = " Before you choose, think step by step about how many readings there are and how likely each is."
+
+_FEW_SHOT = """
+
+Games that others played, at other costs:
+
+{games}
+
+Now it is your turn. Your costs: {costs}."""
 
 _USER_RULES = """\
 You are a user who asked: {query}
@@ -22,9 +41,7 @@ Reply to the assistant. To a question, answer just what was asked, in a few word
 not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
 that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
-_REASONING = " Think step by step about how many readings there are and how likely each is, before you choose."
-
-STYLES = ("pocket", "zero_shot", "reasoning")
+STYLES = ("pocket", "zero_shot", "few_shot", "reasoning")
 
 
 def messages(view: View, style: str = "zero_shot") -> Messages:
@@ -33,18 +50,19 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     Args:
         view: What the role sees.
         style: ``"pocket"`` (costs or intent alone, for models that learned the rules in training), ``"zero_shot"``
-            (with the rules written out) or ``"reasoning"``.
+            (with the rules written out), ``"few_shot"`` (with worked games as well) or ``"reasoning"`` (asks to think
+            before the tag, which the game must allow).
 
     Returns:
         Messages with roles ``system``, ``user`` and ``assistant``, the last being the side that ``view`` belongs to.
 
     Raises:
-        ValueError: There is no such style.
+        ValueError: There is no such style, or the game does not allow what it asks for.
     """
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
     if view.role == "assistant":
-        system = _assistant_system(view.costs, view.context, style)
+        system = _assistant_system(view.costs, view.context, style, view.reasoning)
         chat = [{"role": "system", "content": system}, {"role": "user", "content": view.query}]
     else:
         chat = [{"role": "system", "content": _user_system(view.query, view.secret, style)}]
@@ -55,12 +73,20 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
 
 # The same all through a game, and asked for at each of its turns.
 @lru_cache(maxsize=1024)
-def _assistant_system(costs: Costs, context: str, style: str) -> str:
+def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> str:
     context = f"\n{context}" if context else ""
     if style == "pocket":
         return f"Each{str(costs)[4:]}.{context}"
-    rules = _ASSISTANT_RULES.format(costs=costs, context=context)
-    return rules + (_REASONING if style == "reasoning" else "")
+    begin, price = _REASONING[reasoning]
+    rules = _ASSISTANT_RULES.format(begin=begin, costs=costs, reasoning=price)
+    if style == "few_shot":
+        rules += _FEW_SHOT.format(games=worked_games(), costs=costs)
+    elif style == "reasoning":
+        if reasoning == "none":
+            raise ValueError("prompts.style=reasoning asks for text before the tag, which the game's option "
+                             "reasoning=none makes invalid; set selfplay.reasoning to free or charged")  # fmt: skip
+        rules += _THINK
+    return rules + context
 
 
 @lru_cache(maxsize=1024)

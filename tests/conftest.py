@@ -1,5 +1,7 @@
 """A language model small enough for unit tests, made once a session."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,15 @@ from agents.hf import load
 from agents.pocket import build_model, build_tokenizer
 from clarify_env.costs import CostPlane
 from clarify_env.tasks.base import make_task
+from trainers import pretrain, sample
 from trainers.pretrain import _Encoder
 from trainers.store import save_model
 from trainers.update import UpdateConfig, update
 
 ALMANAC = {"train_names": 4, "validation_names": 2, "test_names": 2}
+# What makes a command small enough for a test.
+SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
+         "eval.grid=3", "eval.transcripts=2"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +60,22 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tiny_folder):
+    """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
+    monkeypatch.setenv("NO_PROGRESS", "1")
+    monkeypatch.setattr(sample, "GROUPS", 2)
+
+    def run(module, *overrides):
+        model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
+        monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *model, *overrides])
+        capsys.readouterr()
+        try:
+            module.main()
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return run

@@ -1,6 +1,18 @@
 import pytest
 
-from clarify_env.actions import Answer, Clarify, Invalid, Item, MultiAnswer, count_words, kind, parse, tag_length, words
+from clarify_env.actions import (
+    Answer,
+    Clarify,
+    Invalid,
+    Item,
+    MultiAnswer,
+    count_words,
+    kind,
+    parse,
+    split_reasoning,
+    tag_length,
+    words,
+)
 
 PARSED = [
     ("#CLARIFY Which one?", Clarify("Which one?"), "a question"),
@@ -49,11 +61,37 @@ WORDS = [
     ("\ud800", 0, "half a pair is no character"),
     ("漢字 кот", 2, "other scripts"),
 ]
+SPLIT = [
+    ("#ANSWER Ada", "", "#ANSWER Ada", "nothing before the tag"),
+    (" \n\t#ANSWER Ada", "", " \n\t#ANSWER Ada", "nothing but white space, which parse takes as it is"),
+    ("Two readings.\n#ANSWER Ada", "Two readings.\n", "#ANSWER Ada", "a line of reasoning"),
+    ("Hm.\r\n\r\n \t#CLARIFY Who?", "Hm.\r\n\r\n", " \t#CLARIFY Who?", "a line may begin with white space"),
+    ("Hm.\u2028#MULTI_ANS a; b\nc", "Hm.\u2028", "#MULTI_ANS a; b\nc", "Unicode's line breaks"),
+    ("Hm.\x1f#ANSWER Ada", "", "Hm.\x1f#ANSWER Ada", "white space that breaks no line"),
+    ("I #ANSWER or\n- #CLARIFY.\n#ANSWER Ada", "I #ANSWER or\n- #CLARIFY.\n", "#ANSWER Ada", "inside a line: talk"),
+    ("Hm.\n#CLARIFY Who?\n#ANSWER Ada", "Hm.\n", "#CLARIFY Who?\n#ANSWER Ada", "the first such line"),
+    ("#ANSWER Ada\n#CLARIFY Who?", "", "#ANSWER Ada\n#CLARIFY Who?", "and no later one"),
+    ("Hm.\n#ANSWERS\n\u200b#ANSWER", "", "Hm.\n#ANSWERS\n\u200b#ANSWER", "a tag is spelled as it is"),
+    ("Hm. #ANSWER Ada", "", "Hm. #ANSWER Ada", "no line begins with a tag"),
+    ("", "", "", "nothing"),
+    (None, "", None, "no text at all"),
+    (7, "", 7, "nor is a number"),
+]
 
 
 @pytest.mark.parametrize(("text", "action", "why"), PARSED)
 def test_parse(text, action, why):
     assert parse(text) == action, why
+
+
+@pytest.mark.parametrize(("text", "reasoning", "message", "why"), SPLIT)
+def test_split_reasoning(text, reasoning, message, why):
+    assert split_reasoning(text) == (reasoning, message), why
+
+
+@pytest.mark.parametrize(("text", "action", "why"), PARSED)
+def test_a_message_without_reasoning_is_left_whole(text, action, why):
+    assert isinstance(action, Invalid) or split_reasoning(text) == ("", text), why
 
 
 @pytest.mark.parametrize(("text", "count", "why"), WORDS)
@@ -85,6 +123,13 @@ def test_kinds():
 )
 def test_a_megabyte_is_read_in_time(noise):
     assert words(parse(noise)) <= 300_000
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("noise", ["\n" * 10**6, " \n" * 500_000, " " * 10**6, "\n #ANSWER." * 10**5, "#" * 10**6])
+def test_a_megabyte_of_reasoning_is_read_in_time(noise):
+    assert split_reasoning(f"Hm.{noise}\n#ANSWER Ada") == (f"Hm.{noise}\n", "#ANSWER Ada")
+    assert split_reasoning(f"Hm.{noise}") == ("", f"Hm.{noise}")
 
 
 @pytest.mark.parametrize(("text", "tag"), [("#ANSWER Ada", "#ANSWER"), (" \n#CLARIFY", " \n#CLARIFY"), ("Ada", ""),

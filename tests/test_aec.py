@@ -234,6 +234,23 @@ def test_game_options_and_names():
         clarify_env.env("chess")
 
 
+def test_reasoning_is_a_game_option():
+    for rule, words in (("free", 2), ("charged", 4)):
+        env = clarify_env.env(Toy(), (0.25, 0.03), reasoning=rule, style="reasoning")
+        env.reset(options={"intent": 0})
+        assert "You may reason first" in env.infos["assistant"]["messages"][0]["content"]
+        env.step("Two readings.\n#ANSWER Ada Brandt")
+        assert not any("readings" in str(seen) for seen in (env.observe("user"), env.infos["user"]["messages"][1:]))
+        env.step("Ada Brandt")
+        assert env.rewards["assistant"] == pytest.approx(1 - 0.03 * words)
+    with pytest.raises(ValueError, match="option reasoning must be one of none, free, charged, not 'cheap'"):
+        clarify_env.env(Toy(), reasoning="cheap").reset()
+    env = clarify_env.env(Toy(), style="reasoning")
+    env.reset()
+    with pytest.raises(ValueError, match="reasoning=none makes invalid"):
+        _ = env.infos["assistant"]
+
+
 def test_message_style():
     env = clarify_env.raw_env(Toy(), (0.25, 0.03), style="pocket")
     env.reset()

@@ -4,6 +4,7 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env import games
+from clarify_env.actions import Answer, Clarify
 from clarify_env.costs import Costs
 from clarify_env.games import game_class, game_names, make_game
 from clarify_env.games.base import Outcome, Reply
@@ -97,6 +98,61 @@ def test_a_leak_can_be_redacted():
     assert game.view("assistant").history[-1][1] == "The film by [redacted]."
     game = play("#CLARIFY Which kind?", "The film by Ada Brandt.")
     assert game.view("assistant").history[-1][1] == "The film by Ada Brandt."
+
+
+THOUGHT = "Film or opera? By Ada Brandt,\nor I #ANSWER Jon_Vale.\n"  # 11 words
+INVALID = THOUGHT.strip()
+# What is said; how it ends where reasoning is free; the words that its reasoning costs where that is charged.
+REASONED = [
+    ((f"{THOUGHT}#ANSWER Ada Brandt", "Ada Brandt"), outcome(1, words=2), 11, "a guess"),
+    ((f"{THOUGHT} {LIST}", "Ada Brandt"), outcome(1, words=6), 11, "a list"),
+    ((THOUGHT + ASK[0], ASK[1], f"{THOUGHT}#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 22,
+     "the reasoning before a question costs too"),
+    ((THOUGHT + ASK[0], ASK[1], "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 11, "that alone"),
+    (("#ANSWER Ada\n#ANSWER Brandt", "no"), outcome(words=3, ungrounded=True), 0, "the first tag opens the message"),
+    ((INVALID,), outcome(words=11, invalid=True), 0, "no line begins with a tag: invalid, and pays its words"),
+    ((THOUGHT + ASK[0], ASK[1], INVALID), outcome(questions=1, words=11, invalid=True), 11, "after a question"),
+    ((f"{THOUGHT}#MULTI_ANS ;",), outcome(words=1, invalid=True), 11, "an empty list"),
+    ((*ASK, *ASK, THOUGHT + ASK[0]), outcome(questions=2, words=2, invalid=True), 11, "one question too many"),
+    ((None,), outcome(invalid=True), 0, "no text"),
+    ((f"{THOUGHT}#CLARIFY Which kind?", "Ada Brandt!", "#ANSWER Brandt", "Brandt"),
+     outcome(1, questions=1, words=1, leak=True), 11, "what the user never saw asked for nothing: a leak"),
+    ((f"{THOUGHT}#ANSWER Brandt", "Jon Vale"), outcome(words=1, ungrounded=True), 11, "nor did it offer anything"),
+    (("Ada\u200bBrandt_or\u00a0Jon\u2028#ANSWER Brandt", "Brandt"), outcome(1, words=1), 3, "no spelling is cheaper"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "end", "charged", "why"), REASONED)
+def test_reasoning_before_the_tag(said, end, charged, why):
+    assert play(*said, reasoning="free").outcome == pytest.approx(end), why
+    assert play(*said, reasoning="charged").outcome == pytest.approx(end._replace(words=end.words + charged)), why
+
+
+@pytest.mark.parametrize("rule", ["none", "free", "charged"])
+@pytest.mark.parametrize(("said", "end", "reward", "why"), GAMES)
+def test_games_without_reasoning_are_the_same_under_each_rule(said, end, reward, why, rule):
+    assert play(*said, reasoning=rule).outcome == play(*said).outcome == pytest.approx(end), why
+
+
+def test_reasoning_is_seen_by_nobody_and_kept_as_it_was_generated():
+    said = (THOUGHT + ASK[0], ASK[1], f"{THOUGHT}#ANSWER Brandt")
+    game = play(*said, reasoning="free")
+    for role in game.roles:
+        assert game.view(role).history == (("assistant", ASK[0]), ("user", ASK[1]), ("assistant", "#ANSWER Brandt"))
+    assert [turn.reply.text for turn in game.turns] == list(said)
+    assert game.turns[0].action == Clarify("Which kind?") and game.turns[2].action == Answer("Brandt")
+    assert (game.view("assistant").reasoning, game.view("user").reasoning) == ("free", "none")
+    fork = play(*said, reasoning="charged").fork(1)
+    fork.apply(Reply("Brandt"))
+    assert fork.outcome.words == 23, "a fork keeps the rule and what was spent"
+
+
+def test_reasoning_is_invalid_unless_it_is_allowed():
+    text = f"{THOUGHT}#ANSWER Ada Brandt"
+    assert play(text).outcome == outcome(words=14, invalid=True)
+    for wrong in ("some", None, True, []):
+        with pytest.raises(ValueError, match="option reasoning must be one of none, free, charged, not"):
+            play(reasoning=wrong)
 
 
 def test_a_fork_is_the_game_had_another_reading_been_meant():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ALMANAC
+from conftest import SMALL
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -17,12 +17,10 @@ from clarify_env.actions import TAGS
 from clarify_env.costs import SETS
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import FIXED
-from trainers import evaluate, imitate, pretrain, prompted, rest, rwsft, sample
+from trainers import evaluate, pretrain, prompted, rest, rwsft, sample
 from trainers import update as updating
 from trainers.store import ChunkLog
 
-SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
-         "eval.grid=3", "eval.transcripts=2"]  # fmt: skip
 REST = [*SMALL, "budget.games=60", "rest.hindsight=4", "rest.iterations=1", "update.learning_rate=1e-3"]
 ENTRY = {"reward", "reward_ci", "oracle", "regret", "gap_closed", "accuracy", "f1", "questions", "words", "share",
          "ungrounded", "leak", "fixed", "dominance"}  # fmt: skip
@@ -30,25 +28,6 @@ ENTRY = {"reward", "reward_ci", "oracle", "regret", "gap_closed", "accuracy", "f
 
 class Stop(BaseException):
     """What `kill` would do, but that the test goes on."""
-
-
-@pytest.fixture
-def command(monkeypatch, capsys, tiny_folder):
-    """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
-    monkeypatch.setenv("NO_PROGRESS", "1")
-    monkeypatch.setattr(sample, "GROUPS", 2)
-
-    def run(module, *overrides):
-        model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
-        monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *model, *overrides])
-        capsys.readouterr()
-        try:
-            module.main()
-        except SystemExit as end:
-            return end.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return run
 
 
 @pytest.fixture
@@ -341,21 +320,20 @@ def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
     assert "Traceback" in (tmp_path / "here" / "run.log").read_text(), "who needs more finds it in the log"
 
 
-@pytest.mark.parametrize("options", [["rwsft.weight=refit"], ["sample=branching", "rwsft.hindsight=4"]])
-def test_reward_weighted_fine_tuning(command, tmp_path, options):
-    folder = tmp_path / "run"
-    small = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "eval.modes=[greedy]"]
-    assert command(rwsft, *small, *options, f"run_dir={folder}") == (0, "")
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["method"] == ("refit" if "rwsft.weight=refit" in options else "swift")
-    assert summary["budget"]["games"] >= 60 and min(summary["budget"].values()) > 0
-    check_files(folder, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
-
-
-def test_imitation_of_the_oracle(command, tmp_path):
-    folder = tmp_path / "run"
-    small = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "eval.modes=[greedy]"]
-    assert command(imitate, *small, f"run_dir={folder}") == (0, "")
-    summary = json.loads((folder / "summary.json").read_text())
-    assert (summary["method"], summary["budget"]["games"], summary["budget"]["generated_tokens"]) == ("imitate", 60, 0)
-    check_files(folder, "metrics.jsonl", "checkpoints/iteration-1/model.safetensors")
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
+    line = [sys.executable, "-m", "trainers.prompted", "-m", f"assistant.model={tiny_folder}", *SMALL, "seed=0,1",
+            "eval.modes=[greedy]", f"hydra/launcher={launcher}"]  # fmt: skip
+    root = str(Path(__file__).parent.parent)
+    env = {"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "1", "NO_PROGRESS": "1", "COLUMNS": "200"}
+    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "runs" / "sweeps").iterdir()
+    rows = [row for row in (folder / "table.md").read_text().splitlines() if "seed=" in row]
+    assert ["seed=0" in rows[0], "seed=1" in rows[1], len(rows)] == [True, True, 2]
+    runs = [Path(job["run_dir"]) for job in lines(folder / "jobs.jsonl")]
+    summaries = [json.loads((tmp_path / run / "summary.json").read_text())["eval"]["between"]["greedy"] for run in runs]
+    for row, entry in zip(rows, summaries, strict=True):
+        assert f"| {100 * entry['reward'] / entry['oracle']:.1f} |" in row
+    assert "Sweep: % of the oracle" in done.stdout

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ALMANAC
+from hydra import compose, initialize_config_dir
 
 from clarify_env.costs import SETS
+from trainers.compare import make_cells
 from trainers.comparison import compared, markdown, write_comparison
+from trainers.report import MODES
+from trainers.run import CONF
 
 ENTITIES = [f"name {i // 2}" for i in range(40)]
 ROOT = Path(__file__).parents[1]
@@ -89,10 +94,38 @@ def test_tables_and_page(cells, tmp_path, capsys):
     assert "worse" in capsys.readouterr().out
 
 
+def test_the_rule_on_reasoning_is_stated(cells, tmp_path):
+    sentence = "worse plays with reasoning before the tag: charged at beta."
+    assert "before the tag" not in markdown(compared(cells[0], "rest", 0)), "where there is none nothing is said"
+    for method, *_, folder in cells[0]:
+        if method == "worse":
+            path = folder / "summary.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"reasoning": "charged"}))
+    comparison = compared(cells[0], "rest", 0)
+    methods = comparison["tasks"]["almanac"]
+    assert [entry["reasoning"] for entry in methods.values()] == ["none", "charged", "none"]
+    write_comparison(tmp_path, comparison)
+    assert (tmp_path / "comparison.md").read_text().count(sentence) == len(MODES)
+    assert (tmp_path / "comparison.html").read_text().count(sentence) == 1
+
+
+def test_the_command_of_the_docs_compares_variants_of_a_prompt():
+    shown = re.search(r"^python -m trainers.compare .*?^```", (ROOT / "docs/methods.md").read_text(), re.S | re.M)[0]
+    overrides = shlex.split(shown.removesuffix("```").replace("\\\n", ""))[3:]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cells = make_cells(compose("compare", overrides))
+        made = {cell.method: compose(cell.command, list(cell.overrides)) for cell in cells}
+    assert {name: config.prompts.style for name, config in made.items()} == {
+        "prompted": "zero_shot", "few_shot": "few_shot", "reasoning": "reasoning"}  # fmt: skip
+    assert {config.selfplay.reasoning for name, config in made.items() if name != "reasoning"} == {"none"}
+    assert made["reasoning"].selfplay.reasoning == "free" and made["reasoning"].assistant.max_new_tokens == 1024
+    assert len({cell.folder for cell in cells}) == 3 and {c.command for c in cells} == {"prompted"}
+
+
 def compare(tmp_path, tiny_folder, *overrides):
     small = [f"assistant.model={tiny_folder}", *(f"task.{key}={value}" for key, value in ALMANAC.items()),
              "eval.episodes=2", "eval.validation=1", "eval.grid=3", "eval.modes=[greedy]"]  # fmt: skip
-    line = [sys.executable, "-m", "trainers.compare", f"overrides={small}", "seeds=[0,1]", "games=40",
+    line = [sys.executable, "-m", "trainers.compare", f"overrides={small}", "seeds=[0,1]", "games=[40]",
             f"cells={tmp_path}/cells", f"run_dir={tmp_path}/out", "only=[prompted,swift]", "reference=prompted",
             *overrides]  # fmt: skip
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300,

@@ -31,6 +31,15 @@ def test_compliance(task):
     check_env(gymnasium.make("clarify_env/Assistant-v0", task=task).unwrapped, skip_render_check=True)
 
 
+@pytest.mark.parametrize(("rule", "words"), [("free", 2), ("charged", 4)])
+def test_reasoning_is_a_game_option(rule, words):
+    env = gymnasium.make("clarify_env/Assistant-v0", task=Toy(), reasoning=rule)
+    env.reset(seed=0, options=ASKED)
+    observation, reward, terminated, _, info = env.step("Two readings.\n#ANSWER Ada Brandt")
+    assert terminated and info["outcome"]["words"] == words and reward == pytest.approx(1 - 0.03 * words)
+    assert "readings" not in observation["transcript"]
+
+
 @pytest.mark.parametrize("name", ["clarify_env/Assistant-v0", "clarify_env:clarify_env/Assistant-v0"])
 def test_a_game_through_make(name):
     env = gymnasium.make(name, task=Toy())

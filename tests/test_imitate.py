@@ -10,7 +10,8 @@ from trainers.imitate import imitated, oracle_games
 from trainers.run import make_plane
 
 CONFIG = OmegaConf.create(
-    {"seed": 0, "budget": {"games": 200}, "selfplay": {"max_questions": 2, "chunk": 64, "redact_leaks": False},
+    {"seed": 0, "budget": {"games": 200, "questions": None},
+     "selfplay": {"max_questions": 2, "chunk": 64, "redact_leaks": False, "reasoning": "none"},
      "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40, "band": 0.05}}
 )  # fmt: skip
 

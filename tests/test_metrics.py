@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,6 +124,31 @@ def test_summarize_by_hand():
 
 def players(name, task):
     return {"assistant": ScriptedAssistant(task, name), "user": ScriptedUser(task)}
+
+
+class Thoughtful(ScriptedAssistant):
+    """Thinks aloud, by a tag too, before it says what its strategy does."""
+
+    def say(self, view):
+        return f"Perhaps #ANSWER.\n{super().say(view)}"
+
+
+@pytest.mark.parametrize("name", ["list", "ask", "oracle"])
+def test_what_stands_before_the_tag_is_no_first_action(name):
+    task, cost = Toy(), np.array(CELLS)[:, 1]
+    plain, free, charged = (
+        play_cells(task, EPISODES, CELLS, players(name, task) | {"assistant": assistant}, make_game, seed=0, chunk=4)
+        for assistant, make_game in [
+            (ScriptedAssistant(task, name), ClarificationGame),
+            (Thoughtful(task, name), partial(ClarificationGame, reasoning="free")),
+            (Thoughtful(task, name), partial(ClarificationGame, reasoning="charged")),
+        ]
+    )
+    assert (free.first == plain.first).all() and (charged.first == plain.first).all()
+    assert all(np.array_equal(free.values[key], plain.values[key]) for key in plain.values)
+    spent = 2 * (1 + plain.values["questions"])
+    assert np.allclose(charged.values["words"], plain.values["words"] + spent)
+    assert np.allclose(charged.values["reward"], plain.values["reward"] - cost * spent)
 
 
 def toys(name, **more):

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from toys import ASHFORD, Toy
 
 import clarify_env
-from clarify_env.actions import Action, Item, MultiAnswer, count_words, parse, words
+from clarify_env.actions import Action, Item, MultiAnswer, count_words, parse, split_reasoning, words
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification import REASONING, ClarificationGame
 from clarify_env.oracle import Solved
+from clarify_env.prompts import messages
 from clarify_env.scoring import exact_match, normalize, token_f1
 from clarify_env.tasks.base import Task
 from clarify_env.testing import holds, reachable
@@ -39,9 +40,10 @@ def almanac(metric: str = "em") -> Task:
     return clarify_env.make_task("almanac", metric=metric)
 
 
-def finish(task: Task, episode, intent: int, said: list[str], seed: int = 0, costs: Costs = COSTS) -> ClarificationGame:
+def finish(task: Task, episode, intent: int, said: list[str], seed: int = 0, costs: Costs = COSTS,
+           **options) -> ClarificationGame:  # fmt: skip
     """Plays the assistant's messages against the scripted user."""
-    game, says, user = ClarificationGame(task, episode, intent, costs), iter(said), ScriptedUser(task)
+    game, says, user = ClarificationGame(task, episode, intent, costs, **options), iter(said), ScriptedUser(task)
     while game.to_move:
         game.apply(Reply(next(says) if game.to_move == "assistant" else user.say(game.view("user"), seed)))
     return game
@@ -53,6 +55,18 @@ def expected(task: Task, episode, said: list[str], seeds: range, costs: Costs = 
         reading.weight * np.mean([finish(task, episode, i, said, seed).outcome.reward(costs) for seed in seeds])
         for i, reading in enumerate(episode.interpretations)
     )
+
+
+@pytest.mark.parametrize("rule", REASONING[1:])
+def test_arbitrary_strings_raise_nothing_where_reasoning_is_allowed(rule):
+    rng = np.random.default_rng(1)
+    env = clarify_env.raw_env(Toy(), reasoning=rule)
+    env.reset(seed=0)
+    for length in rng.integers(0, 9, size=5000).tolist():
+        if env.terminations[env.agent_selection]:
+            assert -1e6 < env.rewards["user"] == env.rewards["assistant"] <= 1
+            env.reset()
+        env.step("".join(FRAGMENTS[i] for i in rng.integers(len(FRAGMENTS), size=length).tolist()))
 
 
 def test_a_hundred_thousand_arbitrary_strings_raise_nothing():
@@ -86,6 +100,39 @@ def test_any_two_messages_make_a_game_with_sound_components(said, replied, inten
         assert game.outcome.accuracy == 0 or not game.outcome.ungrounded
     else:
         assert game.to_move == "assistant" and game.view("assistant").turn == 2
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS, TEXTS, TEXTS, st.integers(0, 2), st.floats(0, 1))
+def test_any_reasoning_is_unseen_and_charged_never_earns_more_than_free(before, then, last, intent, beta):
+    said = (f"Unseen {before}\n#CLARIFY Who?", "no", then, "no", last, "no")
+    games = [ClarificationGame(Toy(), ASHFORD, intent, Costs(0.25, beta), reasoning=rule) for rule in REASONING[1:]]
+    for game in games:
+        for text in said:
+            if game.to_move:
+                game.apply(Reply(text))
+        parts = [split_reasoning(turn.reply.text) for turn in game.turns[::2]]
+        assert ["".join(part) for part in parts] == [turn.reply.text for turn in game.turns[::2]], "kept as it was"
+        for role in game.roles:
+            assert [text for _, text in game.view(role).history[::2]] == [message for _, message in parts]
+            assert "Unseen" not in str(game.view(role)) and "Unseen" not in str(messages(game.view(role)))
+    free, charged = (game.outcome for game in games)
+    if free:
+        spent = sum(count_words(reasoning) for reasoning, _ in parts)
+        assert charged == free._replace(words=free.words + spent) and spent >= 1
+        assert charged.reward(Costs(0.25, beta)) <= free.reward(Costs(0.25, beta))
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, TEXTS, st.integers(0, 2))
+def test_what_stands_before_a_line_with_a_tag_changes_nothing_but_words(before, said, intent):
+    for message in (f"#CLARIFY {said}", f"#ANSWER {said}", f"#MULTI_ANS {said}"):
+        plain, thought = (
+            finish(Toy(), ASHFORD, intent, [text, "#ANSWER Brandt"], reasoning="charged").outcome
+            for text in (message, f"thus: {before}\n{message}")
+        )
+        if split_reasoning(f"thus: {before}\n{message}")[1] == message:
+            assert thought == plain._replace(words=plain.words + count_words(f"thus: {before}"))
 
 
 @settings(max_examples=200, deadline=None)

@@ -236,6 +236,18 @@ def test_table_prints_without_a_greedy_evaluation(capsys):
     assert "greedy" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("rule", "says"), [("free", "reasoning before the tag: free"),
+                                            ("charged", "reasoning before the tag: charged at beta")])  # fmt: skip
+def test_the_rule_on_reasoning_is_stated(tmp_path, capsys, rule, says):
+    fill(tmp_path)
+    before = report(tmp_path)[0]
+    print_table(summary())
+    assert "before the tag" not in before + capsys.readouterr().out, "where there is none nothing is said"
+    write_json(tmp_path / "summary.json", summary() | {"reasoning": rule})
+    print_table(summary() | {"reasoning": rule})
+    assert f"In these games, {says}." in " ".join(report(tmp_path)[1].text) and says in capsys.readouterr().out
+
+
 def test_global_state_of_matplotlib_is_left_alone(tmp_path):
     import matplotlib
 

@@ -16,6 +16,7 @@ from trainers import sample
 from trainers.sample import generated_tokens, play_groups
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
+SAID_BY = {"clarify": TAGS[0], "answer": TAGS[1], "multi_answer": TAGS[2]}
 SAID = {TAGS[0]: "#CLARIFY Which kind?", TAGS[1]: "#ANSWER Brandt", TAGS[2]: "#MULTI_ANS film: Brandt; opera: Jon Vale"}
 
 
@@ -34,7 +35,8 @@ class Says:
 
 
 def played(**options):
-    config = OmegaConf.create({"sample": {"free": 2, "forced": 4, "marginal": True, "follow_ups": 3} | options})
+    config = OmegaConf.create({"sample": {"free": 2, "forced": 4, "actions": list(SAID_BY), "marginal": True,
+                                          "follow_ups": 3} | options})  # fmt: skip
     agents = {"assistant": Says(), "user": ScriptedUser(TASK)}
     return play_groups(config, TASK, [(ASHFORD, COSTS, 7)], agents,
                        lambda *game: ClarificationGame(*game), 100), agents["assistant"]  # fmt: skip
@@ -67,11 +69,17 @@ def test_tokens_that_games_share_count_once_and_forced_ones_not_at_all():
     assert generated_tokens(games) == 3 * 2 + 3 * (2 + 3)
 
 
+def test_games_may_be_begun_with_some_tags_alone():
+    games, _ = played(free=0, forced=5, actions=["clarify"], marginal=False, follow_ups=1)
+    assert [game.turns[0].reply.text for game in games] == [SAID[TAGS[0]]] * 5
+
+
 class Quiet:
     """A run that only has a place."""
 
     def __init__(self, folder):
         self.dir = folder
+        folder.mkdir(exist_ok=True)
 
     def bar(self, *_):
         return lambda _: None
@@ -80,13 +88,28 @@ class Quiet:
         return True
 
 
+@pytest.mark.parametrize("rule", ["free", "charged"])
+def test_reasoning_is_refused_before_anything_is_played(rule, tmp_path):
+    config = OmegaConf.create({"seed": 0, "selfplay": {"reasoning": rule}})
+    said = f"selfplay.reasoning={rule} is for measuring alone"
+    with pytest.raises(NotImplementedError, match=said):
+        next(sample.grow(config, Quiet(tmp_path), TASK, {}, 1, 400))
+    with pytest.raises(NotImplementedError, match=said):
+        sample.players(config, TASK, None, None, 1.0)
+
+
 def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(almanac, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "GROUPS", 5)
     config = OmegaConf.create(
-        {"seed": 0, "sample": {"free": 2, "forced": 0, "marginal": True, "follow_ups": 1},
-         "selfplay": {"max_questions": 2, "redact_leaks": False},
+        {"seed": 0, "budget": {"questions": None},
+         "sample": {"free": 2, "forced": 0, "actions": [], "marginal": True, "follow_ups": 1},
+         "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none"},
          "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}})  # fmt: skip
     agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
+    config.budget.questions = 3
+    few = {episode.id for episode, _ in sample.grow(config, Quiet(tmp_path / "few"), almanac, agents, 1, 100)}
+    assert few == {almanac.episode("train", index).id for index in range(3)}
+    config.budget.questions = None
     groups = list(sample.grow(config, Quiet(tmp_path), almanac, agents, 1, 400))
     assert len(groups) > 100 and all(len({game.costs for game in games}) == 1 for _, games in groups)
     assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)

@@ -143,7 +143,8 @@ class Encodes:
 
 def selected(played, **options):
     cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
-    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": options, "user": {"kind": "scripted"}})
+    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": {"rule": "action"} | options,
+                               "user": {"kind": "scripted"}})  # fmt: skip
     return rest.select(config, Encodes(), [tree(*played)], 1)
 
 

@@ -53,6 +53,22 @@ def test_a_game_is_replayed_from_json(games):
         assert replay(json.loads(json.dumps(game.to_json())), *GAME) == game
 
 
+@pytest.mark.parametrize("rule", ["free", "charged"])
+def test_reasoning_comes_back_as_it_was_generated(rule):
+    def make_game(*args):
+        return ClarificationGame(*args, reasoning=rule)
+
+    class Thinker(Teller):
+        def act(self, views, seeds, prefixes=None):
+            return [reply._replace(text=f"Hm, #ANSWER?\n{reply.text}") for reply in super().act(views, seeds)]
+
+    starts = [Start(ASHFORD, i, Costs(0.25, 0.03), i) for i in range(3)]
+    for game in play(starts, {"assistant": Thinker(), "user": ScriptedUser(Toy())}, task=Toy(), make_game=make_game):
+        back = replay(json.loads(json.dumps(game.to_json())), Toy(), make_game)
+        assert back == game and not game.outcome.invalid and back.turns[2].reply.text.startswith("Hm, #ANSWER?\n#MULTI")
+        assert game.outcome.words == (6 if rule == "free" else 10)
+
+
 TORN = [
     (lambda text: text + '{"id":9,"ga', 1, "a torn line"),
     (lambda text: text + '{"id":9}\n{"id":10}\n', 2, "two games of a chunk that has no end"),

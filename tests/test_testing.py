@@ -122,7 +122,7 @@ class Generous(ClarificationGame):
         self.outcome = self.outcome._replace(accuracy=2.0)
 
 
-@pytest.mark.parametrize("options", [{}, {"max_questions": 0}, {"redact_leaks": True}])
+@pytest.mark.parametrize("options", [{}, {"max_questions": 0}, {"redact_leaks": True}, {"reasoning": "charged"}])
 def test_a_good_game_passes(options):
     check_game(Toy(), **options)
 

@@ -2,6 +2,7 @@
 
 A cell is an ordinary run of a command in a run directory of its own, so that it can be killed, continued, read and
 reported like any other. What a comparison adds is the list of cells, and the tables and figures over them.
+``tune=true`` sweeps each method's settings on validation questions, ``curve=true`` the number of training questions.
 """
 
 import os
@@ -16,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from trainers.comparison import compared, write_comparison
+from trainers.curves import curves, write_tuning
 from trainers.run import Run, command, config_hash
 
 # What is said of a failed cell: the last of what it wrote, where its one sentence stands.
@@ -32,6 +34,9 @@ class Cell(NamedTuple):
         command: Which command of `trainers` runs it.
         overrides: All that is chosen for it.
         folder: Its run directory, named by a hash of its whole config.
+        games: Its budget; ``None`` where nothing is learned.
+        questions: Training questions it learns from; ``None``: all there are.
+        setting: What a sweep over the method's own settings chose for it.
     """
 
     method: str
@@ -40,6 +45,9 @@ class Cell(NamedTuple):
     command: str
     overrides: tuple[str, ...]
     folder: Path
+    games: int | None
+    questions: int | None
+    setting: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
@@ -64,12 +72,26 @@ def compare(config: DictConfig, run: Run) -> None:
     if unfinished := [cell for cell in cells if not cell.finished]:
         names = ", ".join(f"{cell.method}/{cell.task}/{cell.seed}" for cell in unfinished)
         raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {failed[0]}")
-    write_comparison(run.dir, compared([(c.method, c.task, c.seed, c.folder) for c in cells], config.reference,
-                                       config.bootstrap_seed))  # fmt: skip
+    if config.tune:
+        write_tuning(run.dir, cells)
+        return
+    most = cells[0]._replace(games=max(config.games), questions=max(config.curve_questions) if config.curve else None)
+    full = [c for c in cells if (c.games, c.questions) in ((None, None), (most.games, most.questions))]
+    found = compared([part for cell in full for part in _measured(cell)], config.reference, config.bootstrap_seed)
+    write_comparison(run.dir, found | {"curves": curves(cells, config.bootstrap_seed)})
+
+
+def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
+    """What a cell has measured: its policy, and a control where the method has one."""
+    parts = [(cell.method, cell.folder), (f"{cell.method}_control", cell.folder / "control")]
+    return [(name, cell.task, cell.seed, folder) for name, folder in parts if (folder / "summary.json").exists()]
 
 
 def make_cells(config: DictConfig) -> list[Cell]:
-    """Every cell, in the order of ``methods``, ``tasks`` and ``seeds``.
+    """Every cell, in the order of ``methods``, ``tasks``, points and ``seeds``.
+
+    A point is a budget of games or, with ``curve``, a number of training questions or, with ``tune``, one of the
+    method's settings, measured on validation questions alone.
 
     Raises:
         ValueError: There is no such method or option, or hydra refuses an override.
@@ -77,26 +99,51 @@ def make_cells(config: DictConfig) -> list[Cell]:
     chosen_methods = list(config.only or config.methods)
     if unknown := set(chosen_methods) - set(config.methods):
         raise ValueError(f"only: {', '.join(sorted(unknown))} is none of methods, {', '.join(config.methods)}")
-    if config.reference not in chosen_methods:
+    if config.reference not in chosen_methods and not config.tune:
         raise ValueError(f"reference: {config.reference} is not among {', '.join(chosen_methods)}")
+    if config.tune and config.curve:
+        raise ValueError("compare: tune and curve are two comparisons; choose one")
     cells = []
     for method in chosen_methods:
         options = config.methods[method]
-        if unknown := set(options) - {"command", "overrides", "seeded", "games"}:
+        if unknown := set(options) - {"command", "overrides", "seeded", "games", "tune"}:
             raise ValueError(f"methods.{method} has no option {', '.join(sorted(unknown))}")
+        learns = options.get("games", True)
+        if config.tune and not learns:
+            continue
+        seeds = config.seeds if options.get("seeded", True) and not config.tune else config.seeds[:1]
         for task, choice in config.tasks.items():
-            for seed in config.seeds if options.get("seeded", True) else config.seeds[:1]:
-                chosen = [*choice, *config.overrides, *options.get("overrides", []), f"seed={seed}"]
-                if options.get("games", True):
-                    chosen.append(f"budget.games={config.games}")
-                try:
-                    name = config_hash(compose(options.command, chosen))
-                except HydraException as error:
-                    said = str(error).splitlines()[0]
-                    raise ValueError(f"compare: no config for {method} on {task}: {said}") from error
-                folder = Path(config.cells) / f"{method}-{task}-{seed}-{name}"
-                cells.append(Cell(method, task, seed, options.command, tuple(chosen), folder))
+            for games, questions, setting in _points(config, options, learns):
+                for seed in seeds:
+                    chosen = [*choice, *config.overrides, *options.get("overrides", []), *setting, f"seed={seed}"]
+                    chosen += [f"budget.games={games}"] if games else []
+                    chosen += [f"budget.questions={questions}"] if questions else []
+                    chosen += ["eval.split=validation", "eval.modes=[temperature]"] if config.tune else []
+                    folder = (
+                        Path(config.cells) / f"{method}-{task}-{seed}-{_name(method, task, options.command, chosen)}"
+                    )
+                    cells.append(Cell(method, task, seed, options.command, tuple(chosen), folder, games, questions,
+                                      setting))  # fmt: skip
     return cells
+
+
+def _points(config: DictConfig, options: DictConfig, learns: bool) -> list[tuple]:
+    """(games, training questions, setting) of each point at which a method is run."""
+    if not learns:
+        return [(None, None, ())]
+    if config.tune:
+        return [(max(config.games), None, tuple(setting)) for setting in ([], *options.get("tune", []))]
+    if config.curve:
+        return [(max(config.games), questions, ()) for questions in config.curve_questions]
+    return [(games, None, ()) for games in config.games]
+
+
+def _name(method: str, task: str, of: str, chosen: list[str]) -> str:
+    try:
+        return config_hash(compose(of, chosen))
+    except HydraException as error:
+        said = str(error).splitlines()[0]
+        raise ValueError(f"compare: no config for {method} on {task}: {said}") from error
 
 
 def run_cell(cell: Cell) -> None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from clarify_env.costs import SETS
-from trainers import figures
+from trainers import curves, figures
 from trainers.metrics import interval
-from trainers.report import MODES, TEMPLATES, fixed, percent
+from trainers.report import MODES, REASONING, TEMPLATES, fixed, percent
 from trainers.store import read_json, write_json
 
 
@@ -35,10 +35,10 @@ def compared(cells: Sequence[tuple[str, str, int, Path]], reference: str, seed: 
         seed: Of the bootstrap.
 
     Returns:
-        ``reference``, and in ``tasks``, for each task and method: ``seeds``, ``budget``, ``steering`` and ``grid`` (the
-        maps of the cost plane), means over seeds, and in ``eval``, for each cost set and mode, ``reward`` with its
-        interval ``ci`` over runs and entities, every seed's reward, the ``oracle``'s, ``gap_closed``, and the
-        ``difference`` to the reference with its interval, paired by question.
+        ``reference``, and in ``tasks``, for each task and method: ``seeds``, ``reasoning`` (the rule on text before the
+        tag), ``budget``, ``steering`` and ``grid`` (the maps of the cost plane), means over seeds, and in ``eval``, for
+        each cost set and mode, ``reward`` with its interval ``ci`` over runs and entities, every seed's reward, the
+        ``oracle``'s, ``gap_closed``, and the ``difference`` to the reference with its interval, paired by question.
 
     Raises:
         ValueError: Runs of a task were measured on other questions.
@@ -49,6 +49,7 @@ def compared(cells: Sequence[tuple[str, str, int, Path]], reference: str, seed: 
         tasks.setdefault(result.task, {}).setdefault(result.method, []).append(result)
     return {
         "reference": reference,
+        "curves": {},
         "tasks": {
             task: {method: _method(runs, methods[reference], seed) for method, runs in methods.items()}
             for task, methods in tasks.items()
@@ -79,6 +80,7 @@ def _method(runs: list[Result], against: list[Result], seed: int) -> dict[str, A
             }  # fmt: skip
     return {
         "seeds": [run.seed for run in runs],
+        "reasoning": runs[0].summary.get("reasoning", "none"),
         "budget": _mean([run.summary["budget"] for run in runs]),
         "steering": {
             name: _mean([run.summary["steering"][name] for run in runs]) for name in runs[0].summary["steering"]
@@ -100,7 +102,12 @@ def _mean(values: list[Any]) -> Any:
 
 
 def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
-    """Writes ``comparison.json``, ``.md`` and ``.html`` and ``figures/*.png``, and prints the table."""
+    """Writes ``comparison.json``, ``.md`` and ``.html`` and ``figures/*.png``, and prints the table.
+
+    Args:
+        folder: Where.
+        comparison: As `compared` returns it, with the ``curves`` of `trainers.curves.curves` where there are any.
+    """
     folder = Path(folder)
     write_json(folder / "comparison.json", comparison)
     (folder / "comparison.md").write_text(markdown(comparison), encoding="utf-8")
@@ -108,7 +115,10 @@ def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
     drawn = {}
     for task, methods in comparison["tasks"].items():
         grids = {method: entry["grid"] for method, entry in methods.items()}
-        for name, figure in (("asking", figures.asking(grids)), ("plane", figures.regrets(grids))):
+        figure_of = {"asking": figures.asking(grids), "plane": figures.regrets(grids)}
+        if task in comparison["curves"]:
+            figure_of["curve"] = figures.curve(comparison["curves"][task])
+        for name, figure in figure_of.items():
             figures.save_png(figure, folder / "figures" / f"{name}-{task}.png")
             drawn[f"{name}-{task}"] = figures.inline_svg(figure, f"{name}-{task}", f"{name} on {task}")
     environment = jinja2.Environment(
@@ -116,7 +126,8 @@ def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
     )
     environment.filters |= {"fixed": fixed, "percent": percent}
     html = environment.get_template("comparison.html.j2").render(
-        comparison=comparison, modes=MODES, sets=SETS, figures=drawn,
+        comparison=comparison, modes=MODES, sets=SETS, figures=drawn, reasoning=_reasoning,
+        curves=comparison["curves"], curve_cell=curves.cell,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
     )  # fmt: skip
     (folder / "comparison.html").write_text(html, encoding="utf-8")
@@ -149,17 +160,24 @@ def markdown(comparison: dict[str, Any]) -> str:
     parts = []
     for task, methods in comparison["tasks"].items():
         for mode, title in MODES.items():
-            parts += [f"### {task}, {title}", "", _caption(comparison), ""]
+            parts += [f"### {task}, {title}", "", _caption(comparison, methods), ""]
             parts += ["| " + " | ".join(["method", "seeds", *(name.replace("_", " ") for name in SETS)]) + " |"]
             parts += ["|" + "---|" * (2 + len(SETS))]
             parts += ["| " + " | ".join(row) + " |" for row in _rows(methods, mode)]
             parts += [""]
-    return "\n".join(parts)
+    return "\n".join([*parts, curves.markdown(comparison["curves"])])
 
 
-def _caption(comparison: dict[str, Any]) -> str:
-    return (f"Reward [95 % interval] and % of the oracle; then the difference to {comparison['reference']} [95 %"
+def _caption(comparison: dict[str, Any], methods: dict[str, Any]) -> str:
+    said = (f"Reward [95 % interval] and % of the oracle; then the difference to {comparison['reference']} [95 %"
             " interval], paired by question.")  # fmt: skip
+    return " ".join([said, *_reasoning(methods)])
+
+
+def _reasoning(methods: dict[str, Any]) -> list[str]:
+    """A sentence for each method whose games allow text before the tag: its words are bought at another price."""
+    return [f"{method} plays with {REASONING[entry['reasoning']]}."
+            for method, entry in methods.items() if entry["reasoning"] != "none"]  # fmt: skip
 
 
 def _print(comparison: dict[str, Any]) -> None:

@@ -108,6 +108,32 @@ def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
     return figure
 
 
+def curve(points: dict[str, Any]) -> Figure:
+    """Reward in % of the oracle's against games or training questions, a line a method with 95 % intervals.
+
+    Args:
+        points: A task's entry of `trainers.curves.curves`.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.8, 3.8), layout="constrained")
+        axis = figure.subplots()
+        colors = matplotlib.colormaps["tab20"].colors
+        for index, (method, its) in enumerate(points["methods"].items()):
+            oracle = np.array([point["oracle"] for point in its])
+            reward = 100 * np.array([point["reward"] for point in its]) / oracle
+            low, high = (100 * np.array([point["ci"][end] for point in its]) / oracle for end in (0, 1))
+            at = [point["games"] if points["against"] == "games" else point["at"] for point in its]
+            axis.errorbar(at, reward, yerr=[np.maximum(reward - low, 0), np.maximum(high - reward, 0)], label=method,
+                          marker="os^vD*"[index % 6], color=colors[index % 20], capsize=2, linewidth=1)  # fmt: skip
+        axis.axhline(90, color=INK, linestyle=":", linewidth=0.8)
+        axis.set_xscale("log")
+        said = {"games": "games played", "questions": "training questions"}[points["against"]]
+        axis.set(xlabel=said, title="reward between costs, % of the oracle")
+        axis.grid(alpha=0.25)
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[float, float], form: str):
     """Draws a matrix [alpha][beta] with alpha to the right and beta upwards, its numbers written into the cells."""
     mesh = axis.pcolormesh(values.T, cmap=_MAP, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)

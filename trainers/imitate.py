@@ -17,7 +17,7 @@ from clarify_env.users import ScriptedUser
 from trainers import run as running
 from trainers.measure import measure, validate
 from trainers.run import Run, command
-from trainers.sample import players
+from trainers.sample import players, training_questions
 from trainers.update import improve, update_config, update_tokens
 
 
@@ -45,7 +45,7 @@ def oracle_games(config: DictConfig, run: Run, task: Task) -> Iterator[Trajector
     cells = running.make_plane(config).train()
     options = config.selfplay
     agents = {"assistant": ScriptedAssistant(task, "oracle", options.max_questions), "user": ScriptedUser(task)}
-    size, starts = task.sizes["train"] or config.budget.games, []
+    size, starts = training_questions(config, task) or config.budget.games, []
     while len(starts) < config.budget.games:
         for index in rng.permutation(size)[: config.budget.games - len(starts)].tolist():
             episode = task.episode("train", index)

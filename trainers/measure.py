@@ -81,6 +81,7 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
         append_lines(run.dir / "transcripts.jsonl", transcripts)
         # By question too, for what compares runs: the questions of one entity are not independent of each other.
         questions = {"entities": metrics.entities(episodes), "reward": by_question}
+        rule = config.selfplay.reasoning
         write_json(run.dir / "evaluation.json", {"grid": grid, "sets": by_cell, "questions": questions})
         write_json(
             summary_path,
@@ -94,7 +95,8 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
                 "eval": table,
                 "steering": metrics.steering_report(grid),
                 "budget": budget | {"seconds": round(run.seconds, 1)},
-            },
+            }
+            | ({} if rule == "none" else {"reasoning": rule}),
         )
     write_report(run.dir)
     summary = read_json(summary_path)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.selfplay import Start, play, turn_seed
-from clarify_env.actions import KINDS, MultiAnswer, kind, parse
+from clarify_env.actions import KINDS, MultiAnswer, kind
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Agent, Game, Trajectory
 from clarify_env.oracle import ACTIONS, FIXED, Solved
@@ -89,7 +89,7 @@ def play_cells(
                 values[name][e, c] += weight * getattr(outcome, name)
             values["reward"][e, c] += weight * outcome.reward(cells[c])
             drawn[e, c] |= _tied(game, task)
-            first[e, c] = KINDS.index(kind(parse(openings[i].text)))
+            first[e, c] = KINDS.index(kind(game.turns[0].action))
             if start + i in kept:
                 sampled.setdefault(i, []).append(game)
         for i, played in sampled.items():

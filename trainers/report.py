@@ -15,6 +15,8 @@ from trainers import figures
 from trainers.store import read_json, read_lines
 
 MODES = {"temperature": "temperature 1", "greedy": "greedy"}
+# What a report says of a summary's ``reasoning``, which one has whose games allowed it.
+REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
 TEMPLATES = Path(__file__).parent / "templates"
 # What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
 _HOLDS = {
@@ -63,6 +65,7 @@ def write_report(run_dir: Path) -> None:
         figures=drawn,
         missing=missing,
         modes=MODES,
+        reasoning=REASONING,
         sets=SETS,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -107,6 +110,8 @@ def print_table(summary: dict[str, Any]) -> None:
     console.print(
         "[bold]{method}[/] on {task}/{split}: assistant {assistant}, user {user}, seed {seed}".format(**summary)
     )
+    if "reasoning" in summary:
+        console.print(f"In these games, {REASONING[summary['reasoning']]}")
     rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap\nclosed", "best fixed", "domi-\nnance")
     behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %")
     for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, _behaviour_cells)):

@@ -5,7 +5,7 @@ the decisions that earn most at given costs (`trainers.select`), and improves th
 them. A played game's reward is known at every cost, so a group teaches many costs (``rest.hindsight``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from omegaconf import DictConfig
@@ -15,7 +15,9 @@ from clarify_env.actions import tag_length
 from clarify_env.costs import Costs
 from clarify_env.games.base import View
 from trainers import run as running
+from trainers.credit import Earned, earned, expected
 from trainers.measure import measure, validate
+from trainers.rules import Keep, kept, kept_games, rule
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
 from trainers.select import Tree
@@ -28,6 +30,8 @@ def rest(config: DictConfig, run: Run) -> None:
     update_config(config["update"])  # a wrong option is said before any game is played
     if config.rest.margin < 0:
         raise ValueError(f"rest.margin must be at least 0, not {config.rest.margin}")
+    if config.rest.rule != "action":
+        make_rule(config, 1)
     task = running.make_task_from(config)
     base, tokenizer = running.load_model(config)
     model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
@@ -49,33 +53,71 @@ def rest(config: DictConfig, run: Run) -> None:
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="rest", budget=used)
 
 
-def select(config: DictConfig, agent: HFAgent, trees: Iterator[Tree], iteration: int) -> list[Row]:
-    """Values each question's games at training costs and keeps what earns most there: first message and follow-ups.
+def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration: int) -> list[Row]:
+    """Values each question's games at training costs and keeps what is worth learning there (``rest.rule``).
 
-    Where another action earns about as much, which is chosen matters little and is decided by chance: there the tag
-    counts less, in proportion to what it earns more, up to ``rest.margin``. A follow-up is kept as often as play comes
-    to it. With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
+    With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
     """
     rng = np.random.default_rng([config.seed, 1000 + iteration])
     train = np.array(running.make_plane(config).train())
     rows = []
     for tree in trees:
-        episode = tree.episode
         if config.rest.hindsight:
             costs = train[rng.choice(len(train), size=min(config.rest.hindsight, len(train)), replace=False)]
         else:
             costs = np.array(sorted(tree.costs))
-        for cell, choices in zip(costs, tree.choices(costs), strict=True):
-            for choice in choices:
-                if rng.random() < choice.mass:
-                    view = View("assistant", episode.query, episode.context, None, choice.history,
-                                Costs(*cell.tolist()), len(choice.history), episode.id)  # fmt: skip
-                    tag = agent.leading(choice.reply.ids, tag_length(choice.reply.text))
-                    weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
-                    rows.append(Row(agent.encode(view), choice.reply.ids, lead=(weight,) * tag))
+        if config.rest.rule == "action":
+            rows += decisions(config, agent, tree, costs, rng)
+        else:
+            rows += by_rule(config, agent, tree, costs, iteration)
         if config.user.kind == "self":
             rows += [Row(agent.encode(turn.view), turn.reply.ids) for turn in tree.user_turns()]
     return rows
+
+
+def decisions(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, rng: np.random.Generator) -> list[Row]:
+    """The decisions that earn most at each of the costs, of shape [C, 2]: first message and follow-ups.
+
+    Where another action earns about as much, which is chosen matters little and is decided by chance: there the tag
+    counts less, in proportion to what it earns more, up to ``rest.margin``. A follow-up is kept as often as play comes
+    to it.
+    """
+    rows, episode = [], tree.episode
+    for cell, choices in zip(costs, tree.choices(costs), strict=True):
+        for choice in choices:
+            if rng.random() < choice.mass:
+                view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
+                            len(choice.history), episode.id)  # fmt: skip
+                tag = agent.leading(choice.reply.ids, tag_length(choice.reply.text))
+                weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
+                rows.append(Row(agent.encode(view), choice.reply.ids, lead=(weight,) * tag))
+    return rows
+
+
+def by_rule(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, iteration: int) -> list[Row]:
+    """What another rule of selection keeps at each of the costs, of shape [C, 2].
+
+    Games that were played for every reading are judged by the reward expected over these, and what follows a question
+    counts as often as play comes to it; others are judged by their own reward.
+    """
+    keep = make_rule(config, iteration)
+    weights = [reading.weight for reading in tree.episode.interpretations]
+    found: list[Earned] = []
+    for cell in costs:
+        at = Costs(*cell.tolist())
+        games = tree.games if config.rest.hindsight else [game for game in tree.games if game.costs == at]
+        if config.sample.marginal:
+            found += kept(expected(games, at, weights), keep)
+        else:
+            found += kept_games([earned([game], at) for game in games], keep)
+    return [Row(agent.encode(message.view), message.reply.ids, message.share) for message in found]
+
+
+def make_rule(config: DictConfig, iteration: int) -> Keep:
+    """The rule of ``rest.rule`` with its options."""
+    options = config.rest
+    return rule(options.rule, k=options.k, threshold=list(options.threshold), percentile=options.percentile,
+                iteration=iteration)  # fmt: skip
 
 
 main = command(rest)

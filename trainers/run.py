@@ -222,10 +222,11 @@ def make_task_from(config: DictConfig) -> Task:
 
 def game_maker(config: DictConfig) -> Callable[..., Game]:
     """Makes games with the options of ``selfplay.*``."""
-    limit, redact = config.selfplay.max_questions, config.selfplay.redact_leaks
+    options = config.selfplay
+    limit, redact, reasoning = options.max_questions, options.redact_leaks, options.reasoning
 
     def make(task, episode, intent, costs):
-        return ClarificationGame(task, episode, intent, costs, max_questions=limit, redact_leaks=redact)
+        return ClarificationGame(task, episode, intent, costs, limit, redact, reasoning)
 
     return make
 

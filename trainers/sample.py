@@ -1,9 +1,9 @@
 """The shared sampler: how every method that learns from games comes by them (DESIGN section 6).
 
-A group is a question at drawn costs. Its first messages are drawn freely and from each of the three tags, so that no
-action is judged by its absence; each distinct one is played against every reading, so that a lucky guess is not taken
-for a good policy. Plain sampling (``sample.forced=0 sample.marginal=false``) does neither: it draws games, an intent
-for each.
+A group is a question at drawn costs. Its first messages are drawn freely and from each of the three tags (or those of
+``sample.actions``), so that no action is judged by its absence; each distinct one is played against every reading, so
+that a lucky guess is not taken for a good policy. Plain sampling (``sample.forced=0 sample.marginal=false``) does
+neither: it draws games, an intent for each.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.selfplay import Start, play
-from clarify_env.actions import TAGS
+from clarify_env.actions import KINDS, TAGS
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Game, Reply, Trajectory
 from clarify_env.tasks.base import Episode, Task
@@ -24,11 +24,17 @@ from trainers.store import ChunkLog
 
 # Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
+TAG_OF = dict(zip(KINDS, TAGS, strict=False))  # all but ``invalid`` have one
 
 
 def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
             temperature: float) -> dict[str, Agent]:  # fmt: skip
-    """The policy as assistant, and the configured user."""
+    """The policy as assistant, and the configured user.
+
+    Raises:
+        NotImplementedError: Text before the tag is allowed, which methods that learn do not part from the message.
+    """
+    _refuse_reasoning(config)
     assistant = running.hf_agent(config, model, tokenizer, temperature)
     return {"assistant": assistant, "user": running.make_user(config, task, model, tokenizer)}
 
@@ -46,9 +52,13 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         agents: Who plays.
         iteration: Its games are those of this number.
         budget: Games to play; the last chunk may go beyond it.
+
+    Raises:
+        NotImplementedError: Text before the tag is allowed.
     """
+    _refuse_reasoning(config)
     rng = np.random.default_rng([config.seed, iteration])
-    size = task.sizes["train"]
+    size = training_questions(config, task)
     cells = running.make_plane(config).train()
     make_game = running.game_maker(config)
     folder = run.dir / "trajectories"
@@ -79,6 +89,27 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         run.record("grow", iteration, iteration, games=played)
 
 
+def training_questions(config: DictConfig, task: Task) -> int | None:
+    """How many training questions there are to learn from, the first ``budget.questions``; ``None``: without end.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    size, most = task.sizes["train"], config.budget.questions
+    if most is None:
+        return size
+    if not 1 <= most <= (size or most):
+        raise ValueError(f"budget.questions must lie in 1 to {size}, the training questions there are, not {most}")
+    return most
+
+
+def _refuse_reasoning(config: DictConfig) -> None:
+    rule = config.selfplay.reasoning
+    if rule != "none":
+        raise NotImplementedError(f"selfplay.reasoning={rule} is for measuring alone: methods that learn read messages "
+                                  "that begin with a tag, and want it none")  # fmt: skip
+
+
 def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Costs, int]], agents: dict[str, Agent],
                 make_game: Callable[..., Game], first_id: int) -> list[Trajectory]:  # fmt: skip
     """Draws first messages for each group and plays each distinct one against every reading.
@@ -87,7 +118,8 @@ def play_groups(config: DictConfig, task: Task, groups: list[tuple[Episode, Cost
     ``sample.marginal`` each message drawn is a game, for an intent drawn by the readings' weights.
     """
     options = config.sample
-    prefixes = [""] * options.free + [tag for tag in TAGS for _ in range(options.forced)]
+    tags = [TAG_OF[action] for action in options.actions]
+    prefixes = [""] * options.free + [tag for tag in tags for _ in range(options.forced)]
     views = [make_game(task, episode, 0, costs).view("assistant") for episode, costs, _ in groups for _ in prefixes]
     seeds = [seed + k for _, _, seed in groups for k in range(len(prefixes))]
     replies = agents["assistant"].act(views, seeds, prefixes * len(groups))

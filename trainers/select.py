@@ -89,6 +89,7 @@ class Tree:
 
     Attributes:
         costs: The costs they were played at.
+        games: The games, as they were added.
 
     Args:
         task: Says what a question asks.
@@ -99,11 +100,13 @@ class Tree:
         self.task, self.episode, self.root = task, episode, Node()
         self.weights = np.array([reading.weight for reading in episode.interpretations])
         self.costs: set[Costs] = set()
+        self.games: list[Trajectory] = []
         self._heard: dict[tuple, tuple[float, Turn]] = {}
 
     def add(self, trajectory: Trajectory) -> None:
         """Adds a game."""
         self.costs.add(trajectory.costs)
+        self.games.append(trajectory)
         self._add_user_turns(trajectory)
         node, turns = self.root, trajectory.turns
         for index in range(0, len(turns), 2):
@@ -146,6 +149,16 @@ class Tree:
         costs, so its turns hold at all of them.
         """
         return [turn for _, turn in self._heard.values() if turn.reply.ids is not None]
+
+    def actions(self, costs: Costs) -> dict[str, tuple[float, Decision]]:
+        """Of each action taken as first message, the value of its best decision at these costs, and that decision."""
+        best: dict[str, tuple[float, Decision]] = {}
+        share, cell = {i: 1.0 for i in self.root.games}, np.array([costs])
+        for key, branch in self.root.branches.items():
+            value = float(self._value(branch, share, cell)[0])
+            if key[0] not in best or value > best[key[0]][0]:
+                best[key[0]] = value, key
+        return best
 
     def value(self, costs: np.ndarray) -> np.ndarray:
         """Value, shape [C], of playing the best known decision at every turn, at costs of shape [C, 2]."""

@@ -164,11 +164,18 @@ class WeightedTrainer(Trainer):
         return (loss, None) if return_outputs else loss
 
 
-class _Progress(TrainerCallback):
+class Progress(TrainerCallback):
+    """Hands a trainer's steps and logs to a function.
+
+    Args:
+        report: Called with step, number of steps and logs.
+    """
+
     def __init__(self, report: Callable[[int, int, dict[str, Any]], None]):
         self.report = report
 
     def on_log(self, args, state, control, logs=None, **kwargs):
+        """See `transformers.TrainerCallback`."""
         self.report(state.global_step, state.max_steps, logs or {})
 
 
@@ -229,35 +236,17 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
              report: Callable[[int, int, dict[str, Any]], None]) -> PreTrainedModel:  # fmt: skip
     if config.lora_rank:
         torch.manual_seed(seed)  # the adapters' first weights are drawn
-        model = _with_lora(model, config.lora_rank)
+        model = with_lora(model, config.lora_rank)
     batches = _Batches(rows, config.batch, np.random.default_rng(seed))
     steps = max(1, round(len(batches) * config.epochs))
-    arguments = TrainingArguments(
-        output_dir=os.path.join(tempfile.gettempdir(), "clarify-env-update"),  # nothing is written there
-        per_device_train_batch_size=1,  # an item of the data set is a batch
-        max_steps=steps,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(steps * config.warmup)),
-        weight_decay=config.weight_decay,
-        max_grad_norm=1.0,
-        seed=seed,
-        data_seed=seed,
-        logging_steps=20,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-    )
+    # An item of the data set is a batch.
+    arguments = TrainingArguments(**training_options(config, steps, seed), per_device_train_batch_size=1)
     trainer = WeightedTrainer(
         model=model,
         args=arguments,
         train_dataset=batches,
         data_collator=lambda items: collate(items[0], pad),
-        callbacks=[_Progress(report)],
+        callbacks=[Progress(report)],
         optimizers=(Muon(model, config) if config.optimizer == "muon" else None, None),
     )
     trainer.remove_callback(PrinterCallback)
@@ -269,7 +258,31 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
     return model
 
 
-def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
+def training_options(config: UpdateConfig, steps: int, seed: int) -> dict[str, Any]:
+    """What every trainer of ours asks of `transformers.TrainingArguments`, the size of a batch aside."""
+    return {
+        "output_dir": os.path.join(tempfile.gettempdir(), "clarify-env-update"),  # nothing is written there
+        "max_steps": steps,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": max(1, round(steps * config.warmup)),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": 1.0,
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": 20,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+    }
+
+
+def with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
+    """Puts low-rank adapters on all linear layers but the output head."""
     with warnings.catch_warnings():
         # peft asks transformers by an old name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

@@ -35,6 +35,7 @@ class View(NamedTuple):
         costs: The costs (the assistant's view only).
         turn: Number of messages after the query.
         episode_id: Identifies the episode in its task.
+        reasoning: The game's rule on text before the tag (the assistant's view only).
     """
 
     role: str
@@ -45,6 +46,7 @@ class View(NamedTuple):
     costs: Costs | None
     turn: int
     episode_id: str
+    reasoning: str = "none"
 
 
 class Reply(NamedTuple):
@@ -81,7 +83,7 @@ class Outcome(NamedTuple):
         accuracy: The task's score of the closing answer, in [0, 1].
         f1: Token F1 of the closing answer, in [0, 1].
         questions: Clarifying questions asked.
-        words: Words of the assistant's last message.
+        words: Words of the assistant's last message; of its reasoning too, where the game charges for that.
         invalid: Whether the assistant's last message was outside the rules.
         ungrounded: Whether the user's closing answer was not among those it was given.
         leak: Whether the user gave away the answer or its intent unasked.

@@ -1,11 +1,23 @@
 """The clarification game (DESIGN section 3): its rules, once."""
 
-from clarify_env.actions import Action, Answer, Clarify, Invalid, MultiAnswer, parse, words
+from clarify_env.actions import (
+    Action,
+    Answer,
+    Clarify,
+    Invalid,
+    MultiAnswer,
+    count_words,
+    parse,
+    split_reasoning,
+    words,
+)
 from clarify_env.costs import Costs
 from clarify_env.games.base import Outcome, Reply, Secret, Turn, View
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import REFUSAL, Episode, Task
 from clarify_env.users import leaks, redact
+
+REASONING = ("none", "free", "charged")
 
 
 class ClarificationGame:
@@ -18,22 +30,29 @@ class ClarificationGame:
         costs: What the assistant pays.
         max_questions: A question beyond this many is invalid.
         redact_leaks: Replace what a user gives away unasked, beside counting it.
+        reasoning: Whether the assistant may write before its tag: ``"none"`` (that is invalid), ``"free"`` (nobody sees
+            it, in no later view either) or ``"charged"`` (the same, but its words in all messages count).
+
+    Raises:
+        ValueError: There is no such rule of reasoning.
     """
 
     name = "clarification"
     roles = ("assistant", "user")
 
-    __slots__ = ("_history", "_leak", "_questions", "_secret", "_views", "costs", "episode", "intent", "max_questions",
-                 "outcome", "redact_leaks", "task", "to_move", "turns")  # fmt: skip
+    __slots__ = ("_charged", "_history", "_leak", "_questions", "_secret", "_views", "costs", "episode", "intent",
+                 "max_questions", "outcome", "reasoning", "redact_leaks", "task", "to_move", "turns")  # fmt: skip
 
     def __init__(self, task: Task, episode: Episode, intent: int, costs: Costs, max_questions: int = 2,
-                 redact_leaks: bool = False):  # fmt: skip
+                 redact_leaks: bool = False, reasoning: str = "none"):  # fmt: skip
+        if reasoning not in REASONING:
+            raise ValueError(f"the game's option reasoning must be one of {', '.join(REASONING)}, not {reasoning!r}")
         self.task, self.episode, self.intent, self.costs = task, episode, intent, costs
-        self.max_questions, self.redact_leaks = max_questions, redact_leaks
+        self.max_questions, self.redact_leaks, self.reasoning = max_questions, redact_leaks, reasoning
         self._secret = _secret(episode, intent)
         self._history: tuple[tuple[str, str], ...] = ()
         self._views: dict[str, View] = {}
-        self._questions, self._leak = 0, False
+        self._questions, self._charged, self._leak = 0, 0, False
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None
         self.to_move: str | None = "assistant"
@@ -47,7 +66,8 @@ class ClarificationGame:
     def _view(self, role: str) -> View:
         episode, history = self.episode, self._history
         if role == "assistant":
-            return View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id)
+            return View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id,
+                        self.reasoning)  # fmt: skip
         if role == "user":
             return View(role, episode.query, "", self._secret, history, None, len(history), episode.id)
         raise ValueError(f"the clarification game has no role {role!r}")
@@ -73,13 +93,17 @@ class ClarificationGame:
         return turn
 
     def _assistant(self, reply: Reply) -> Action:
-        action = parse(reply.text)
+        text = reply.text
+        if self.reasoning != "none":
+            reasoning, text = split_reasoning(text)
+            self._charged += count_words(reasoning) if self.reasoning == "charged" else 0
+        action = parse(text)
         if isinstance(action, Clarify):
             if self._questions < self.max_questions:
                 self._questions += 1
             else:
                 action = Invalid(action.question, "too many questions")
-        self._history = (*self._history, ("assistant", reply.text if isinstance(reply.text, str) else ""))
+        self._history = (*self._history, ("assistant", text if isinstance(text, str) else ""))
         if isinstance(action, Invalid):
             self._close(action, None)
         else:
@@ -108,7 +132,7 @@ class ClarificationGame:
             accuracy=accuracy,
             f1=self.task.f1(closing, self.intent, self.episode) if grounded else 0.0,
             questions=self._questions,
-            words=words(action),
+            words=words(action) + self._charged,
             invalid=isinstance(action, Invalid),
             ungrounded=not grounded and said != REFUSAL,
             leak=self._leak,
@@ -117,7 +141,8 @@ class ClarificationGame:
 
     def fork(self, intent: int) -> "ClarificationGame":
         """The same game so far, had reading ``intent`` been meant."""
-        other = ClarificationGame(self.task, self.episode, intent, self.costs, self.max_questions, self.redact_leaks)
+        other = ClarificationGame(self.task, self.episode, intent, self.costs, self.max_questions, self.redact_leaks,
+                                  self.reasoning)  # fmt: skip
         for turn in self.turns:
             other.apply(turn.reply)
         return other

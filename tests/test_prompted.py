@@ -1,0 +1,65 @@
+"""The prompted variants from their command line, with a model that is made to think aloud."""
+
+import json
+
+import pytest
+from conftest import SMALL
+
+from agents.hf import HFAgent
+from clarify_env.games.base import Reply
+from clarify_env.prompts import messages
+from trainers import prompted, rest
+
+QUICK = [*SMALL, "eval.episodes=1", "eval.modes=[greedy]"]
+
+
+@pytest.fixture
+def prompts(monkeypatch):
+    """Has every model think aloud and guess; what it was prompted with, and its room for a reply."""
+    seen = []
+
+    def act(self, views, seeds, prefixes=None):
+        seen.extend((messages(view, self.style)[0]["content"], self.max_new_tokens) for view in views)
+        return [Reply("Perhaps two readings.\n#ANSWER Ada")] * len(views)
+
+    monkeypatch.setattr(HFAgent, "act", act)
+    return seen
+
+
+@pytest.mark.parametrize(("options", "rule"), [([], "free"), (["selfplay.reasoning=charged"], "charged")])
+def test_reasoning_is_allowed_given_room_and_stated(command, tmp_path, prompts, options, rule):
+    folder = tmp_path / "run"
+    assert command(prompted, *QUICK, "prompts=reasoning", *options, f"run_dir={folder}") == (0, "")
+    price = {"free": "reasoning is free", "charged": "of all your reasoning"}[rule]
+    assert all(price in text and "think step by step" in text and room == 1024 for text, room in prompts)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["reasoning"] == rule
+    entry = summary["eval"]["between"]["greedy"]
+    assert (entry["share"]["answer"], entry["share"]["invalid"]) == (1, 0)
+    assert entry["words"] == pytest.approx(1 if rule == "free" else 4)
+    stated = {"free": "free", "charged": "charged at beta"}[rule]
+    assert f"reasoning before the tag: {stated}" in (folder / "report.html").read_text()
+    games = [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
+    assert all(game["turns"][0][1].startswith("Perhaps two readings.\n") for game in games), "for people to read"
+
+
+def test_without_the_option_a_model_that_thinks_aloud_plays_no_valid_game(command, tmp_path, prompts):
+    folder = tmp_path / "run"
+    assert command(prompted, *QUICK, "prompts=few_shot", f"run_dir={folder}") == (0, "")
+    assert all("Games that others played" in text and room == 48 for text, room in prompts)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert "reasoning" not in summary and summary["eval"]["between"]["greedy"]["share"]["invalid"] == 1
+
+
+BAD = [
+    (prompted, ["selfplay.reasoning=cheap"], "option reasoning must be one of none, free, charged, not 'cheap'"),
+    (prompted, ["prompts=reasoning", "selfplay.reasoning=none"], "set selfplay.reasoning to free or charged"),
+    (rest, ["prompts=reasoning"], "selfplay.reasoning=free is for measuring alone: methods that learn read messages"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "options", "said"), BAD, ids=["a rule", "a prompt against the rule", "learning"])
+def test_what_does_not_fit_is_one_sentence(command, tmp_path, module, options, said):
+    code, error = command(module, *SMALL, *options, f"run_dir={tmp_path / 'run'}")
+    assert code == 1 and said in error and error.count("\n") == 1 and "Traceback" not in error
+    assert not (tmp_path / "run/summary.json").exists() and not list((tmp_path / "run").glob("trajectories/*"))
