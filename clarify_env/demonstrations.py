@@ -11,7 +11,7 @@ from clarify_env.actions import Clarify, count_words, kind, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
-from clarify_env.numeracy import comparison, goods, mixed, price, worth
+from clarify_env.numeracy import price, worth
 from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
 from clarify_env.tasks.base import Demonstration, Episode, Task
@@ -174,16 +174,13 @@ KINDS = (
     "picked",
     "price",
     "worth",
-    "comparison",
-    "goods",
-    "mixed",
 )
 
 # What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
 # alone is not at hand in a game, so every other form is there from the start.
 SHARES = {
-    "page": 0.12, "card": 0.20, "assistant": 0.20, "user": 0.04, "told": 0.14, "picked": 0.13, "price": 0.11,
-    "comparison": 0.06,
+    "page": 0.12, "card": 0.20, "assistant": 0.22, "user": 0.04, "told": 0.14, "picked": 0.13, "price": 0.08,
+    "worth": 0.07,
 }  # fmt: skip
 
 
@@ -227,11 +224,5 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield price(cell, rng)
                 case "worth":
                     yield worth(cell, rng)
-                case "comparison":
-                    yield comparison(rng, costs)
-                case "goods":
-                    yield goods(rng, costs)
-                case "mixed":
-                    yield mixed(rng, costs)
                 case role:
                     yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))

@@ -2,12 +2,18 @@
 
 from functools import lru_cache
 
-from clarify_env.costs import Costs
+from clarify_env.costs import Costs, plain
 from clarify_env.examples import worked_games
 from clarify_env.games.base import Secret, View
 from clarify_env.tasks.base import NONE_OF_THESE
 
 Messages = list[dict[str, str]]
+
+# Questions and words priced together in the style "pocket". A small model reads the first digit of a number well, the
+# rest poorly, and makes nothing of a first digit it has not met. By two questions and twenty words the default costs of
+# training begin with eight and seven digits, and the largest, 1.24 and 1.04, begin as those do that are 1.2 to 1.6 times
+# as large.
+QUESTIONS, WORDS = 2, 20
 
 _ASSISTANT_RULES = """\
 You answer questions that may be ambiguous. {begin} with one of three tags:
@@ -76,7 +82,9 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
 def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> str:
     context = f"\n{context}" if context else ""
     if style == "pocket":
-        return f"Each{str(costs)[4:]}.{context}"
+        # Rounded: what floating point adds is no part of a price.
+        questions, words = plain(round(QUESTIONS * costs.alpha, 12), 2), plain(round(WORDS * costs.beta, 12), 2)
+        return f"{QUESTIONS} questions cost {questions}, {WORDS} words {words}.{context}"
     begin, price = _REASONING[reasoning]
     rules = _ASSISTANT_RULES.format(begin=begin, costs=costs, reasoning=price)
     if style == "few_shot":

@@ -1,9 +1,12 @@
 import math
+import re
 
 import numpy as np
 import pytest
 
 from clarify_env.costs import SETS, CostPlane, Costs, check_costs
+from clarify_env.games.base import View
+from clarify_env.prompts import messages
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,15 @@ def test_beyond_values_are_beyond_one_axis_at_a_time():
 def test_impossible_planes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         CostPlane(**options)
+
+
+def test_beyond_the_trained_costs_the_pocket_model_meets_no_new_first_digit():
+    """What it makes of a number it never saw hangs on the first digit, and there it knows it."""
+    plane = CostPlane()
+
+    def first(costs):
+        system = messages(View("assistant", "", "", None, (), costs, 0, ""), "pocket")[0]["content"]
+        return [number[0] for number in re.findall(r"\d\.\d", system)]
+
+    assert first(plane.train()[-1]) == ["1", "1"]
+    assert all(first(cell) == ["1", "1"] for cell in plane.sets()["beyond_both"])
