@@ -110,6 +110,10 @@ def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(al
     few = {episode.id for episode, _ in sample.grow(config, Quiet(tmp_path / "few"), almanac, agents, 1, 100)}
     assert few == {almanac.episode("train", index).id for index in range(3)}
     config.budget.questions = None
+    chosen = {
+        episode.id for episode, _ in sample.grow(config, Quiet(tmp_path / "some"), almanac, agents, 1, 100, [5, 2])
+    }
+    assert chosen == {almanac.episode("train", index).id for index in (2, 5)}
     groups = list(sample.grow(config, Quiet(tmp_path), almanac, agents, 1, 400))
     assert len(groups) > 100 and all(len({game.costs for game in games}) == 1 for _, games in groups)
     assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)

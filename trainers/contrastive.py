@@ -44,11 +44,13 @@ def contrastive(config: DictConfig, run: Run) -> None:
     for episode, games in _counted(grow(config, run, task, policy, 1, first), used):
         by_question.setdefault(episode.id, []).extend(games)
     references = {question: References(task, task.lookup(question), games) for question, games in by_question.items()}
+    # Questions that there is something to hold against.
+    held = sorted(int(question.rpartition("/")[2]) for question in references)
     for number in range(1, rounds + 1):
         if options.on_policy:
             policy = players(config, task, model, tokenizer, 1.0)
             plain = OmegaConf.merge(config, {"sample": _ON_POLICY})
-            groups = _counted(grow(plain, run, task, policy, number + 1, each), used)
+            groups = _counted(grow(plain, run, task, policy, number + 1, each, held), used)
             found = on_policy_pairs(config, references, groups, number)
         else:
             found = off_policy_pairs(config, references, each)
@@ -101,15 +103,12 @@ def _counted(groups: Groups, used: dict[str, int]) -> Groups:
 def on_policy_pairs(
     config: DictConfig, references: Mapping[str, References], groups: Groups, number: int
 ) -> Iterator[Pair | None]:
-    """The pair of each sampled game, or ``None`` where there is no reference for it."""
+    """The pair of each sampled game, or ``None`` where its question's references lack the action it needs."""
     rng = np.random.default_rng([config.seed, 2000 + number])
     options = config.contrastive
     for episode, games in groups:
         for game in games:
-            its = references.get(episode.id)
-            if its is None:
-                yield None
-                continue
+            its = references[episode.id]
             yield pair(game, its.games(game.costs, game.intent), its.better(game.costs, options.labels),
                        options.threshold, options.simulate, rng)  # fmt: skip
 

@@ -6,7 +6,7 @@ that a lucky guess is not taken for a good policy. Plain sampling (``sample.forc
 neither: it draws games, an intent for each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from omegaconf import DictConfig
@@ -40,7 +40,7 @@ def players(config: DictConfig, task: Task, model: PreTrainedModel, tokenizer: P
 
 
 def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], iteration: int,
-         budget: int) -> Iterator[tuple[Episode, list[Trajectory]]]:  # fmt: skip
+         budget: int, among: Sequence[int] | None = None) -> Iterator[tuple[Episode, list[Trajectory]]]:  # fmt: skip
     """Plays groups of training questions until so many games are played, and yields each group's games.
 
     Which groups there are follows from the seed alone, so a killed run continues after the last chunk on disk.
@@ -52,13 +52,14 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         agents: Who plays.
         iteration: Its games are those of this number.
         budget: Games to play; the last chunk may go beyond it.
+        among: Indices of the training questions to play; ``None``: all that there are to learn from.
 
     Raises:
         NotImplementedError: Text before the tag is allowed.
     """
     _refuse_reasoning(config)
     rng = np.random.default_rng([config.seed, iteration])
-    size = training_questions(config, task)
+    size = training_questions(config, task) if among is None else len(among)
     cells = running.make_plane(config).train()
     make_game = running.game_maker(config)
     folder = run.dir / "trajectories"
@@ -71,6 +72,8 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         if len(order) < GROUPS:
             order = np.concatenate([order, rng.permutation(size or 10 * GROUPS)])
         chosen, order = order[:GROUPS], order[GROUPS:]
+        if among is not None:
+            chosen = np.array(among)[chosen]
         groups = [
             (task.episode("train", int(i)), cells[rng.integers(len(cells))], int(rng.integers(2**62))) for i in chosen
         ]
