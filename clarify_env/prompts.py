@@ -11,8 +11,8 @@ Messages = list[dict[str, str]]
 
 # Questions and words priced together in the style "pocket". A small model reads the first digit of a number well, the
 # rest poorly, and makes nothing of a first digit it has not met. By two questions and twenty words the default costs of
-# training begin with eight and seven digits, and the largest, 1.24 and 1.04, begin as those do that are 1.2 to 1.6 times
-# as large.
+# training begin with eight and seven digits, and the largest, 1.24 and 1.04, begin as those do that are 1.2 to 1.6
+# times as large.
 QUESTIONS, WORDS = 2, 20
 
 _ASSISTANT_RULES = """\
