@@ -75,8 +75,9 @@ def compare(config: DictConfig, run: Run) -> None:
     if config.tune:
         write_tuning(run.dir, cells)
         return
-    most = cells[0]._replace(games=max(config.games), questions=max(config.curve_questions) if config.curve else None)
-    full = [c for c in cells if (c.games, c.questions) in ((None, None), (most.games, most.questions))]
+    # The table is of the last point of each curve.
+    most = max(config.games), max(config.curve_questions) if config.curve else None
+    full = [cell for cell in cells if (cell.games, cell.questions) in ((None, None), most)]
     found = compared([part for cell in full for part in _measured(cell)], config.reference, config.bootstrap_seed)
     write_comparison(run.dir, found | {"curves": curves(cells, config.bootstrap_seed)})
 
