@@ -42,9 +42,8 @@ def play(
     """Plays a game for every start.
 
     Games are played in chunks of fixed size: inside one, all games that wait for the same agent are answered in one
-    batch
-    and finished games leave it; between chunks nothing is shared, so a chunk can be played again, alone, to the same
-    end.
+    batch, and finished games leave it; between chunks nothing is shared, so a chunk can be played again, alone, to the
+    same end.
 
     Args:
         starts: One a game.

@@ -10,10 +10,11 @@ from clarify_env.tasks.base import NONE_OF_THESE
 Messages = list[dict[str, str]]
 
 # Questions and words priced together in the style "pocket". A small model reads the first digit of a number well, the
-# rest poorly, and makes nothing of a first digit it has not met. By two questions and twenty words the default costs of
-# training begin with eight and seven digits, and the largest, 1.24 and 1.04, begin as those do that are 1.2 to 1.6
-# times as large.
-QUESTIONS, WORDS = 2, 20
+# rest poorly, and makes nothing of a first digit it has not met. By two questions and 24 words the default costs of
+# training are 0.30 to 1.24 and 0.528 to 1.248, and those 1.2 to 1.6 times the largest begin with the same digit 1, as do
+# six trained values an axis. By 20 words only the three largest did (1.00 to 1.04), and beyond them the policy listed
+# where the oracle asks.
+QUESTIONS, WORDS = 2, 24
 
 _ASSISTANT_RULES = """\
 You answer questions that may be ambiguous. {begin} with one of three tags:

@@ -254,7 +254,7 @@ def test_reasoning_is_a_game_option():
 def test_message_style():
     env = clarify_env.raw_env(Toy(), (0.25, 0.03), style="pocket")
     env.reset()
-    assert env.infos["assistant"]["messages"][0]["content"] == "2 questions cost 0.50, 20 words 0.60."
+    assert env.infos["assistant"]["messages"][0]["content"] == "2 questions cost 0.50, 24 words 0.72."
 
 
 def test_text_space():

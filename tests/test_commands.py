@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SMALL
+from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -19,6 +21,7 @@ from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import FIXED
 from trainers import evaluate, pretrain, prompted, rest, rwsft, sample
 from trainers import update as updating
+from trainers.run import CONF, config_hash
 from trainers.store import ChunkLog
 
 REST = [*SMALL, "budget.games=60", "rest.hindsight=4", "rest.iterations=1", "update.learning_rate=1e-3"]
@@ -197,6 +200,21 @@ BAD = [
      "stage 1 has no option bach", "a slip in a stage"),
     (rest, ["+update.momentum=1"], r"update.*momentum", "an option that updates do not have"),
 ]  # fmt: skip
+
+
+def test_a_model_that_was_built_anew_makes_another_run(command, tmp_path, tiny_folder):
+    built, run = tmp_path / "built", tmp_path / "run"
+    shutil.copytree(tiny_folder, built)
+    begin = (prompted, *SMALL, f"assistant.model={built}", f"run_dir={run}")
+    names = set()
+    for digest in ("a", "b"):
+        (built / "manifest.json").write_text(json.dumps({"sha256": {"model.safetensors": digest}}))
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            names.add(config_hash(compose("prompted", [f"assistant.model={built}"])))
+        code, said = command(*begin)
+        assert code == (0 if digest == "a" else 1)
+    assert "holds a run of another config (" in said and '"model.safetensors": "b"' in said
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(("module", "overrides", "said", "why"), BAD, ids=[row[3] for row in BAD])

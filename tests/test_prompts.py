@@ -88,7 +88,7 @@ RULES = [
     ("free", "reasoning", "begin your message, on a new line, with one of", "can. Before you choose", "asked"),
     ("charged", "reasoning", "You may reason first", "last message, and of all your reasoning. Earn", "its price"),
     ("charged", "few_shot", "You may reason first", "and of all your reasoning. Earn", "in each style with rules"),
-    ("charged", "pocket", "2 questions cost 0.50, 20 words 0.60.", "", "which this one does not"),
+    ("charged", "pocket", "2 questions cost 0.50, 24 words 0.72.", "", "which this one does not"),
 ]  # fmt: skip
 
 

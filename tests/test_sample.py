@@ -88,6 +88,15 @@ class Quiet:
         return True
 
 
+# As many games a group as a question has readings, by an assistant that guesses.
+GUESSING = {
+    "seed": 0, "budget": {"questions": None},
+    "sample": {"free": 2, "forced": 0, "actions": [], "marginal": True, "follow_ups": 1},
+    "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none"},
+    "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("rule", ["free", "charged"])
 def test_reasoning_is_refused_before_anything_is_played(rule, tmp_path):
     config = OmegaConf.create({"seed": 0, "selfplay": {"reasoning": rule}})
@@ -100,11 +109,7 @@ def test_reasoning_is_refused_before_anything_is_played(rule, tmp_path):
 
 def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(almanac, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "GROUPS", 5)
-    config = OmegaConf.create(
-        {"seed": 0, "budget": {"questions": None},
-         "sample": {"free": 2, "forced": 0, "actions": [], "marginal": True, "follow_ups": 1},
-         "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none"},
-         "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}})  # fmt: skip
+    config = OmegaConf.create(GUESSING)
     agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
     config.budget.questions = 3
     few = {episode.id for episode, _ in sample.grow(config, Quiet(tmp_path / "few"), almanac, agents, 1, 100)}
@@ -117,3 +122,17 @@ def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(al
     groups = list(sample.grow(config, Quiet(tmp_path), almanac, agents, 1, 400))
     assert len(groups) > 100 and all(len({game.costs for game in games}) == 1 for _, games in groups)
     assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)
+
+
+def test_no_more_games_are_played_than_the_last_group_makes(almanac, tmp_path):
+    agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
+    for budget in (150, 333):
+        run = Quiet(tmp_path / str(budget))
+        played, again = (
+            [len(games) for _, games in sample.grow(OmegaConf.create(GUESSING), run, almanac, agents, 1, budget)]
+            for _ in range(2)
+        )
+        assert 2 <= max(played) <= 5, "readings of a question"
+        # A chunk of 32 questions has about 100 games.
+        assert budget <= sum(played) < budget + 3 * max(played)
+        assert again == played, "read from disk"

@@ -40,9 +40,25 @@ _NOT_IDENTITY = ("hydra", "run_dir", "size")
 
 def config_hash(config: DictConfig) -> str:
     """A name for everything a run's results depend on."""
-    plain = OmegaConf.to_container(config, resolve=False)
-    kept = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    kept = _identity(config, OmegaConf.to_container(config, resolve=False))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _identity(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
+    """What of a config a run's results depend on, and the digest of a pocket model's weights.
+
+    Such a folder may be built anew, as the shipped one is now and then; other models are known by name and revision.
+    """
+    kept = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
+    manifest = Path(_model_path(model)) / "manifest.json" if model else None
+    if manifest and manifest.exists():
+        kept["weights"] = read_json(manifest)["sha256"]
+    return kept
+
+
+def _model_path(model: str) -> str | Path:
+    return SHIPPED if model == "pocket" else model
 
 
 def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]:
@@ -99,11 +115,7 @@ class Run:
 
     def __init__(self, name: str, config: DictConfig):
         self.name, self.dir = name, Path(config.run_dir)
-        self.config = {"command": name} | {
-            key: value
-            for key, value in OmegaConf.to_container(config, resolve=True).items()
-            if key not in _NOT_IDENTITY
-        }
+        self.config = {"command": name} | _identity(config, OmegaConf.to_container(config, resolve=True))
         self.dir.mkdir(parents=True, exist_ok=True)
         stored = self.dir / "config.json"
         if stored.exists():
@@ -234,8 +246,8 @@ def game_maker(config: DictConfig) -> Callable[..., Game]:
 def load_model(config: DictConfig):
     """Model and tokenizer of ``assistant.*``; ``assistant.model=pocket`` is the shipped one."""
     options = config.assistant
-    path = SHIPPED if options.model == "pocket" else options.model
-    return load(path, revision=options.revision, trust_remote_code=options.trust_remote_code, device=options.device)
+    return load(_model_path(options.model), revision=options.revision, trust_remote_code=options.trust_remote_code,
+                device=options.device)  # fmt: skip
 
 
 def hf_agent(config: DictConfig, model, tokenizer, temperature: float) -> HFAgent:

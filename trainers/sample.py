@@ -22,7 +22,7 @@ from trainers.run import Run
 from trainers.select import decision
 from trainers.store import ChunkLog
 
-# Questions whose games are grown, written and replayed together: the unit in which a killed run continues.
+# Most questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
 TAG_OF = dict(zip(KINDS, TAGS, strict=False))  # all but ``invalid`` have one
 
@@ -51,7 +51,8 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         task: Whose training questions.
         agents: Who plays.
         iteration: Its games are those of this number.
-        budget: Games to play; the last chunk may go beyond it.
+        budget: Games to play. A group is played whole, so a few may come on top: how many its games are shows only
+            then, and the last chunk is as long as the groups before it foretell.
         among: Indices of the training questions to play; ``None``: all that there are to learn from.
 
     Raises:
@@ -66,12 +67,13 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
     folder.mkdir(exist_ok=True)
     log = ChunkLog(folder / f"iteration-{iteration}.jsonl")
     advance = run.bar(f"iteration {iteration}: growing", budget, "games")
-    stored, played, order = log.read(task, make_game), 0, np.array([], dtype=int)
+    stored, played, grown, order = log.read(task, make_game), 0, 0, np.array([], dtype=int)
     replayed = log.chunks
     while played < budget:
         if len(order) < GROUPS:
             order = np.concatenate([order, rng.permutation(size or 10 * GROUPS)])
-        chosen, order = order[:GROUPS], order[GROUPS:]
+        wanted = (budget - played) * grown // played if played else GROUPS
+        chosen, order = np.split(order, [min(max(wanted, 1), GROUPS)])
         if among is not None:
             chosen = np.array(among)[chosen]
         groups = [
@@ -82,7 +84,7 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         else:
             games = play_groups(config, task, groups, agents, make_game, played)
             log.append(games)
-        played += len(games)
+        played, grown = played + len(games), grown + len(groups)
         advance(len(games))
         by_group: dict[tuple[str, Costs], list[Trajectory]] = {}
         for game in games:
