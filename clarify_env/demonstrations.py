@@ -99,12 +99,18 @@ def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
         " ".join(map(str, lengths if len(set(lengths)) > 1 else lengths[:1]))
         + (" word" if lengths == [1] else " words"),
     ]
-    keys = [name for name in task.attributes if len({dict(r.attributes).get(name) for r in readings}) == len(readings)]
-    if keys and len(readings) > 1:
+    if keys := _keys(task, episode):
         outline.append(f"by {' '.join(keys)}")
     said = ", ".join(outline[i] for i in rng.permutation(len(outline)))
     items = "; ".join(f"{shortest_label(task, episode, i)}: {answer}" for i, answer in enumerate(answers))
     return _fact("page", episode.query, f"{said}. {items}")
+
+
+def _keys(task: Task, episode: Episode) -> list[str]:
+    """The attributes in which all readings differ, where there are several."""
+    several = len(readings := episode.interpretations) > 1
+    return [name for name in task.attributes
+            if several and len({dict(r.attributes).get(name) for r in readings}) == len(readings)]  # fmt: skip
 
 
 def card(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
@@ -123,6 +129,15 @@ def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonst
     weights = np.array([reading.weight for reading in episode.interpretations])
     first = int(rng.choice(np.flatnonzero(weights == weights.max())))
     return _fact("likeliest", f"{episode.query} Most likely?", shortest_answer(task, episode, first))
+
+
+def apart(task: Task, episode: Episode) -> Demonstration:
+    """By which attributes all readings are told apart.
+
+    The demonstrator asks for any attribute that helps, and one in five of its questions leaves several readings. A
+    policy learns to ask the better ones from the names that it is trained on; of others it has to know which they are.
+    """
+    return _fact("apart", f"{episode.query} Told apart by?", " ".join(_keys(task, episode)) or "nothing")
 
 
 def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
@@ -168,6 +183,7 @@ KINDS = (
     "page",
     "card",
     "likeliest",
+    "apart",
     "assistant",
     "user",
     "told",
@@ -216,6 +232,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield card(task, episode, rng)
                 case "likeliest":
                     yield likeliest(task, episode, rng)
+                case "apart":
+                    yield apart(task, episode)
                 case "told":
                     yield told(task, episode, cell, rng)
                 case "picked":

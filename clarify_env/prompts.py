@@ -11,9 +11,9 @@ Messages = list[dict[str, str]]
 
 # Questions and words priced together in the style "pocket". A small model reads the first digit of a number well, the
 # rest poorly, and makes nothing of a first digit it has not met. By two questions and 24 words the default costs of
-# training are 0.30 to 1.24 and 0.528 to 1.248, and those 1.2 to 1.6 times the largest begin with the same digit 1, as do
-# six trained values an axis. By 20 words only the three largest did (1.00 to 1.04), and beyond them the policy listed
-# where the oracle asks.
+# training are 0.30 to 1.24 and 0.528 to 1.248, and those 1.2 to 1.6 times the largest begin with the same digit 1, as
+# do six trained values an axis. By 20 words only the three largest did (1.00 to 1.04): beyond them the policy listed
+# where the oracle asks, and earned 90 to 92 % of the oracle instead of 94 to 95.
 QUESTIONS, WORDS = 2, 24
 
 _ASSISTANT_RULES = """\

@@ -10,7 +10,7 @@ from toys import ASHFORD, Toy
 from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.demonstrations import KINDS as SHOWN
-from clarify_env.demonstrations import SHARES, card, likeliest, page, picked, play, told
+from clarify_env.demonstrations import SHARES, apart, card, likeliest, page, picked, play, told
 from clarify_env.scoring import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE, Task
@@ -159,6 +159,17 @@ def test_the_likeliest_reading_is_named_and_ties_are_drawn(almanac):
         assert any(almanac.score(said, i, episode) for i, r in enumerate(episode.interpretations) if r.weight == best)
     even = ASHFORD._replace(interpretations=tuple(r._replace(weight=1 / 3) for r in ASHFORD.interpretations))
     assert len({likeliest(Toy(), even, rng).messages[-1] for _ in range(50)}) == 3
+
+
+def test_what_tells_readings_apart_is_said(almanac):
+    seen = Counter()
+    for episode in islice(almanac.episodes("test"), 150):
+        (_, asked), (_, said) = apart(almanac, episode).messages
+        assert asked == f"{episode.query} Told apart by?"
+        replies = [almanac.reply(f"Which {said}?", i, episode) for i in range(len(episode.interpretations))]
+        assert said == "nothing" if len(replies) == 1 else len(set(replies)) == len(replies)
+        seen[said] += 1
+    assert len(seen) >= 4
 
 
 def test_told_answers_the_reading_that_was_singled_out(almanac):
