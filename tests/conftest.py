@@ -15,6 +15,9 @@ from trainers.pretrain import _Encoder
 from trainers.store import save_model
 from trainers.update import UpdateConfig, update
 
+# Sizes here are far below what a second thread pays for, and tests run side by side.
+torch.set_num_threads(1)
+
 ALMANAC = {"train_names": 4, "validation_names": 2, "test_names": 2}
 # What makes a command small enough for a test.
 SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
@@ -51,15 +54,6 @@ def tiny_folder(tmp_path_factory, almanac):
 def tiny(tiny_folder):
     """The tiny model, loaded anew: (model, tokenizer)."""
     return load(tiny_folder, device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Sizes here are far below what a second thread pays for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

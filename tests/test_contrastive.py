@@ -209,7 +209,7 @@ def test_padding_and_the_users_words_carry_no_loss(toy_pairs):
 def test_dpo_comes_to_prefer_the_chosen_sides(toy_pairs, tiny_folder, rank):
     agent, _, rows = toy_pairs
     reference, tokenizer = load(tiny_folder, device="cpu")
-    config = UpdateConfig(optimizer="muon", learning_rate=5e-3, batch=2, epochs=6, lora_rank=rank)
+    config = UpdateConfig(optimizer="muon", learning_rate=2e-2, batch=2, epochs=40, lora_rank=rank)
     trained = HFAgent(dpo(agent.model, reference, rows, config, beta=0.1, seed=0, tokenizer=tokenizer), tokenizer)
     for row in rows:
         before = loglikelihood(agent, row.chosen) - loglikelihood(agent, row.rejected)

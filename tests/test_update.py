@@ -74,7 +74,7 @@ def test_a_few_steps(tiny, weight, sign, why):
 @pytest.mark.parametrize("heavy", [0, 1])
 def test_weights_weigh(tiny, heavy):
     rows = [Row((2, 9), (30 + i, 1), 1.0 if i == heavy else 0.1) for i in range(2)]
-    model = learned(tiny[0], rows * 8, UpdateConfig(learning_rate=1e-2, epochs=15, batch=16))
+    model = learned(tiny[0], rows * 8, UpdateConfig(learning_rate=1e-2, epochs=40, batch=16))
     likely = total(model, tiny[1], rows)
     assert likely[heavy] - likely[1 - heavy] > 1, "of two replies to one prompt the heavier is likelier, ten times"
 
