@@ -51,9 +51,9 @@ def _identity(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
     """
     kept = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
     model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
-    manifest = Path(_model_path(model)) / "manifest.json" if model else None
+    manifest = Path(str(_model_path(model))) / "manifest.json" if model else None
     if manifest and manifest.exists():
-        kept["weights"] = read_json(manifest)["sha256"]
+        kept["weights"] = read_json(manifest).get("sha256")
     return kept
 
 
