@@ -202,5 +202,19 @@ def test_runs_are_averaged_and_the_start_is_left_as_it_was(tiny):
     assert steps[-1][0] == steps[-1][1] and [step for step, _ in steps] == sorted(step for step, _ in steps)
 
 
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_made_one_after_another(tiny, monkeypatch):
+    config, steps = replace(FAST, runs=2, lora_rank=2), []
+    after = learned(tiny[0], ROWS * 20, config)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # one for each, as there is here
+    beside = learned(tiny[0], ROWS * 20, config, report=lambda step, of, logs: steps.append((step, of)))
+    assert torch.equal(weights(after), weights(beside)), "bit for bit"
+    assert not beside.training and {of for _, of in steps} == {360}
+    assert sorted(step for step, _ in steps) == [step for step, _ in steps] and steps[-1][0] == 360
+    broken = [*ROWS * 20, ROWS[0]._replace(weight=1e38), ROWS[1]._replace(weight=1e38)]
+    with pytest.raises(FloatingPointError, match="the loss became"):
+        learned(tiny[0], broken, replace(config, learning_rate=1e30))
+
+
 def test_the_average_of_one_is_itself(tiny):
     assert average([tiny[0]]) is tiny[0]

@@ -3,9 +3,10 @@
 import copy
 import math
 import os
+import pickle
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,11 +24,13 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.modeling_utils import unwrap_model
 
 from agents.decode import left_pad
 from agents.hf import Row, load
 from trainers.run import Run
 from trainers.store import save_model
+from trainers.together import Report, together
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,17 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
 def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Weighted negative log-likelihood of the reply tokens: their weighted sum over their number."""
     mask, weights = batch["attention_mask"], batch["weights"]
-    longest = weights.shape[1]
-    out = model(input_ids=batch["input_ids"], attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                logits_to_keep=longest + 1, use_cache=False)  # fmt: skip
-    spoken = weights != 0
-    logits = out.logits[:, :-1][spoken].float()
-    loss = torch.nn.functional.cross_entropy(logits, batch["input_ids"][:, -longest:][spoken], reduction="none")
+    longest, spoken = weights.shape[1], weights != 0
+    # The output head sees the spoken tokens alone: the rest of the longest reply's place was a sixth of an update.
+    head = unwrap_model(model).get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, :-1][spoken],))
+    try:
+        out = model(input_ids=batch["input_ids"], attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                    logits_to_keep=longest + 1, use_cache=False)  # fmt: skip
+    finally:
+        hook.remove()
+    said = batch["input_ids"][:, -longest:][spoken]
+    loss = torch.nn.functional.cross_entropy(out.logits.float(), said, reduction="none")
     return (loss * weights[spoken]).sum() / max(int(spoken.sum()), 1)
 
 
@@ -171,7 +179,7 @@ class Progress(TrainerCallback):
         report: Called with step, number of steps and logs.
     """
 
-    def __init__(self, report: Callable[[int, int, dict[str, Any]], None]):
+    def __init__(self, report: Report):
         self.report = report
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -186,7 +194,7 @@ def update(
     *,
     seed: int,
     pad: int,
-    report: Callable[[int, int, dict[str, Any]], None] = lambda step, steps, logs: None,
+    report: Report = lambda step, steps, logs: None,
 ) -> PreTrainedModel:
     """Fine-tunes a model on weighted rows.
 
@@ -209,11 +217,16 @@ def update(
         raise ValueError("there are no rows to learn from: every group was rejected by the selection")
     if not all(math.isfinite(weight) for row in rows for weight in (row.weight, *row.lead)):
         raise ValueError("a row's weight is not a finite number: a reward must have been NaN")
-    trained = []
-    for run in range(config.runs):
-        progress = partial(_of_runs, report, run, config.runs)
-        trained.append(_trained(copy.deepcopy(model), rows, config, seed + 1000 * run, pad, progress))
-    return average(trained).eval()
+    seeds = [seed + 1000 * run for run in range(config.runs)]
+    progress = partial(_of_runs, report, [0] * config.runs)
+    at_once = min(config.runs, torch.get_num_threads()) if model.device.type == "cpu" else 1
+    if at_once > 1:
+        start = pickle.dumps(model)
+        models = together(_trained_apart, [(start, rows, config, s, pad) for s in seeds], progress, at_once)
+        return average([pickle.loads(trained) for trained in models]).eval()
+    return average([
+        _trained(copy.deepcopy(model), rows, config, s, pad, partial(progress, run)) for run, s in enumerate(seeds)
+    ]).eval()  # fmt: skip
 
 
 def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
@@ -228,12 +241,19 @@ def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
     return first
 
 
-def _of_runs(report: Callable, run: int, runs: int, step: int, steps: int, logs: dict[str, Any]) -> None:
-    report(run * steps + step, runs * steps, logs)
+def _of_runs(report: Report, done: list[int], run: int, step: int, steps: int, logs: dict[str, Any]) -> None:
+    done[run] = step
+    report(sum(done), len(done) * steps, logs)
+
+
+def _trained_apart(model: bytes, rows: Sequence[Row], config: UpdateConfig, seed: int, pad: int,
+                   report: Report) -> bytes:  # fmt: skip
+    """`_trained` in a process of its own, to and from which a model travels as bytes."""
+    return pickle.dumps(_trained(pickle.loads(model), rows, config, seed, pad, report))
 
 
 def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, seed: int, pad: int,
-             report: Callable[[int, int, dict[str, Any]], None]) -> PreTrainedModel:  # fmt: skip
+             report: Report) -> PreTrainedModel:  # fmt: skip
     if config.lora_rank:
         torch.manual_seed(seed)  # the adapters' first weights are drawn
         model = with_lora(model, config.lora_rank)
