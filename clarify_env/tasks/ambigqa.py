@@ -1,26 +1,16 @@
 """The `ambigqa` task: real questions that people found ambiguous (AmbigQA, Min et al. 2020, arXiv 2004.10645)."""
 
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import Item, count_words
+from clarify_env.actions import count_words
 from clarify_env.scoring import normalize
-from clarify_env.tasks.base import (
-    NONE_OF_THESE,
-    NOT_UNDERSTOOD,
-    Episode,
-    Interpretation,
-    Task,
-    distinguishing_labels,
-    register,
-)
+from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, strings, told_apart, typed
 
 # What a question's one reading is called: there is nothing to tell it from, but a list must call it something.
 ONLY = "only"
@@ -37,10 +27,6 @@ class _Reading(NamedTuple):
     text: str
     answers: tuple[str, ...]
     share: int = 1
-
-
-class _UnusableError(Exception):
-    """A question that cannot be played; the message is the reason under which it is counted."""
 
 
 @register
@@ -98,8 +84,8 @@ class AmbigQA(Task):
                 episode = self._build(*record)
                 # The same question twice could stand on both sides of a split.
                 if usable.setdefault(normalize(episode.query), episode) is not episode:
-                    raise _UnusableError("asked twice")
-            except _UnusableError as reason:
+                    raise UnusableError("asked twice")
+            except UnusableError as reason:
                 dropped[str(reason)] += 1
         self.dropped, self.usable, self._records = dict(dropped.most_common()), len(usable), len(records)
         self.sizes = self._sizes(questions, validation, test)
@@ -125,8 +111,7 @@ class AmbigQA(Task):
 
     def report(self) -> str:
         """One sentence on what was kept and dropped."""
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
-        return f"{self.path}: {self.usable} of {self._records} questions usable; dropped: {reasons or 'none'}"
+        return account(self.path, self.usable, self._records, self.dropped)
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
@@ -135,30 +120,30 @@ class AmbigQA(Task):
         """Makes an episode of a record.
 
         Raises:
-            _UnusableError: It cannot be played.
+            UnusableError: It cannot be played.
         """
         ambiguous, readings = self._agreed(annotations)
-        readings = [reading._replace(answers=_clean(reading.answers)) for reading in readings]
+        readings = [reading._replace(answers=clean(reading.answers)) for reading in readings]
         if not all(reading.answers for reading in readings):
-            raise _UnusableError("reading without an answer")
+            raise UnusableError("reading without an answer")
         readings = self._parted(readings) if ambiguous else [_pooled(question, readings, self.disagreement)]
         if len(readings) > self.max_readings:
-            raise _UnusableError(f"more than {self.max_readings} readings")
+            raise UnusableError(f"more than {self.max_readings} readings")
         if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
-            raise _UnusableError(f"answer of more than {self.max_answer_words} words")
+            raise UnusableError(f"answer of more than {self.max_answer_words} words")
         labels = distinguishing_labels([r.text for r in readings], question) if len(readings) > 1 else [ONLY]
         if labels is None:
-            raise _UnusableError("reading without words of its own")
+            raise UnusableError("reading without words of its own")
         if not self.years and all(_YEAR.fullmatch(word) for label in labels for word in label.split()):
-            raise _UnusableError("told apart by years only")
+            raise UnusableError("told apart by years only")
         total = sum(reading.share for reading in readings)
         interpretations = tuple(
             Interpretation(label, reading.text, reading.answers, reading.share / total)
             for label, reading in zip(labels, readings, strict=True)
         )
         episode = Episode("", question, "", interpretations, {"entity": key})
-        if not self._playable(episode):
-            raise _UnusableError("labels that a question or a list cannot tell apart")
+        if not told_apart(self, episode):
+            raise UnusableError("labels that a question or a list cannot tell apart")
         return episode
 
     def _agreed(self, annotations: list[tuple[bool, list[_Reading]]]) -> tuple[bool, list[_Reading]]:
@@ -167,7 +152,7 @@ class AmbigQA(Task):
             return annotations[0]
         votes = Counter(ambiguous for ambiguous, _ in annotations).most_common()
         if len(votes) == 2 and (self.disagreement == "drop" or votes[0][1] == votes[1][1]):
-            raise _UnusableError("annotators disagree on ambiguity")
+            raise UnusableError("annotators disagree on ambiguity")
         ambiguous = votes[0][0]
         agreed = [readings for vote, readings in annotations if vote == ambiguous]
         return ambiguous, agreed[0] if ambiguous else [reading for readings in agreed for reading in readings]
@@ -180,43 +165,24 @@ class AmbigQA(Task):
         for reading in readings:
             same = [other for other in parted if _share_answer(reading, other)]
             if same and self.overlap == "drop":
-                raise _UnusableError("readings share an answer")
+                raise UnusableError("readings share an answer")
             # The place and the wording are those of the first; a reading may join two that had nothing in common.
             group = [*same, reading]
-            merged = _Reading(group[0].text, _clean([a for r in group for a in r.answers]), sum(r.share for r in group))
+            merged = _Reading(group[0].text, clean([a for r in group for a in r.answers]), sum(r.share for r in group))
             parted = [merged if same and other is same[0] else other for other in parted if other not in same[1:]]
             parted += [] if same else [merged]
         return parted
-
-    def _playable(self, episode: Episode) -> bool:
-        """Whether an offer of all labels parts the readings, and each label picks its own reading from a list."""
-        labels = [reading.label for reading in episode.interpretations]
-        items = [Item(label, "") for label in labels]
-        offer = self.questions(episode)[0]
-        replies = {self.reply(offer, intent, episode) for intent in range(len(labels))}
-        replies -= {NONE_OF_THESE, NOT_UNDERSTOOD}
-        return len(replies) == len(labels) and all(self.pick(items, i, episode) == [i] for i in range(len(labels)))
 
 
 def _pooled(question: str, answers: list[_Reading], disagreement: str) -> _Reading:
     """One reading of the single answers that annotators gave."""
     if disagreement == "drop" and not all(_share_answer(answers[0], other) for other in answers):
-        raise _UnusableError("annotators disagree on the answer")
-    return _Reading(question, _clean([alias for single in answers for alias in single.answers]))
+        raise UnusableError("annotators disagree on the answer")
+    return _Reading(question, clean([alias for single in answers for alias in single.answers]))
 
 
 def _share_answer(one: _Reading, other: _Reading) -> bool:
     return not set(map(normalize, one.answers)).isdisjoint(map(normalize, other.answers))
-
-
-def _clean(answers: Sequence[str]) -> tuple[str, ...]:
-    """Answers on one line and without ``;``, which parts the items of a list; no two that score alike."""
-    kept: dict[str, str] = {}
-    for answer in answers:
-        said = " ".join(answer.replace(";", "").split())
-        kept.setdefault(normalize(said), said)
-    kept.pop("", None)
-    return tuple(kept.values())
 
 
 def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]:
@@ -225,20 +191,12 @@ def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]
     Raises:
         ValueError: With the file, and the line or the record and field, that is wrong.
     """
-    try:
-        data = json.loads(Path(path).expanduser().read_bytes())
-    except OSError as error:
-        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not JSON: not Unicode text at byte {error.start}") from error
     records = []
-    for number, record in enumerate(_typed(data, list, path, "the whole"), 1):
+    for number, record in enumerate(typed(load_json(path), list, path, "the whole"), 1):
         where = f"{path}, record {number}"
-        key = _field(record, "id", str, where, "")
-        question = " ".join(_field(record, "question", str, where, "").split())
-        annotations = _field(record, "annotations", list, where, "")
+        key = field(record, "id", str, where)
+        question = " ".join(field(record, "question", str, where).split())
+        annotations = field(record, "annotations", list, where)
         if not question or not annotations:
             raise ValueError(f"{where}: {'annotations' if question else 'question'} is empty")
         parsed = [_annotation(a, question, where, f"annotations[{i}]") for i, a in enumerate(annotations)]
@@ -247,39 +205,18 @@ def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]
 
 
 def _annotation(annotation: Any, question: str, where: str, name: str) -> tuple[bool, list[_Reading]]:
-    kind = _field(annotation, "type", str, where, name)
+    kind = field(annotation, "type", str, where, name)
     if kind == "singleAnswer":
-        return False, [_Reading(question, _strings(annotation, where, name))]
+        return False, [_Reading(question, strings(annotation, "answer", where, name))]
     if kind != "multipleQAs":
         raise ValueError(f"{where}: {name}.type must be singleAnswer or multipleQAs, not {kind!r}")
-    pairs = _field(annotation, "qaPairs", list, where, name)
+    pairs = field(annotation, "qaPairs", list, where, name)
     # Some releases nest the pairs one level deeper.
     pairs = [pair for entry in pairs for pair in (entry if isinstance(entry, list) else [entry])]
     if not pairs:
         raise ValueError(f"{where}: {name}.qaPairs is empty")
     readings = []
     for i, pair in enumerate(pairs):
-        text = _field(pair, "question", str, where, f"{name}.qaPairs[{i}]")
-        readings.append(_Reading(" ".join(text.split()), _strings(pair, where, f"{name}.qaPairs[{i}]")))
+        text = field(pair, "question", str, where, f"{name}.qaPairs[{i}]")
+        readings.append(_Reading(" ".join(text.split()), strings(pair, "answer", where, f"{name}.qaPairs[{i}]")))
     return True, readings
-
-
-def _strings(record: dict, where: str, name: str) -> tuple[str, ...]:
-    answers = _field(record, "answer", list, where, name)
-    return tuple(_typed(answer, str, where, f"{name}.answer[{i}]") for i, answer in enumerate(answers))
-
-
-def _field(record: Any, field: str, kind: type, where: str, name: str) -> Any:
-    inside = f"{name}.{field}" if name else field
-    if field not in _typed(record, dict, where, name or "the record"):
-        raise ValueError(f"{where}: {inside} is missing")
-    return _typed(record[field], kind, where, inside)
-
-
-_JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string"}
-
-
-def _typed(value: Any, kind: type, where: str, name: str) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
-    return value

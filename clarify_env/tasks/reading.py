@@ -1,0 +1,133 @@
+"""What tasks that read data files share: JSON checked field by field, answers cleaned, labels tried out.
+
+A mistake in a file is one sentence with the file, the line or record, and the field. What is right but cannot be played
+is left out and counted by reason (`UnusableError`).
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from clarify_env.actions import Item
+from clarify_env.scoring import normalize
+from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Task
+
+_JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a number"}
+
+
+class UnusableError(Exception):
+    """A record that cannot be played; the message is the reason under which it is counted."""
+
+
+def load_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        ValueError: It cannot be read, or is no JSON; the message names the file and the line.
+    """
+    try:
+        return json.loads(Path(path).expanduser().read_bytes())
+    except OSError as error:
+        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: not Unicode text at byte {error.start}") from error
+
+
+def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, Any]]:
+    """Reads a file of one JSON value a line, a line at a time; empty lines are passed over.
+
+    Args:
+        path: The file.
+        longest: Most bytes of a line, the newline included; no more than that is ever held.
+
+    Yields:
+        Where a value stands (file and line, for messages), and the value.
+
+    Raises:
+        ValueError: The file cannot be read, or a line is too long or no JSON.
+    """
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            number = 0
+            while line := file.readline(longest + 1):
+                number += 1
+                where = f"{path}, line {number}"
+                if len(line) > longest:
+                    raise ValueError(f"{where}: longer than {longest:,} bytes")
+                if line.strip():
+                    yield where, _parsed(line, where)
+    except OSError as error:
+        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
+
+
+def _parsed(line: bytes, where: str) -> Any:
+    try:
+        return json.loads(line, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON: {error.msg} at character {error.colno}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not JSON: not Unicode text at byte {error.start}") from error
+    except RecursionError as error:
+        raise ValueError(f"{where}: not JSON that can be read: nested too deep") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON: {error}") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def typed(value: Any, kind: type, where: str, name: str) -> Any:
+    """Returns a value of JSON that must be of a kind: `list`, `dict`, `str` or, for any number, `float`.
+
+    Raises:
+        ValueError: It is of another; the message begins with ``where`` and ``name``.
+    """
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) if kind is float else isinstance(value, kind)
+    if not fits:
+        raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
+    return value
+
+
+def field(record: Any, key: str, kind: type, where: str, name: str = "") -> Any:
+    """Returns a field of an object, which must be there and of a kind; ``name`` is what the object is called."""
+    inside = f"{name}.{key}" if name else key
+    if key not in typed(record, dict, where, name or "the record"):
+        raise ValueError(f"{where}: {inside} is missing")
+    return typed(record[key], kind, where, inside)
+
+
+def strings(record: Any, key: str, where: str, name: str = "") -> tuple[str, ...]:
+    """Returns a field that is a list of strings."""
+    values = field(record, key, list, where, name)
+    inside = f"{name}.{key}" if name else key
+    return tuple(typed(value, str, where, f"{inside}[{i}]") for i, value in enumerate(values))
+
+
+def clean(answers: Sequence[str]) -> tuple[str, ...]:
+    """Answers on one line and without ``;``, which parts the items of a list; no two that score alike."""
+    kept: dict[str, str] = {}
+    for answer in answers:
+        said = " ".join(answer.replace(";", "").split())
+        kept.setdefault(normalize(said), said)
+    kept.pop("", None)
+    return tuple(kept.values())
+
+
+def told_apart(task: Task, episode: Episode) -> bool:
+    """Whether an offer of all labels parts the readings, and each label picks its own reading from a list."""
+    labels = [reading.label for reading in episode.interpretations]
+    items = [Item(label, "") for label in labels]
+    offer = task.ask_readings(labels)
+    replies = {task.reply(offer, intent, episode) for intent in range(len(labels))} - {NONE_OF_THESE, NOT_UNDERSTOOD}
+    return len(replies) == len(labels) and all(task.pick(items, i, episode) == [i] for i in range(len(labels)))
+
+
+def account(path: str, kept: int, read: int, dropped: dict[str, int]) -> str:
+    """One sentence on what of a file was kept, and what was left out and why."""
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in dropped.items())
+    return f"{path}: {kept} of {read} questions usable; dropped: {reasons or 'none'}"
