@@ -4,13 +4,13 @@ Arguments, as key=value: ``task`` (a name), ``task.OPTION`` (an option of the ta
 (``[low,high]``), ``split`` and ``max_questions``.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from clarify_env.arguments import read
 from clarify_env.costs import SETS, CostPlane
 from clarify_env.oracle import ACTIONS, FIXED, ActionMap, action_map, solve, summarize
 from clarify_env.tasks import make_task
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 2 where an argument is wrong, which is then said in one sentence.
     """
     try:
-        print(describe(**_read(arguments)))
+        print(describe(**read(arguments, _DEFAULTS)))
     except ValueError as error:
         print(f"clarify_env.oracle: {error}", file=sys.stderr)
         return 2
@@ -69,44 +69,3 @@ def _table(sets: dict[str, dict[str, Any]]) -> str:
         ratios = [f"{100 * v / means['oracle']:.1f}" if means["oracle"] > 0 else "-" for v in means["fixed"].values()]
         rows.append(f"{name:<14}" + "".join(f"{v:13.3f}" for v in plain) + "".join(f"{r:>13}" for r in ratios))
     return "\n".join(rows)
-
-
-def _read(arguments: Sequence[str]) -> dict[str, Any]:
-    """Reads key=value arguments into the parameters of `describe`."""
-    settings: dict[str, Any] = dict(_DEFAULTS)
-    options: dict[str, Any] = {}
-    axes: dict[str, Any] = {}
-    for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals:
-            raise ValueError(f"arguments have the form key=value, not {argument!r}")
-        if key.startswith("task."):
-            options[key.removeprefix("task.")] = _value(text)
-        elif key in ("costs.alpha", "costs.beta"):
-            axes[key.removeprefix("costs.")] = _range(key, text)
-        elif key == "max_questions":
-            if not text.isdecimal():
-                raise ValueError(f"max_questions must be a whole number, not {text!r}")
-            settings[key] = int(text)
-        elif key in settings:
-            settings[key] = text
-        else:
-            known = ", ".join([*_DEFAULTS, "task.OPTION", "costs.alpha", "costs.beta"])
-            raise ValueError(f"unknown argument {key!r}; known: {known}")
-    return settings | {"task_options": options, "plane": CostPlane(**axes)}
-
-
-def _value(text: str) -> Any:
-    # Numbers, true, false and null as in JSON; anything else, a path say, is a string.
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _range(key: str, text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.strip("[]()").split(","))
-    except ValueError:
-        raise ValueError(f"{key} must be [low,high], not {text!r}") from None
-    return low, high

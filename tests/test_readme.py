@@ -1,4 +1,4 @@
-"""What the README shows is run: its Python here, its commands here or in .ci/run; one that nobody runs fails."""
+"""What the README and docs/tasks.md show is run: Python and commands here or in .ci/run; one that nobody runs fails."""
 
 import importlib.util
 import json
@@ -15,12 +15,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
+TASKS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + TASKS)]
 PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
 SHELL = [(block["ci"], line) for block in BLOCKS if block["language"] == "sh" for line in block["body"].splitlines()]
 TRAINERS = [line for _, line in SHELL if " -m trainers." in line and " && " not in line]
 # Commands that finish in seconds, run as they stand.
-CHEAP = [".venv/bin/python -m clarify_env.oracle task=almanac"]
+CHEAP = [
+    ".venv/bin/python -m clarify_env.oracle task=almanac",
+    ".venv/bin/python -m clarify_env.tasks show almanac",
+    ".venv/bin/python -m clarify_env.tasks check docs/questions.jsonl",
+    ".venv/bin/python -m clarify_env.tasks show qa_jsonl task.path=docs/questions.jsonl",
+]
 
 
 def arguments(line: str) -> list[str]:
@@ -99,7 +105,9 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target} does not exist"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/methods.md", "docs/papers.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/methods.md", "docs/papers.md", "docs/tasks.md"]
+)
 def test_files_named_in_the_docs_exist(page):
     for name in re.findall(
         r"`((?:clarify_env|agents|trainers|conf)/[\w/.]+\.\w+)`", (ROOT / page).read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ is left out and counted by reason (`UnusableError`).
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from clarify_env.actions import Item
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Task
 
-_JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a number"}
+_JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a finite number"}
 
 
 class UnusableError(Exception):
@@ -59,7 +60,7 @@ def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, Any
                 if len(line) > longest:
                     raise ValueError(f"{where}: longer than {longest:,} bytes")
                 if line.strip():
-                    yield where, _parsed(line, where)
+                    yield where, _parsed(line.rstrip(b"\r\n"), where)
     except OSError as error:
         raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
 
@@ -68,7 +69,7 @@ def _parsed(line: bytes, where: str) -> Any:
     try:
         return json.loads(line, parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: {error.msg} at character {error.colno}") from error
+        raise ValueError(f"{where}: not JSON: {error.msg} (character {error.colno})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: not JSON: not Unicode text at byte {error.start}") from error
     except RecursionError as error:
@@ -87,9 +88,15 @@ def typed(value: Any, kind: type, where: str, name: str) -> Any:
     Raises:
         ValueError: It is of another; the message begins with ``where`` and ``name``.
     """
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) if kind is float else isinstance(value, kind)
+    if kind is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fits = number and abs(value) <= sys.float_info.max
+    else:
+        fits = isinstance(value, kind)
     if not fits:
         raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
+    if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{where}: {name} holds half a character (a lone surrogate)")
     return value
 
 

@@ -1,0 +1,60 @@
+"""Command lines of ``key=value``, for the commands of this package, which knows no hydra."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from clarify_env.costs import CostPlane
+
+
+def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Reads ``key=value`` arguments.
+
+    Args:
+        arguments: What stands on the command line. ``task.OPTION`` is an option of the task, ``costs.alpha`` and
+            ``costs.beta`` (``[low,high]``) the plane; all other keys are those of ``defaults``.
+        defaults: The value of each key that is not given; where it is a number, a whole number must be given.
+
+    Returns:
+        The values by key, with ``task_options`` (a dict) and ``plane`` (a `CostPlane`).
+
+    Raises:
+        ValueError: An argument is wrong; the message says which.
+    """
+    settings: dict[str, Any] = dict(defaults)
+    options: dict[str, Any] = {}
+    axes: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals:
+            raise ValueError(f"arguments have the form key=value, not {argument!r}")
+        if key.startswith("task."):
+            options[key.removeprefix("task.")] = _value(text)
+        elif key in ("costs.alpha", "costs.beta"):
+            axes[key.removeprefix("costs.")] = _range(key, text)
+        elif isinstance(defaults.get(key), int):
+            if not text.isdecimal():
+                raise ValueError(f"{key} must be a whole number, not {text!r}")
+            settings[key] = int(text)
+        elif key in settings:
+            settings[key] = text
+        else:
+            known = ", ".join([*defaults, "task.OPTION", "costs.alpha", "costs.beta"])
+            raise ValueError(f"unknown argument {key!r}; known: {known}")
+    return settings | {"task_options": options, "plane": CostPlane(**axes)}
+
+
+def _value(text: str) -> Any:
+    # Numbers, true, false and null as in JSON; anything else, a path say, is a string.
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _range(key: str, text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.strip("[]()").split(","))
+    except ValueError:
+        raise ValueError(f"{key} must be [low,high], not {text!r}") from None
+    return low, high

@@ -1,0 +1,208 @@
+"""The `qa_jsonl` task: questions with their readings from a file of one JSON object a line, for data of one's own."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clarify_env.actions import count_words
+from clarify_env.scoring import SCORES, normalize
+from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.tasks.reading import UnusableError, account, clean, field, json_lines, strings, told_apart, typed
+
+SPLITS = ("train", "validation", "test")
+# What a question's one reading is called where the file does not say: a list must call it something.
+ONLY = "only"
+# Most bytes of a line: a long document as context fits, a file without newlines is refused before it fills the memory.
+LONGEST_LINE = 4_000_000
+_FIELDS = ("id", "question", "context", "interpretations", "split", "entity")
+_READING_FIELDS = ("text", "answers", "weight", "label")
+
+
+class _Record(NamedTuple):
+    where: str
+    key: str
+    split: str | None
+    entity: str
+    episode: Episode
+
+
+@register
+class QAJsonl(Task):
+    """Questions of a file of one JSON object a line.
+
+    A line is ``{"question", "context"?, "interpretations": [{"text", "answers": [...], "weight"?, "label"?}], "split"?,
+    "id"?, "entity"?}``. ``text`` is the question made unambiguous, ``answers`` the answer and its aliases. Weights are
+    positive and sum to 1; without them readings are equally likely. A ``label`` is what tells a reading from the
+    others in few words; without it, it is derived from the texts. Questions of one ``entity`` share facts and stay in
+    one split. A mistake is refused with the file, the line and the field; a question that is right but cannot be
+    played is left out and counted.
+
+    Args:
+        path: The file.
+        world_seed: Draws the splits, where the file does not say them.
+        validation: Share of the entities for validation, where the file does not say the splits.
+        test: Share of the entities for test.
+        metric: ``"em"`` or ``"f1"``.
+        max_readings: Questions with more are left out: the oracle weighs every subset of the readings.
+        max_answer_words: Questions with a reading that has no alias as short are left out.
+
+    Attributes:
+        dropped: How many questions were left out, by reason.
+
+    Raises:
+        ValueError: An option or the file is wrong.
+
+    Version history: 1, first version.
+    """
+
+    name = "qa_jsonl"
+    version = 1
+
+    def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
+                 metric: str = "em", max_readings: int = 6, max_answer_words: int = 12):  # fmt: skip
+        if metric not in SCORES:
+            raise ValueError(f"task.metric must be one of {', '.join(SCORES)}, not {metric!r}")
+        if not (validation > 0 and test > 0 and validation + test < 1):
+            raise ValueError(
+                f"task.validation={validation} and task.test={test} must be positive and leave some to train"
+            )
+        self.path, self.metric, self.world_seed = str(path), metric, world_seed
+        self.max_readings, self.max_answer_words = max_readings, max_answer_words
+        dropped: Counter[str] = Counter()
+        kept: dict[tuple[str, str], _Record] = {}
+        ids: dict[str, str] = {}
+        read = 0
+        for record in _records(self.path):
+            read += 1
+            if (first := ids.setdefault(record.key, record.where)) != record.where:
+                raise ValueError(f"{record.where}: id {record.key!r} stands for a question already, at {first}")
+            try:
+                episode = self._playable(record.episode)
+                # The same question about the same context twice could stand on both sides of a split.
+                asked = normalize(episode.query), episode.context
+                if kept.setdefault(asked, record._replace(episode=episode)).where != record.where:
+                    raise UnusableError("asked twice")
+            except UnusableError as reason:
+                dropped[str(reason)] += 1
+        self.dropped, self._read = dict(dropped.most_common()), read
+        self._world = self._split(list(kept.values()), {"validation": validation, "test": test})
+        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
+
+    def report(self) -> str:
+        """One sentence on what was kept, and what was left out and why."""
+        return account(self.path, sum(self.sizes.values()), self._read, self.dropped)
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._world[split][index]
+
+    def _playable(self, episode: Episode) -> Episode:
+        """The episode with a label for every reading.
+
+        Raises:
+            UnusableError: It cannot be played.
+        """
+        readings = episode.interpretations
+        if len(readings) > self.max_readings:
+            raise UnusableError(f"more than {self.max_readings} readings")
+        if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
+            raise UnusableError(f"answer of more than {self.max_answer_words} words")
+        if not all(reading.label for reading in readings):
+            one = [readings[0].label or ONLY]
+            labels = distinguishing_labels([r.text for r in readings], episode.query) if len(readings) > 1 else one
+            if labels is None:
+                raise UnusableError("reading without words of its own")
+            readings = tuple(
+                reading._replace(label=reading.label or label) for reading, label in zip(readings, labels, strict=True)
+            )
+        episode = episode._replace(interpretations=readings)
+        if not told_apart(self, episode):
+            raise UnusableError("labels that a question or a list cannot tell apart")
+        return episode
+
+    def _split(self, records: list[_Record], shares: dict[str, float]) -> dict[str, list[Episode]]:
+        """Episodes by split, as the file says, or by entity as ``world_seed`` draws."""
+        said = [record.split is not None for record in records]
+        if any(said) and not all(said):
+            raise ValueError(f"{records[said.index(False)].where}: split is missing, which other lines have")
+        place: dict[str, str] = {}
+        if all(said):
+            for record in records:
+                if place.setdefault(record.entity, record.split) != record.split:
+                    raise ValueError(
+                        f"{record.where}: entity {record.entity!r} is also in split {place[record.entity]}"
+                    )
+        else:
+            entities = list(dict.fromkeys(record.entity for record in records))
+            order = [entities[i] for i in np.random.default_rng(self.world_seed).permutation(len(entities))]
+            held = {split: round(share * len(order)) for split, share in shares.items()}
+            drawn = [split for split, count in held.items() for _ in range(count)]
+            place = dict(zip(order, drawn + ["train"] * (len(order) - len(drawn)), strict=True))
+        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        for record in records:
+            its = world[place[record.entity]]
+            its.append(record.episode._replace(id=f"{place[record.entity]}/{len(its)}"))
+        if empty := [split for split, episodes in world.items() if not episodes]:
+            reasons = account(self.path, len(records), self._read, self.dropped)
+            raise ValueError(f"no question is left for {' and '.join(empty)} ({reasons})")
+        return world
+
+
+def _records(path: str) -> Iterator[_Record]:
+    """Reads the file's lines.
+
+    Raises:
+        ValueError: With the file, the line and the field that is wrong.
+    """
+    for where, value in json_lines(path, LONGEST_LINE):
+        record = typed(value, dict, where, "the line")
+        _refuse_unknown(record, _FIELDS, where, "")
+        query = " ".join(field(record, "question", str, where).split())
+        if not query:
+            raise ValueError(f"{where}: question is empty")
+        context = field(record, "context", str, where) if "context" in record else ""
+        split = field(record, "split", str, where) if "split" in record else None
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
+        key = field(record, "id", str, where) if "id" in record else where
+        entity = field(record, "entity", str, where) if "entity" in record else key
+        readings = _readings(field(record, "interpretations", list, where), where)
+        yield _Record(where, key, split, entity, Episode("", query, context, readings, {"entity": entity}))
+
+
+def _readings(values: list[Any], where: str) -> tuple[Interpretation, ...]:
+    if not values:
+        raise ValueError(f"{where}: interpretations is empty")
+    readings = []
+    for i, value in enumerate(values):
+        name = f"interpretations[{i}]"
+        text = " ".join(field(value, "text", str, where, name).split())
+        _refuse_unknown(value, _READING_FIELDS, where, f"{name}.")
+        answers = clean(strings(value, "answers", where, name))
+        if not text or not answers:
+            raise ValueError(f"{where}: {name}.{'answers has no answer' if text else 'text is empty'}")
+        label = " ".join(field(value, "label", str, where, name).split()) if "label" in value else ""
+        if ";" in label or ": " in label:
+            raise ValueError(f"{where}: {name}.label must hold neither ';' nor ': ', which end a list's labels")
+        weight = float(field(value, "weight", float, where, name)) if "weight" in value else math.nan
+        if weight <= 0:
+            raise ValueError(f"{where}: {name}.weight must be positive, not {weight:g}")
+        readings.append(Interpretation(label, text, answers, weight))
+    weights = np.array([reading.weight for reading in readings])
+    if np.isnan(weights).all():
+        weights = np.full(len(readings), 1 / len(readings))
+    elif np.isnan(weights).any():
+        missing = int(np.isnan(weights).argmax())
+        raise ValueError(f"{where}: interpretations[{missing}].weight is missing, which other readings have")
+    if abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(f"{where}: the weights of interpretations sum to {weights.sum():g}, not 1")
+    weights = (weights / weights.sum()).tolist()
+    return tuple(reading._replace(weight=weight) for reading, weight in zip(readings, weights, strict=True))
+
+
+def _refuse_unknown(record: dict, known: tuple[str, ...], where: str, name: str) -> None:
+    if unknown := sorted(set(record) - set(known)):
+        raise ValueError(f"{where}: {name}{unknown[0]} is no field; known: {', '.join(known)}")

@@ -1,0 +1,235 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from clarify_env.tasks import __main__ as tasks_command
+from clarify_env.tasks import make_task, qa_jsonl
+from clarify_env.testing import check_game, check_task
+
+
+def question(name, *answers, **more):
+    kinds = ("film", "bridge", "school", "opera", "ship", "town", "club")
+    readings = [
+        {"text": f"Who designed the {kind} {name}?", "answers": [answer]}
+        for kind, answer in zip(kinds, answers, strict=False)
+    ]
+    return {"question": f"Who designed {name}?", "interpretations": readings} | more
+
+
+def lines(count=12):
+    return [question(f"Name{i}", f"Ada Brandt{i}", f"Jon Vale{i}") for i in range(count)]
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(records, name="questions.jsonl"):
+        path = tmp_path / name
+        text = [record if isinstance(record, str) else json.dumps(record) for record in records]
+        path.write_text("\n".join(text) + "\n")
+        return path
+
+    return write
+
+
+def test_a_file_is_read(written):
+    records = lines()
+    records[3]["interpretations"][0] |= {"answers": ["Ada; Brandt", "A. Brandt", "ada brandt"], "weight": 0.25}
+    records[3]["interpretations"][1] |= {"weight": 0.75, "label": "old bridge"}
+    task = make_task("qa_jsonl", path=written(records))
+    assert task.sizes == {"train": 6, "validation": 2, "test": 4} and task.dropped == {}
+    assert task.report().endswith("questions.jsonl: 12 of 12 questions usable; dropped: none")
+    everything = {e.query: e for split in task.sizes for e in task.episodes(split)}
+    assert len(everything) == 12
+    first, second = everything["Who designed Name3?"].interpretations
+    assert (first.label, first.answers, first.weight) == ("film", ("Ada Brandt", "A. Brandt"), 0.25), "answers cleaned"
+    assert (second.label, second.weight) == ("old bridge", 0.75), "a label of one's own"
+    assert [r.weight for r in everything["Who designed Name4?"].interpretations] == [0.5, 0.5], "else equally likely"
+    check_task(task)
+    check_game(task)
+
+
+def test_splits(written):
+    path = written(lines(30))
+
+    def splits(**options):
+        task = make_task("qa_jsonl", path=path, **options)
+        return {split: [e.query for e in task.episodes(split)] for split in task.sizes}
+
+    assert splits() == splits() != splits(world_seed=1), "drawn by the world's seed"
+    assert {split: len(queries) for split, queries in splits(test=0.5, validation=0.1).items()} == {
+        "train": 12, "validation": 3, "test": 15}  # fmt: skip
+    said = [
+        record | {"split": split} for record, split in zip(lines(), ["train", "test", "validation"] * 4, strict=True)
+    ]
+    task = make_task("qa_jsonl", path=written(said))
+    assert [e.query for e in task.episodes("test")] == [f"Who designed Name{i}?" for i in (1, 4, 7, 10)]
+    shared = [record | {"entity": f"e{i // 3}"} for i, record in enumerate(lines())]
+    task = make_task("qa_jsonl", path=written(shared))
+    assert task.sizes == {"train": 6, "validation": 3, "test": 3}, "entities are drawn, and stay whole"
+    check_task(task)
+
+
+def test_what_cannot_be_played_is_left_out_and_counted(written):
+    more = [
+        question("Many", *"bcdefgh"),
+        question("Long", "one two three four five", "six"),
+        question("Twice", "Ada") | {"interpretations": 2 * [{"text": "Who?", "answers": ["Ada"]}]},
+        lines()[0],
+        question("One", "Ada") | {"context": "All there is to know."},
+        question("Same", "Ada", "Jon") | {"interpretations": [
+            {"text": "Who designed it?", "answers": ["Ada"], "label": "it"},
+            {"text": "Who was it designed by?", "answers": ["Jon"], "label": "it"}]},
+    ]  # fmt: skip
+    task = make_task("qa_jsonl", path=written(lines() + more), max_answer_words=4)
+    assert task.dropped == {
+        "more than 6 readings": 1, "answer of more than 4 words": 1, "reading without words of its own": 1,
+        "asked twice": 1, "labels that a question or a list cannot tell apart": 1,
+    }  # fmt: skip
+    assert sum(task.sizes.values()) + sum(task.dropped.values()) == 18, "every line is accounted for"
+    (one,) = [e for split in task.sizes for e in task.episodes(split) if e.query == "Who designed One?"]
+    assert one.context == "All there is to know." and one.interpretations[0].label == "only", "no need to ask"
+
+
+WRONG = [
+    (["{"], "line 1: not JSON: Expecting property name", "truncated"),
+    ([*map(json.dumps, lines(2)), '{"question": "Who', ""], "line 3: not JSON: Unterminated string", "at its line"),
+    (["[]"], "line 1: the line must be an object, not list", "another type"),
+    ([{"interpretations": []}], "line 1: question is missing", "a missing field"),
+    ([question(" ", "a") | {"question": " "}], "line 1: question is empty", "nothing asked"),
+    ([question("A", "Ada") | {"question": 3}], "line 1: question must be a string, not int", "a field of another type"),
+    ([question("A")], "line 1: interpretations is empty", "no reading"),
+    ([question("A", "Ada") | {"context": None}], "line 1: context must be a string, not NoneType", "null"),
+    ([question("A", "Ada") | {"answer": "a"}], "line 1: answer is no field; known: id, question", "a misspelt field"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": []}]}],
+     "line 1: interpretations[0].answers has no answer", "an empty list"),
+    ([question("A", "; ;")], "line 1: interpretations[0].answers has no answer", "nothing but separators"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "", "answers": ["Ada"]}]}],
+     "line 1: interpretations[0].text is empty", "no meaning"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "weights": 1}]}],
+     "line 1: interpretations[0].weights is no field; known: text", "a misspelt field of a reading"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": "Ada"}]}],
+     "line 1: interpretations[0].answers must be a list, not str", "one answer is a list of one"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": [1806]}]}],
+     "line 1: interpretations[0].answers[0] must be a string, not int", "a number is written as text"),
+    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "label": "film: old"}]}],
+     "line 1: interpretations[0].label must hold neither", "a label that no list could hold"),
+    ([question("A", "Ada") | {"split": "dev"}],
+     "line 1: split must be one of train, validation, test, not 'dev'", "no such split"),
+    ([question("A", "Ada", id="x"), question("B", "Jon", id="x")],
+     "line 2: id 'x' stands for a question already, at ", "ids"),
+    ([lines()[0] | {"split": "test"}, lines()[1]], "line 2: split is missing, which other lines have", "all or none"),
+    ([lines()[i] | {"entity": "e", "split": split} for i, split in enumerate(("test", "train"))],
+     "line 2: entity 'e' is also in split test", "an entity in two splits"),
+    ([lines()[0]], "no question is left for validation and test", "too few"),
+    (['{"question": "\\ud800?", "interpretations": []}'], "line 1: question holds half a character", "no Unicode"),
+    (["[" * 100_000], "line 1: not JSON that can be read: nested too deep", "a bomb"),
+]  # fmt: skip
+
+
+def _weighed(*weights):
+    record = question("A", "Ada", "Jon")
+    for reading, weight in zip(record["interpretations"], weights, strict=False):
+        reading["weight"] = weight
+    return [json.dumps(record)]
+
+
+WRONG += [
+    (_weighed(-0.5, 1.5), "line 1: interpretations[0].weight must be positive, not -0.5", "negative"),
+    (_weighed(0, 1), "line 1: interpretations[0].weight must be positive, not 0", "never meant"),
+    (_weighed(0.5, 0.6), "line 1: the weights of interpretations sum to 1.1, not 1", "do not sum"),
+    (_weighed(1.0), "line 1: interpretations[1].weight is missing, which other readings have", "all or none"),
+    (_weighed("0.5", 0.5), "interpretations[0].weight must be a finite number, not str", "text"),
+    (_weighed(True, 0.5), "interpretations[0].weight must be a finite number, not bool", "a truth value"),
+    (_weighed(float("nan"), 0.5), "line 1: not JSON: NaN is no number", "NaN"),
+    (_weighed(10**400, 0.5), "interpretations[0].weight must be a finite number", "beyond all floats"),
+]
+
+
+@pytest.mark.parametrize(("records", "message", "why"), WRONG, ids=[why for _, _, why in WRONG])
+def test_mistakes_are_named_with_file_line_and_field(written, records, message, why):
+    path = written(records)
+    with pytest.raises(ValueError) as error:
+        make_task("qa_jsonl", path=path)
+    assert message in str(error.value) and str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_options_and_files_that_are_wrong(written, tmp_path):
+    path = written(lines())
+    for options, message in (
+        ({"metric": "bleu"}, "task.metric must be one of em, f1, not 'bleu'"),
+        ({"validation": 0.5, "test": 0.5}, "must be positive and leave some to train"),
+        ({"size": 3}, "unexpected keyword argument 'size'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_task("qa_jsonl", path=path, **options)
+    with pytest.raises(ValueError, match=r"task\.path: cannot read .*nowhere.*: No such file"):
+        make_task("qa_jsonl", path=tmp_path / "nowhere.jsonl")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"question": "caf\xe9"}\n')
+    with pytest.raises(ValueError, match="line 1: not JSON: not Unicode text at byte 17"):
+        make_task("qa_jsonl", path=tmp_path / "latin.jsonl")
+
+
+def test_a_file_without_newlines_is_refused_before_it_fills_the_memory(tmp_path):
+    path = tmp_path / "one_line.jsonl"
+    with path.open("wb") as file:
+        file.truncate(2**30)  # a gigabyte of zeros, sparse
+    code = (
+        "import resource, sys; from clarify_env.tasks import make_task; before = resource.getrusage(0).ru_maxrss\n"
+        "try: make_task('qa_jsonl', path=sys.argv[1])\n"
+        "except ValueError as error: print(error, resource.getrusage(0).ru_maxrss - before, sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    message, grown = done.stdout.strip().split("|")
+    assert message == f"{path}, line 1: longer than {qa_jsonl.LONGEST_LINE:,} bytes"
+    assert int(grown) < 50_000, "kilobytes"
+
+
+def test_check(written, capsys):
+    path = written([*lines(), question("Many", *"bcdefgh")])
+    assert tasks_command.main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "12 of 13 questions usable; dropped: more than 6 readings (1)" in said
+    assert "test: 4 questions, 4 of 2 readings" in said and said.endswith("every check passed\n")
+    assert tasks_command.main(["check", str(written(["{"], "broken.jsonl"))]) == 2
+    assert "broken.jsonl, line 1: not JSON" in capsys.readouterr().err
+    assert tasks_command.main(["check", str(path), "task.metric=f2"]) == 2
+    assert "task.metric must be" in capsys.readouterr().err
+
+
+def test_show(written, capsys):
+    record = question("Ash\x1b[2Jford", "Ada Brandt", "Jon Vale", context="First.\nSecond.", split="test")
+    others = [r | {"split": s} for r, s in zip(lines(2), ("train", "validation"), strict=True)]
+    path = written([record, *others])
+    assert tasks_command.main(["show", "qa_jsonl", f"task.path={path}", "episodes=1", "costs.alpha=[0.05,0.62]"]) == 0
+    said = capsys.readouterr().out
+    assert "== test/0: Who designed Ash\ufffd[2Jford?" in said, "no text steers the terminal"
+    assert "context:\n  First.\n  Second.\n" in said
+    assert "  0.50  film: Ada Brandt  (Who designed the film" in said
+    assert "  Do you mean film or bridge?  0 / 1" in said
+    assert "    6  1.00  #MULTI_ANS film: Ada Brandt; bridge: Jon Vale" in said
+    dearest = [line for line in said.splitlines() if line.startswith("     0.62")]
+    assert dearest and set(dearest[0].split()[1:]) == {"B"}, "where questions are dear, the oracle lists"
+    assert "  A: #CLARIFY Do you mean film or bridge?" in said
+    assert "  B: #MULTI_ANS film: Ada Brandt; bridge: Jon Vale" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give check FILE or show TASK"),
+        (["show"], "give check FILE or show TASK"),
+        (["draw", "almanac"], "give check FILE or show TASK"),
+        (["show", "chess"], "unknown task 'chess'"),
+        (["show", "almanac", "split=dev"], "no split 'dev'"),
+        (["show", "almanac", "first=900"], "no episode 900"),
+        (["show", "almanac", "episodes=few"], "episodes must be a whole number, not 'few'"),
+        (["show", "almanac", "colour=red"], "unknown argument 'colour'"),
+    ],
+)
+def test_wrong_arguments_end_in_one_sentence(capsys, arguments, message):
+    assert tasks_command.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
