@@ -1,0 +1,248 @@
+"""The `sql` task: requests that leave open which column, table, filter or statistic of a database is meant.
+
+In the manner of AmbigSQL (arXiv 2406.00222). Every episode has a database of its own, made for it; an answer
+is a query, and it is right if it gives what the gold query gives (`clarify_env.execution`).
+"""
+
+import sqlite3
+import tempfile
+from functools import lru_cache
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clarify_env.execution import execute, execution_match, same_rows
+from clarify_env.tasks import sql_words as words
+from clarify_env.tasks.base import Episode, Interpretation, Task, register
+from clarify_env.tasks.reading import told_apart
+
+_SPLITS = ("train", "validation", "test")
+_ROWS = (8, 14)
+# How many slots of a request are left open, and how likely the options of one are.
+_OPEN = {0: 0.15, 1: 0.5, 2: 0.35}
+_LIKELY = {2: ((0.5, 0.5), (0.7, 0.3), (0.9, 0.1)), 3: ((0.34, 0.33, 0.33), (0.6, 0.3, 0.1), (0.8, 0.1, 0.1))}
+_FILTERED = 0.5
+_MOST_DRAWS = 100
+
+
+class _Option(NamedTuple):
+    label: str
+    said: str
+    sql: str
+
+
+class _Slot(NamedTuple):
+    """A part of a request: how it is said when left open, and what it may mean."""
+
+    name: str
+    vague: str
+    options: tuple[_Option, ...]
+
+
+class _Request(NamedTuple):
+    """Text and query with a place for each slot by name."""
+
+    text: str
+    query: str
+    slots: tuple[_Slot, ...]
+
+
+@register
+class SQL(Task):
+    """Ambiguous requests to small databases; the answer is a query, scored by execution.
+
+    A request shows columns, asks for a statistic or orders rows, of one of three tables that are alike, perhaps
+    filtered. Up to two of its parts are left open. The context is the schema with two rows a table, and what a word
+    such as "recent" may mean, so a query must be written and not remembered: no two episodes share a database. Queries
+    are run on it and on a second one of the same schema, read-only and within limits.
+
+    Args:
+        world_seed: Everything follows from it.
+        train: Episodes for training.
+        validation: Episodes for validation.
+        test: Episodes for test.
+
+    Version history: 1, first version.
+    """
+
+    name = "sql"
+    version = 1
+    attributes = {
+        "column": ("column", "field"),
+        "table": ("table", "kind"),
+        "filter": ("filter", "criterion"),
+        "measure": ("measure", "statistic"),
+        "order": ("order", "sorting"),
+    }
+
+    def __init__(self, world_seed: int = 0, train: int = 2000, validation: int = 200, test: int = 400):
+        self.world_seed = world_seed
+        self.sizes = dict(zip(_SPLITS, (train, validation, test), strict=True))
+        if min(self.sizes.values()) < 1:
+            raise ValueError(f"task sql needs episodes in every split, not {self.sizes}")
+        self._folder = tempfile.TemporaryDirectory(prefix="clarify-env-sql-")  # removed with the task
+        self._made = lru_cache(maxsize=4096)(self._make)
+        self._scored = lru_cache(maxsize=65536)(self._execution)
+
+    def databases(self, episode: Episode) -> list[Path]:
+        """The files a query is run on: the one the context shows, and another of the same schema."""
+        split, _, index = episode.id.rpartition("/")
+        return self._made(split, int(index))[1]
+
+    def score(self, answer: str, intent: int, episode: Episode) -> float:
+        """1.0 if the query gives what the gold query gives on both databases, else 0.0."""
+        return self._scored(answer, intent, episode.id)
+
+    def _execution(self, answer: str, intent: int, episode_id: str) -> float:
+        episode = self.lookup(episode_id)
+        return execution_match(answer, episode.interpretations[intent].answers[0], self.databases(episode))
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._made(split, index)[0]
+
+    def _make(self, split: str, index: int) -> tuple[Episode, list[Path]]:
+        """Draws until the readings can be told apart, by what users say and by what their queries give."""
+        rng = np.random.default_rng([self.world_seed, _SPLITS.index(split), index])
+        paths = [Path(self._folder.name) / f"{split}-{index}-{which}.sqlite" for which in ("shown", "other")]
+        for _ in range(_MOST_DRAWS):
+            domain = words.DOMAINS[rng.integers(len(words.DOMAINS))]
+            fills = [_fill(domain, rng) for _ in paths]
+            for path, fill in zip(paths, fills, strict=True):
+                _write(path, domain, fill)
+            episode = _draw(f"{split}/{index}", domain, fills[0], rng)
+            golds = [reading.answers[0] for reading in episode.interpretations]
+            given = [[execute(path, gold) for gold in golds] for path in paths]
+            differ = all(not same_rows(a, b, ordered="ORDER" in golds[0]) for a, b in combinations(given[0], 2))
+            # A filter that keeps nothing, or all, would not be seen in the result.
+            if differ and all(rows for results in given for rows in results) and told_apart(self, episode):
+                return episode, paths
+        raise RuntimeError(f"no episode could be made for {split}/{index} in {_MOST_DRAWS} draws")
+
+
+Fill = dict[str, list[tuple]]
+
+
+def _columns(domain: words.Domain) -> list[tuple[str, str]]:
+    return [("name", "TEXT"), *((column, "INTEGER") for column in (*domain.years, *domain.sizes)),
+            *((column, "TEXT") for column in domain.places)]  # fmt: skip
+
+
+def _fill(domain: words.Domain, rng: np.random.Generator) -> Fill:
+    """Draws rows for each table; values of a column differ within a table, so that an order is one."""
+
+    def some(values: Any, count: int) -> list:
+        return [values[i] for i in rng.choice(len(values), size=count, replace=False)]
+
+    fill: Fill = {}
+    for table in domain.tables:
+        count = int(rng.integers(*_ROWS))
+        years = [some(range(1900, 2020), count) for _ in domain.years]
+        sizes = [some(range(*bounds), count) for bounds in domain.sizes.values()]
+        places = [some(words.TOWNS, count) for _ in domain.places]
+        fill[table] = list(zip(some(words.NAMES, count), *years, *sizes, *places, strict=True))
+    return fill
+
+
+def _write(path: Path, domain: words.Domain, fill: Fill) -> None:
+    path.unlink(missing_ok=True)
+    connection = sqlite3.connect(path)
+    columns = _columns(domain)
+    with connection:
+        for table, rows in fill.items():
+            connection.execute(f"CREATE TABLE {table} ({', '.join(map(' '.join, columns))})")
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+    connection.close()
+
+
+def _draw(episode_id: str, domain: words.Domain, fill: Fill, rng: np.random.Generator) -> Episode:
+    """Draws a request and the slots it leaves open, and writes out its readings."""
+    request = _request(domain, fill, rng)
+    count = min(int(rng.choice(list(_OPEN), p=list(_OPEN.values()))), len(request.slots))
+    open_ = {request.slots[i].name for i in rng.choice(len(request.slots), size=count, replace=False)}
+    offered: list[list[tuple[_Option, float]]] = []
+    for slot in request.slots:
+        most = 1 if slot.name not in open_ else len(slot.options) if count == 1 else 2
+        options = [slot.options[i] for i in rng.choice(len(slot.options), size=most, replace=False)]
+        likely = _LIKELY[most][rng.integers(len(_LIKELY[most]))] if most > 1 else (1.0,)
+        offered.append(list(zip(options, likely, strict=True)))
+    names = [slot.name for slot in request.slots]
+    asked = {slot.name: slot.vague if slot.name in open_ else offered[i][0][0].said
+             for i, slot in enumerate(request.slots)}  # fmt: skip
+    readings = []
+    for chosen in product(*offered):
+        meant = dict(zip(names, (option for option, _ in chosen), strict=True))
+        query = request.query.format(**{name: option.sql for name, option in meant.items()})
+        attributes = tuple((name, meant[name].label) for name in names if name in open_)
+        readings.append(
+            Interpretation(
+                label=" ".join(label for _, label in attributes) or "only",
+                text=_sentence(request.text.format(**{name: option.said for name, option in meant.items()})),
+                # People leave the spaces round a comparison out or in; the first is a word dearer by word.
+                answers=tuple(dict.fromkeys((query, query.replace(" > ", ">")))),
+                weight=float(np.prod([share for _, share in chosen])),
+                attributes=attributes,
+            )
+        )
+    total = sum(reading.weight for reading in readings)
+    readings = [reading._replace(weight=reading.weight / total) for reading in readings]
+    context = _schema(domain, fill)
+    for slot in request.slots:
+        if slot.name == "filter" and "filter" in open_:
+            # What the word may mean is the assistant's to know, which of them is meant the user's.
+            context += f"\nThose{slot.vague}: {' or '.join(option.sql for option in slot.options)}"
+    meta = {"entity": episode_id, "open": sorted(open_)}
+    return Episode(episode_id, _sentence(request.text.format(**asked)), context, tuple(readings), meta)
+
+
+def _request(domain: words.Domain, fill: Fill, rng: np.random.Generator) -> _Request:
+    """Draws what is asked for; its columns and its filter are of different kinds, so that no word stands for both."""
+    table = _Slot("table", domain.rows, tuple(_Option(name, name, name) for name in domain.tables))
+    kinds = {"years": domain.years, "sizes": tuple(domain.sizes), "places": domain.places}
+    match rng.integers(3):
+        case 0:
+            kind = ("years", "sizes", "places")[rng.integers(3)]
+            options = tuple(_Option(name, f"{name} column", name) for name in kinds[kind])
+            text, query = "show the {column} of the {table}{filter}", "SELECT {column} FROM {table}"
+            slots = (_Slot("column", words.VAGUE_COLUMN[kind], options), table)
+        case 1:
+            kind, size = "sizes", list(domain.sizes)[rng.integers(len(domain.sizes))]
+            options = tuple(_Option(label, said, function) for label, said, function in words.MEASURES)
+            text = f"what is the {{measure}} {size} over the {{table}}{{filter}}"
+            query = f"SELECT {{measure}}({size}) FROM {{table}}"
+            slots = (_Slot("measure", "figure for", options), table)
+        case _:
+            kind = ("years", "sizes")[rng.integers(2)]
+            options = tuple(_Option(name, f"by {name}", name) for name in kinds[kind])
+            text, query = "list the {table}{filter} {order}", "SELECT name FROM {table} ORDER BY {order}"
+            slots = (_Slot("order", "in order", options), table)
+    others = [other for other in words.VAGUE_FILTER if other != kind]
+    if rng.random() < _FILTERED:
+        kind = others[rng.integers(len(others))]
+        options = tuple(_above(name, _middle(domain, fill, name)) for name in kinds[kind])
+        before, _, after = query.partition(" ORDER BY ")
+        query = f"{before} WHERE {{filter}}" + (f" ORDER BY {after}" if after else "")
+        slots = (*slots, _Slot("filter", f" that are {words.VAGUE_FILTER[kind]}", options))
+    else:
+        text = text.replace("{filter}", "")
+    return _Request(text, query, slots)
+
+
+def _above(column: str, bound: int) -> _Option:
+    return _Option(column, f" with {column} above {bound}", f"{column} > {bound}")
+
+
+def _middle(domain: words.Domain, fill: Fill, column: str) -> int:
+    """A bound that parts the rows of every table: the median of all of them."""
+    place = [name for name, _ in _columns(domain)].index(column)
+    return int(np.median([row[place] for rows in fill.values() for row in rows]))
+
+
+def _schema(domain: words.Domain, fill: Fill) -> str:
+    columns = ", ".join(map(" ".join, _columns(domain)))
+    return "\n".join(f"{table} ({columns}), such as {' and '.join(map(str, rows[:2]))}" for table, rows in fill.items())
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ("?" if text.startswith("what") else ".")

@@ -1,0 +1,166 @@
+import hashlib
+import sqlite3
+import time
+
+import pytest
+
+from clarify_env.execution import MOST_ROWS, execute, execution_match, runs_together, same_rows
+
+GOLD = "SELECT name FROM ships WHERE tonnage > 500"
+
+
+def fill(path, rows):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE ships (name TEXT, launched INTEGER, tonnage REAL)")
+    connection.execute("CREATE TABLE crew (name TEXT, ship TEXT)")
+    connection.executemany("INSERT INTO ships VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT INTO crew VALUES (?, ?)", [(f"sailor {i}", rows[0][0]) for i in range(40)])
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def databases(tmp_path):
+    return [
+        fill(tmp_path / "a.sqlite", [("Ada", 1901, 400.5), ("Bo", 1910, 900.25), ("Cy", 1890, 800.0)]),
+        fill(tmp_path / "b.sqlite", [("Di", 1950, 700.0), ("Ed", 1920, 100.0), ("Fi", 1930, 800.0)]),
+    ]
+
+
+RIGHT = [
+    (GOLD, GOLD, "itself"),
+    ("select NAME from Ships where tonnage>500", GOLD, "spelled otherwise"),
+    ("SELECT name FROM ships WHERE tonnage > 500 ORDER BY name DESC", GOLD, "order is free where gold has none"),
+    ("SELECT ships.name FROM ships WHERE NOT tonnage <= 500;", GOLD, "by other means, and a last semicolon"),
+    ("SELECT name FROM ships WHERE tonnage > (SELECT 500)", GOLD, "with a query inside"),
+    ("WITH big AS (SELECT * FROM ships WHERE tonnage > 500) SELECT name FROM big", GOLD, "with a name for it"),
+    ("SELECT count(*) FROM ships", "SELECT count(name) FROM ships", "a number"),
+    ("SELECT sum(tonnage) / count(*) FROM ships", "SELECT avg(tonnage) FROM ships", "to nine digits"),
+    ("SELECT count(*) * 1.0 FROM ships", "SELECT count(*) FROM ships", "3.0 is 3"),
+    ("SELECT name FROM ships ORDER BY launched", "SELECT name FROM ships ORDER BY launched", "ordered"),
+]
+WRONG = [
+    ("SELECT name FROM ships", GOLD, "more rows"),
+    ("SELECT name FROM ships WHERE tonnage > 5000", GOLD, "fewer rows"),
+    ("SELECT name, tonnage FROM ships WHERE tonnage > 500", GOLD, "more columns"),
+    ("SELECT launched FROM ships WHERE tonnage > 500", GOLD, "another column"),
+    ("VALUES ('Bo'), ('Cy')", GOLD, "the rows of the first database spelled out"),
+    ("SELECT name FROM ships WHERE tonnage > 500 UNION ALL SELECT name FROM ships WHERE tonnage > 500", GOLD, "twice"),
+    ("SELECT name FROM ships ORDER BY launched DESC", "SELECT name FROM ships ORDER BY launched", "order asked for"),
+    ("SELECT 'tonnage'", "SELECT sum(tonnage) FROM ships", "no number"),
+    ("", GOLD, "nothing"),
+    ("SELECT", GOLD, "a fragment"),
+    ("the ships of more than 500 tons", GOLD, "no SQL"),
+]
+
+
+@pytest.mark.parametrize(("query", "gold", "why"), RIGHT, ids=[why for *_, why in RIGHT])
+def test_what_gives_the_same_is_right(databases, query, gold, why):
+    assert execution_match(query, gold, databases) == 1
+
+
+@pytest.mark.parametrize(("query", "gold", "why"), WRONG, ids=[why for *_, why in WRONG])
+def test_what_gives_something_else_is_wrong(databases, query, gold, why):
+    assert execution_match(query, gold, databases) == 0
+
+
+def test_the_second_database_tells_apart_what_the_first_does_not(databases):
+    spelled_out = "SELECT name FROM ships WHERE name IN ('Bo', 'Cy')"
+    assert execution_match(spelled_out, GOLD, databases[:1]) == 1
+    assert execution_match(spelled_out, GOLD, databases) == 0
+
+
+def test_a_gold_query_that_cannot_be_run_is_said(databases):
+    with pytest.raises(ValueError, match="the gold query cannot be run: SELECT no FROM ships"):
+        execution_match(GOLD, "SELECT no FROM ships", databases)
+
+
+TOGETHER = [
+    ("SELECT name FROM ships WHERE tonnage>500", False, "comparisons are one word"),
+    ("SELECT name FROM ships WHERE name='Bo' AND launched<=1.5", False, "of text, and of decimals"),
+    ("SELECT count(distinct name), max(ships.tonnage) FROM ships", False, "calls are one word"),
+    ("SELECT(name)FROM(ships)", True, "brackets for spaces"),
+    ("SELECT name FROM(ships)", True, "even one"),
+    ('SELECT"name"FROM"ships"', True, "quotes for spaces"),
+    ("SELECT[name]FROM[ships]", True, "square brackets"),
+    ("SELECT`name`FROM`ships`", True, "backticks"),
+    ("SELECT/**/name/**/FROM/**/ships", True, "comments for spaces"),
+    ("SELECT--\nname FROM ships", False, "a new line is a space"),
+    ("SELECT max(tonnage)FROM ships", True, "after a call"),
+    ("SELECT 'x'FROM ships", True, "after text"),
+    ("SELECT name FROM ships WHERE tonnage>500AND launched>3", False, "which is no SQL"),
+    ("SELECT tonnage+launched FROM ships", True, "a sum"),
+]
+
+
+@pytest.mark.parametrize(("query", "together", "why"), TOGETHER, ids=[why for *_, why in TOGETHER])
+def test_words_run_together(databases, query, together, why):
+    assert runs_together(query) == together, why
+    if together:
+        assert execution_match(query, query, databases) == 0
+
+
+REFUSED = [
+    "DROP TABLE ships", "DELETE FROM ships", "UPDATE ships SET tonnage = 0", "INSERT INTO ships VALUES (1, 2, 3)",
+    "CREATE TABLE x (y)", "CREATE TEMP TABLE x AS SELECT 1", "ALTER TABLE ships RENAME TO boats",
+    "VACUUM", "REINDEX", "VACUUM INTO '/tmp/copy.sqlite'",
+    "ATTACH '/tmp/other.sqlite' AS other", "DETACH main", "BEGIN", "COMMIT",
+    "ANALYZE", "SAVEPOINT x", "PRAGMA writable_schema = 1", "PRAGMA table_info(ships)",
+    "SELECT * FROM pragma_table_info('ships')",
+    "SELECT sql FROM sqlite_master", "SELECT load_extension('evil')", "SELECT readfile('/etc/passwd')",
+    "SELECT writefile('/tmp/x', 'y')", "SELECT zeroblob(1000000000)", "SELECT randomblob(1000000000)",
+    "SELECT random()",
+    "SELECT printf('%1000000000d', 1)", "SELECT replace(hex(zeroblob(9999)), '0', 'xxxxxxxxxx')",
+    "SELECT group_concat(a.name) FROM crew a, crew b, crew c, crew d",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "SELECT count(*) FROM crew a, crew b, crew c, crew d, crew e, crew f, crew g",
+    "SELECT a.name FROM crew a, crew b, crew c, crew d ORDER BY b.name, c.name, d.name",
+    "SELECT a.name FROM crew a, crew b", "SELECT name FROM ships; DROP TABLE ships", "SELECT 1; SELECT 2",
+    "SELECT name FROM ships\0; DROP TABLE ships", "SELECT '\ud800'",
+    "SELECT name FROM",
+    "/* SELECT name FROM ships", "-- SELECT name FROM ships", "SELECT " + "(" * 900 + "1" + ")" * 900,
+    "SELECT " + "1 + " * 400 + "1", "SELECT 1" + " UNION SELECT 1" * 100, "x" * 1_000_000,
+    "SELECT '" + "x" * 1_000_000 + "'",
+    "SELECT name FROM ships WHERE name LIKE '" + "%a" * 900 + "'", "SELECT name FROM ships WHERE name REGEXP '(a+)+$'",
+    "SELECT name FROM ships WHERE name MATCH 'a'", "SELECT ?", "SELECT :name", "SELECT json('[1]')",
+    "\u202e", "😀" * 500,
+]  # fmt: skip
+# Run, but of no use: the plan of a query, and a pattern that must not take for ever.
+HOSTILE = [*REFUSED, "EXPLAIN SELECT name FROM ships",
+           "SELECT name FROM ships WHERE '" + "a" * 1800 + "' LIKE '" + "%a" * 49 + "b'"]  # fmt: skip
+
+
+def test_a_thousand_hostile_queries_score_nothing_and_change_nothing(databases):
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in databases]
+    beside = sorted(path.name for path in databases[0].parent.iterdir())
+    wrapped = [query.replace("SELECT", f"SELECT {i} +", 1) + " " * i for i in range(20) for query in HOSTILE]
+    begun, slowest = time.monotonic(), 0.0
+    for query in [*HOSTILE, *wrapped]:
+        one = time.monotonic()
+        assert execution_match(query, GOLD, databases) == 0, query[:80]
+        slowest = max(slowest, time.monotonic() - one)
+    assert len(HOSTILE) * 21 >= 1000 and slowest < 2 and time.monotonic() - begun < 60
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in databases] == before, "byte for byte"
+    assert sorted(path.name for path in databases[0].parent.iterdir()) == beside, "no file beside it"
+
+
+@pytest.mark.parametrize("query", REFUSED, ids=lambda query: ascii(query[:40]))
+def test_each_is_refused_not_merely_wrong(databases, query):
+    assert execute(databases[0], query) is None
+
+
+def test_limits_leave_room_for_what_is_asked(databases):
+    assert len(execute(databases[0], "SELECT a.name FROM crew a, ships b")) == 120
+    assert execute(databases[0], "SELECT a.name FROM crew a, crew b") is None, f"more than {MOST_ROWS} rows"
+    assert execute(databases[0], "SELECT count(*) FROM crew a, crew b, ships c") == [(4800,)]
+
+
+def test_rows_are_compared_as_bags_unless_ordered():
+    rows = [(1, "a"), (2, "b"), (2, "b")]
+    assert same_rows(rows, rows[::-1], ordered=False) and not same_rows(rows, rows[::-1], ordered=True)
+    assert not same_rows(rows, rows[:2], ordered=False), "how often counts"
+    assert same_rows([(0.1 + 0.2,)], [(0.3,)], ordered=True) and same_rows([(2.0,)], [(2,)], ordered=True)
+    assert not same_rows([("2",)], [(2,)], ordered=False) and not same_rows([(None,)], [(0,)], ordered=False)
+    assert same_rows([(float("inf"),)], [(float("inf"),)], ordered=False)
