@@ -17,6 +17,9 @@ Messages = list[dict[str, str]]
 # Written in thousandths, without the point (528 to 1248), the policy of a base built for that earned 95 and 97 % of the
 # oracle between and 79 and 82 beyond both, instead of 98 and 85 (seeds 0 and 1), though no number beyond is longer than
 # the longest trained.
+# Written as what right answers pay for ("a right answer pays 1.61 questions, nine pay 173 words") the policy decided
+# beyond both as at the dearest trained costs (validation, greedy: 90 % of the oracle instead of 88), but told words
+# apart worse (range ratio 0.59) and earned 84 % on test questions; its base had a seventh less pretraining.
 QUESTIONS, WORDS = 2, 24
 
 _ASSISTANT_RULES = """\

@@ -339,6 +339,19 @@ def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_runs_of_an_update_side_by_side_as_a_program(tiny_folder, tmp_path):
+    """Where processes begin from a command's own module."""
+    line = [sys.executable, "-m", "trainers.rest", f"assistant.model={tiny_folder}", *REST, "update.runs=2",
+            "eval.modes=[greedy]", "eval.validation=1", "run_dir=here"]  # fmt: skip
+    root = str(Path(__file__).parent.parent)
+    env = {"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "2", "NO_PROGRESS": "1"}
+    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "checkpoints" / "iteration-1" / "model.safetensors").exists()
+    assert (tmp_path / "here" / "summary.json").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
     line = [sys.executable, "-m", "trainers.prompted", "-m", f"assistant.model={tiny_folder}", *SMALL, "seed=0,1",

@@ -91,6 +91,25 @@ def test_work_ends_with_whoever_asked_for_it(tmp_path):
     raise AssertionError("the work went on")
 
 
+def test_a_process_that_cannot_begin_is_no_reason_to_wait(tmp_path):
+    """It dies before it has taken over its job, which is more than a pipe holds."""
+    (tmp_path / "broken.py").write_text(
+        textwrap.dedent("""
+        import sys
+        from trainers.together import together
+
+        if __name__ == "__mp_main__":
+            sys.exit("broken where it is imported")
+
+        if __name__ == "__main__":
+            together(len, [(b"x" * 10_000_000,)], print, 2)
+        """)
+    )
+    done = subprocess.run([sys.executable, tmp_path / "broken.py"], capture_output=True, text=True, timeout=100)
+    assert "broken where it is imported" in done.stderr
+    assert done.stderr.strip().endswith("RuntimeError: the process of job 1 died")
+
+
 def _gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

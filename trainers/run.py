@@ -63,7 +63,7 @@ def _model_path(model: str) -> str | Path:
 
 def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]:
     """Makes a hydra command of a function; its config is ``conf/NAME.yaml``, NAME being its module's."""
-    name = Path(sys.modules[function.__module__].__file__).stem
+    name = Path(function.__code__.co_filename).stem  # its module is "__main__", or another in a process beside
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     _offer_tasks()
 

@@ -46,20 +46,22 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
     open_: dict[Connection, int] = {}
     processes, results = [], {}
     try:
-        for number, job in wave.items():
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_carry_out, args=(theirs, work, job, threads), daemon=True)
+        for number in wave:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_carry_out, args=(theirs, threads), daemon=True)
             process.start()
             theirs.close()
             processes.append(process)
             open_[ours] = number
+        for pipe, number in open_.items():
+            _send(pipe, (work, wave[number]), number)
         while open_:
             for pipe in wait(list(open_)):
                 number = open_[pipe]
                 try:
                     kind, value = pipe.recv()
-                except EOFError:
-                    raise RuntimeError(f"the process of job {number + 1} died") from None
+                except (EOFError, ConnectionResetError):
+                    raise _died(number) from None
                 if kind == "report":
                     report(number, *value)
                 elif kind == "error":
@@ -75,12 +77,25 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
     return results
 
 
-def _carry_out(pipe: Connection, work: Callable, job: tuple, threads: int) -> None:
+def _send(pipe: Connection, message: Any, number: int) -> None:
+    # Not as an argument of the process: whoever starts one that dies at once would wait for ever to hand it over.
+    try:
+        pipe.send(message)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _died(number) from None
+
+
+def _died(number: int) -> RuntimeError:
+    return RuntimeError(f"the process of job {number + 1} died")
+
+
+def _carry_out(pipe: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
+        work, job = pipe.recv()
         # Where the parent has been killed, the next report finds nobody to hear it and ends the work.
         result = work(*job, report=lambda *progress: pipe.send(("report", progress)))
-    except BrokenPipeError:
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(1)
     except (ValueError, FloatingPointError) as error:
         pipe.send(("error", error))
