@@ -10,7 +10,7 @@ Further arguments, as key=value: ``task.OPTION`` (an option of the task), ``spli
 import string
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,10 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 2 where an argument or a file is wrong, 1 where a task breaks a promise; either is said in one
         sentence.
     """
+    commands: dict[str, Callable[..., str]] = {"check": check, "show": show}
     try:
         command, subject, *rest = arguments
-        run = {"check": check, "show": show}[command]
+        run = commands[command]
     except (ValueError, KeyError):
         print("clarify_env.tasks: give check FILE or show TASK, then key=value arguments", file=sys.stderr)
         return 2

@@ -200,6 +200,7 @@ def _request(domain: words.Domain, fill: Fill, rng: np.random.Generator) -> _Req
     """Draws what is asked for; its columns and its filter are of different kinds, so that no word stands for both."""
     table = _Slot("table", domain.rows, tuple(_Option(name, name, name) for name in domain.tables))
     kinds = {"years": domain.years, "sizes": tuple(domain.sizes), "places": domain.places}
+    slots: tuple[_Slot, ...]
     match rng.integers(3):
         case 0:
             kind = ("years", "sizes", "places")[rng.integers(3)]
