@@ -46,6 +46,8 @@ def test_a_file_is_read(written):
     assert (first.label, first.answers, first.weight) == ("film", ("Ada Brandt", "A. Brandt"), 0.25), "answers cleaned"
     assert (second.label, second.weight) == ("old bridge", 0.75), "a label of one's own"
     assert [r.weight for r in everything["Who designed Name4?"].interpretations] == [0.5, 0.5], "else equally likely"
+    elsewhere = make_task("qa_jsonl", path=written(records, "elsewhere.jsonl"))
+    assert list(elsewhere.episodes("test")) == list(task.episodes("test")), "wherever the file stands"
     check_task(task)
     check_game(task)
 

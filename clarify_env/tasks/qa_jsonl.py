@@ -167,7 +167,8 @@ def _records(path: str) -> Iterator[_Record]:
         split = field(record, "split", str, where) if "split" in record else None
         if split is not None and split not in SPLITS:
             raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
-        key = field(record, "id", str, where) if "id" in record else where
+        # Not the path: the same file elsewhere holds the same episodes.
+        key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
         entity = field(record, "entity", str, where) if "entity" in record else key
         readings = _readings(field(record, "interpretations", list, where), where)
         yield _Record(where, key, split, entity, Episode("", query, context, readings, {"entity": entity}))
