@@ -1,23 +1,21 @@
 """The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig
 
-from clarify_env.costs import Costs
 from clarify_env.games.base import Agent
 from clarify_env.oracle import solve
 from clarify_env.tasks.base import Episode, Task
 from trainers import metrics
 from trainers import run as running
+from trainers.parts import Part, Players, play_parts
 from trainers.report import print_table, write_report
 from trainers.run import Run, game_maker, make_plane
 from trainers.store import append_lines, read_json, write_json
 
 MODES = {"temperature": 1.0, "greedy": 0.0}
-# Makes the players at a sampling temperature of the assistant.
-Players = Callable[[float], dict[str, Agent]]
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
 
 
@@ -45,38 +43,34 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
     """
     summary_path = run.dir / "summary.json"
     if not summary_path.exists():
-        options, plane, make_game = config.eval, make_plane(config), game_maker(config)
+        options, plane = config.eval, make_plane(config)
         episodes = split_episodes(task, options.split, options.episodes)
         solved = solve(task, episodes, config.selfplay.max_questions)
-        sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
         if unknown := set(options.modes) - set(MODES):
             raise ValueError(f"eval.modes must be of {', '.join(MODES)}, not {', '.join(sorted(unknown))}")
-        modes = {mode: MODES[mode] for mode in options.modes}
-        advance = run.bar(
-            "evaluating", len(episodes) * (len(modes) * sum(map(len, sets.values())) + len(grid_cells)), "pairs"
-        )
-        common = {"make_game": make_game, "chunk": config.selfplay.chunk, "progress": advance}
-        seed = config.eval.seed
+        sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
+        parts = [
+            Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
+            for index, mode in enumerate(options.modes)
+            for name, cells in sets.items()
+        ]
+        parts.append(Part("grid", "temperature", 1.0, grid_cells, options.seed + len(options.modes), 0))
+        advance = run.bar("evaluating", len(episodes) * sum(len(part.cells) for part in parts), "pairs")
+        *of_sets, of_grid = play_parts(config, task, episodes, parts, players, advance)
+        agents = players(1.0)
         table: dict[str, Any] = {name: {} for name in sets}
         by_cell: dict[str, Any] = {name: {} for name in sets}
         by_question: dict[str, Any] = {name: {} for name in sets}
         transcripts: list[dict[str, Any]] = []
-        for index, (mode, temperature) in enumerate(modes.items()):
-            agents = players(temperature)
-            for name, cells in sets.items():
-                played = metrics.play_cells(
-                    task, episodes, cells, agents, seed=seed + index, sample=options.transcripts, **common
-                )
-                against = metrics.reference(solved, cells)
-                if agents["user"].name == "scripted":
-                    metrics.check_not_beaten(played, against, episodes)
-                table[name][mode] = metrics.summarize(played, against, episodes, seed)
-                by_cell[name][mode] = metrics.cells_report(played, against, cells)
-                by_question[name][mode] = played.values["reward"].mean(1).tolist()
-                transcripts += _readable(played, task, against, episodes, cells, name, mode)
-        agents = players(1.0)
-        played = metrics.play_cells(task, episodes, grid_cells, agents, seed=seed + len(modes), **common)
-        grid = metrics.grid_report(played, metrics.reference(solved, grid_cells), *plane.grid(options.grid))
+        for part, played in zip(parts, of_sets, strict=False):
+            against = metrics.reference(solved, part.cells)
+            if agents["user"].name == "scripted":
+                metrics.check_not_beaten(played, against, episodes)
+            table[part.name][part.mode] = metrics.summarize(played, against, episodes, options.seed)
+            by_cell[part.name][part.mode] = metrics.cells_report(played, against, part.cells)
+            by_question[part.name][part.mode] = played.values["reward"].mean(1).tolist()
+            transcripts += _readable(played, task, against, episodes, part)
+        grid = metrics.grid_report(of_grid, metrics.reference(solved, grid_cells), *plane.grid(options.grid))
         (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
         append_lines(run.dir / "transcripts.jsonl", transcripts)
         # By question too, for what compares runs: the questions of one entity are not independent of each other.
@@ -138,9 +132,10 @@ def measure_assistant(run: Run, config: DictConfig, *, method: str) -> None:
 
 
 def _readable(played: metrics.Played, task: Task, against: metrics.Reference, episodes: Sequence[Episode],
-              cells: Sequence[Costs], name: str, mode: str) -> list[dict[str, Any]]:  # fmt: skip
+              part: Part) -> list[dict[str, Any]]:  # fmt: skip
     row = {episode.id: index for index, episode in enumerate(episodes)}
     return [
-        {"set": name, "mode": mode} | metrics.transcript(game, task, float(against.oracle[row[game.episode_id], cell]))
+        {"set": part.name, "mode": part.mode}
+        | metrics.transcript(game, task, float(against.oracle[row[game.episode_id], cell]))
         for game, cell in played.transcripts
     ]

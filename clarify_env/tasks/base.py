@@ -77,6 +77,8 @@ _FUNCTION_WORDS = frozenset(
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
+    Tasks are pickled where evaluation goes on in several processes, so they hold no open files and no lambdas.
+
     Attributes:
         name: Registered name.
         version: Rises when episodes, scoring or replies change.
