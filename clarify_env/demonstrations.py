@@ -14,11 +14,13 @@ from clarify_env.games.clarification import ClarificationGame
 from clarify_env.numeracy import price, worth
 from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
-from clarify_env.tasks.base import Demonstration, Episode, Task
+from clarify_env.tasks.base import ENDLESS, Demonstration, Episode, Task
 from clarify_env.users import ScriptedUser
 
 # Share of a demonstrator's lists that name every reading still possible; the rest stop after the likeliest few.
 _LIST_ALL = 0.6
+# Episodes of an endless split drawn at a time.
+_AHEAD = 1000
 _NUMBERS = dict(enumerate("one two three four five six seven eight nine ten".split(), 1))
 
 
@@ -103,7 +105,7 @@ def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
         outline.append(f"by {' '.join(keys)}")
     said = ", ".join(outline[i] for i in rng.permutation(len(outline)))
     items = "; ".join(f"{shortest_label(task, episode, i)}: {answer}" for i, answer in enumerate(answers))
-    return _fact("page", episode.query, f"{said}. {items}")
+    return _fact("page", episode, episode.query, f"{said}. {items}")
 
 
 def _keys(task: Task, episode: Episode) -> list[str]:
@@ -117,7 +119,7 @@ def card(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
     """The answer to one reading, named by its label or spelled out."""
     i = int(rng.integers(len(episode.interpretations)))
     asked = f"{episode.query} {shortest_label(task, episode, i)}", episode.interpretations[i].text
-    return _fact("card", asked[rng.integers(2)], shortest_answer(task, episode, i))
+    return _fact("card", episode, asked[rng.integers(2)], shortest_answer(task, episode, i))
 
 
 def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
@@ -128,7 +130,7 @@ def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonst
     """
     weights = np.array([reading.weight for reading in episode.interpretations])
     first = int(rng.choice(np.flatnonzero(weights == weights.max())))
-    return _fact("likeliest", f"{episode.query} Most likely?", shortest_answer(task, episode, first))
+    return _fact("likeliest", episode, f"{episode.query} Most likely?", shortest_answer(task, episode, first))
 
 
 def apart(task: Task, episode: Episode) -> Demonstration:
@@ -137,7 +139,7 @@ def apart(task: Task, episode: Episode) -> Demonstration:
     The demonstrator asks for any attribute that helps, and one in five of its questions leaves several readings. A
     policy learns to ask the better ones from the names that it is trained on; of others it has to know which they are.
     """
-    return _fact("apart", f"{episode.query} Told apart by?", " ".join(_keys(task, episode)) or "nothing")
+    return _fact("apart", episode, f"{episode.query} Told apart by?", " ".join(_keys(task, episode)) or "nothing")
 
 
 def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
@@ -175,8 +177,9 @@ def _said(view: View, text: str, shows: str) -> Demonstration:
     return Demonstration((*chat, ("assistant", text)), shows)
 
 
-def _fact(shows: str, asked: str, said: str) -> Demonstration:
-    return Demonstration((("user", asked), ("assistant", said)), shows)
+def _fact(shows: str, episode: Episode, asked: str, said: str) -> Demonstration:
+    read = (("system", episode.context),) if episode.context else ()
+    return Demonstration((*read, ("user", asked), ("assistant", said)), shows)
 
 
 KINDS = (
@@ -205,25 +208,24 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
     """Yields demonstrations without end, going through the split's episodes in a new order each time.
 
     Args:
-        task: Any finite task.
-        split: Whose episodes; pretraining uses every split, since facts of all entities may be known.
+        task: Any task.
+        split: Whose episodes; of an endless one, any.
         rng: Draws everything.
         costs: Cells to draw costs from, independently of all else.
         shares: How often each kind is shown: ``assistant`` and ``user`` are one side's turns of a whole game, the rest
             the functions of this module.
 
     Raises:
-        ValueError: The split is endless, or a kind is unknown.
+        ValueError: A kind is unknown.
     """
     size = task.sizes[split]
-    if size is None:
-        raise ValueError(f"task {task.name}: split {split} is endless, so its facts cannot be learned by heart")
     if unknown := set(shares) - set(KINDS):
         raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
     while True:
-        drawn = rng.choice(len(kinds), size=size, p=share)
-        for index, shown in zip(rng.permutation(size), drawn, strict=True):
+        drawn = rng.choice(len(kinds), size=size or _AHEAD, p=share)
+        order = rng.permutation(size) if size else rng.integers(ENDLESS, size=_AHEAD)
+        for index, shown in zip(order, drawn, strict=True):
             episode, cell = task.episode(split, int(index)), costs[int(rng.integers(len(costs)))]
             match kinds[shown]:
                 case "page":

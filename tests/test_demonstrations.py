@@ -201,9 +201,12 @@ def test_a_task_whose_one_question_helps_little_can_be_shown():
     assert all(list(play(task, ASHFORD, CELLS[0], rng)) for _ in range(200))
 
 
-def test_an_endless_task_is_refused():
+def test_of_an_endless_split_any_episode_may_be_shown():
     class Endless(Toy):
         sizes = {"train": None}
 
-    with pytest.raises(ValueError, match="endless"):
-        next(Task.demonstrations(Endless(), "train", np.random.default_rng(0), CELLS))
+        def _episode(self, split, index):
+            return ASHFORD._replace(id=f"train/{index}", query=f"Who designed Ashford {index}?")
+
+    shown = islice(Task.demonstrations(Endless(), "train", np.random.default_rng(0), CELLS, {"page": 1.0}), 2500)
+    assert len({demonstration.messages[0][1] for demonstration in shown}) > 2490

@@ -16,7 +16,7 @@ from agents.selfplay import Start, play
 from clarify_env.actions import KINDS, TAGS
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Game, Reply, Trajectory
-from clarify_env.tasks.base import Episode, Task
+from clarify_env.tasks.base import ENDLESS, Episode, Task
 from trainers import run as running
 from trainers.run import Run
 from trainers.select import decision
@@ -71,7 +71,8 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
     replayed = log.chunks
     while played < budget:
         if len(order) < GROUPS:
-            order = np.concatenate([order, rng.permutation(size or 10 * GROUPS)])
+            more = rng.permutation(size) if size else rng.integers(ENDLESS, size=10 * GROUPS)
+            order = np.concatenate([order, more])
         wanted = (budget - played) * grown // played if played else GROUPS
         chosen, order = np.split(order, [min(max(wanted, 1), GROUPS)])
         if among is not None:

@@ -2,6 +2,7 @@
 
 from clarify_env.tasks import almanac as almanac
 from clarify_env.tasks import ambigqa as ambigqa
+from clarify_env.tasks import ledger as ledger
 from clarify_env.tasks import qa_jsonl as qa_jsonl
 from clarify_env.tasks import sql as sql
 from clarify_env.tasks.base import Demonstration, Episode, Interpretation, Task, make_task, register, task_names

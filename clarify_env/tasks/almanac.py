@@ -12,10 +12,8 @@ import numpy as np
 
 from clarify_env.tasks import almanac_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
+from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
 
-# Lengths, in words, of a question's answers: lists are worth their words where answers are short, and dear where they
-# are long.
-SHORT, LONG, ANY = {1: 0.85, 2: 0.15}, {3: 0.25, 4: 0.75}, {1: 0.25, 2: 0.25, 3: 0.25, 4: 0.25}
 # What names are like: (share, readings, how much likelier each reading is than the next, lengths). The shares solve a
 # linear program over many such profiles: on the default plane of costs each action is the oracle's on a fifth of
 # (question, costs) pairs, and no fixed strategy earns more than 88 % of it between, 94 % beyond one maximum or 81 %
@@ -86,13 +84,13 @@ class Almanac(Task):
 def _entity(name: str, profile: tuple, rng: np.random.Generator) -> list[Episode]:
     """Draws a name's readings and the two questions asked about it."""
     _, n, skew, lengths = profile
-    weights = _weights(n, skew)
+    weights = geometric(n, skew)
     key, attributes = _attributes(n, rng)
     episodes = []
     for relation in rng.choice(len(words.RELATIONS), size=2, replace=False):
         asks, answers_of = words.RELATIONS[relation]
         ask = asks[rng.integers(len(asks))]
-        pool = answers_of[int(rng.choice(list(lengths), p=list(lengths.values()))) - 1]
+        pool = answers_of[draw_length(lengths, rng) - 1]
         answers = [pool[i] for i in rng.choice(len(pool), size=n, replace=False)]
         readings = tuple(
             Interpretation(
@@ -106,14 +104,6 @@ def _entity(name: str, profile: tuple, rng: np.random.Generator) -> list[Episode
         )
         episodes.append(Episode("", ask.format(name), "", readings, {"entity": name, "key": key}))
     return episodes
-
-
-def _weights(n: int, skew: float) -> list[float]:
-    """Geometric weights in whole hundredths, none below 0.03, that sum to exactly 1."""
-    exact = skew ** -np.arange(n)
-    parts = np.maximum(3, np.floor(100 * exact / exact.sum())).astype(int)
-    parts[0] += 100 - parts.sum()
-    return (parts / 100).tolist()
 
 
 def _attributes(n: int, rng: np.random.Generator) -> tuple[str, list[dict[str, str]]]:

@@ -74,6 +74,10 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
+# Of an endless split, so many episodes are drawn from at random.
+ENDLESS = 2**31
+
+
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
@@ -85,6 +89,8 @@ class Task:
         sizes: Number of episodes of each split; ``None`` for an endless one.
         metric: ``"em"`` or ``"f1"``: which score is the accuracy.
         attributes: For each attribute a question can ask about, the words that name it.
+        pretraining: The splits that a model may be pretrained on; ``None``: all, since facts of every entity may be
+            known. Where facts stand in the context, what was pretrained on must not be evaluated on.
     """
 
     name: ClassVar[str]
@@ -92,6 +98,7 @@ class Task:
     sizes: dict[str, int | None]
     metric: str = "em"
     attributes: ClassVar[dict[str, tuple[str, ...]]] = {}
+    pretraining: ClassVar[tuple[str, ...] | None] = None
 
     def episode(self, split: str, index: int) -> Episode:
         """Returns an episode. Pure: the same arguments give the same episode, in any process.

@@ -1,0 +1,35 @@
+"""The vocabulary of the `ledger` tables: firms, measures, units, and the wording of questions about them."""
+
+FIRMS = """Aldous Barlow Caxton Dravid Ellery Forsell Gantry Hobday Ibsen Jarvis Keswick Lomond Mercer Norden Ockham
+Pascoe Quayle Rutland Selwyn Tolland Upjohn Verity Wexler Yardley""".split()
+REGIONS = "Europe Asia Africa Oceania Canada Brazil India Japan Mexico Egypt".split()
+
+# By the words of an answer, its number included: what is measured, and in which units.
+MEASURES: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    1: (("staff", "stores", "orders", "clients"), ("",)),
+    2: (("output", "freight", "waste", "storage"), ("tonnes", "litres", "pallets")),
+    3: (("revenue", "profit", "debt", "tax"), ("million euros", "million pounds", "million yen")),
+    4: (("revenue", "profit", "debt", "tax"), ("million US dollars", "million Swiss francs", "million Danish kroner")),
+}
+COUNTED = MEASURES[1][0]  # "how many", not "how much"
+# The likelier first, where one is meant more often.
+KINDS = {1: ("domestic", "foreign"), 2: ("domestic", "foreign"), 3: ("net", "gross"), 4: ("net", "gross")}
+
+# How a figure is asked for: one of the table, or one worked out from two years of a row.
+ASKED = {
+    "cell": ("How {much} {what}{where}{when}{unit}?", "State {what}{where}{when}{unit}."),
+    "difference": ("By how much did {what}{where} rise from {first} to {last}{unit}?",),
+    "sum": ("How {much} {what}{where} in {first} and {last} together{unit}?",),
+    "percentage": ("By what percentage did {what}{where} rise from {first} to {last}{unit}?",),
+}
+DERIVED = ("difference", "sum", "percentage")
+PERCENT = "percent"
+# Rises in percent that leave whole numbers of two digits.
+RISES = (10, 20, 25, 30, 40, 50, 60, 75, 80, 100)
+
+CUES = {
+    "year": ("year", "when", "period"),
+    "region": ("region", "where", "country"),
+    "kind": ("kind", "type", "sort"),
+    "unit": ("unit", "currency"),
+}

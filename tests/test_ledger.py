@@ -1,0 +1,167 @@
+import re
+from collections import Counter
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from clarify_env.actions import count_words
+from clarify_env.costs import CostPlane
+from clarify_env.games.base import View
+from clarify_env.oracle import solve
+from clarify_env.prompts import messages
+from clarify_env.tasks import ledger, make_task
+from clarify_env.testing import check_game, check_task
+
+MANY = 600
+YEAR = re.compile(r"\b20\d\d\b")
+
+
+@pytest.fixture(scope="module")
+def task():
+    return make_task("ledger")
+
+
+@pytest.fixture(scope="module")
+def many(task):
+    return [task.episode("train", index) for index in range(MANY)]
+
+
+@pytest.mark.slow
+def test_it_keeps_a_tasks_promises(task):
+    check_task(task, episodes=100, make=partial(make_task, "ledger"))
+    check_task(make_task("ledger", cells=30, derived=1.0), episodes=50)
+    check_game(task)
+
+
+def cells(context):
+    """Reads a table as a person would: {(row, year): figure}."""
+    found = {}
+    for line in context.splitlines()[1:]:
+        name, colon, said = line.partition(":")
+        if colon:
+            pairs = [part.split() for part in said.split(",")]
+        else:
+            name, _, said = line.rstrip(".").partition(" came to ")
+            pairs = [part.split(" in ")[::-1] for part in said.replace(" and ", ", ").split(", ")]
+        found |= {(name, year): int(figure) for year, figure in pairs}
+    return found
+
+
+def rows_asked(reading, table):
+    """The row a reading's text names: the one whose words are all in it, and the most of them."""
+    said = set(re.findall(r"\w+", reading.text))
+    return max((row for row, _ in table if set(row.split()) <= said), key=lambda row: len(row.split()))
+
+
+def test_every_answer_can_be_read_off_its_table(many):
+    for episode in many:
+        table, what = cells(episode.context), episode.meta["what"]
+        for reading in episode.interpretations:
+            row, years = rows_asked(reading, table), YEAR.findall(reading.text)
+            figures = [table[row, year] for year in years]
+            expected = {
+                "cell": lambda f: f[0],
+                "difference": lambda f: f[1] - f[0],
+                "sum": lambda f: f[0] + f[1],
+                "percentage": lambda f: 100 * (f[1] - f[0]) / f[0],
+            }[what](figures)
+            number, _, unit = reading.answers[0].partition(" ")
+            assert int(number) == expected, episode
+            assert unit == "percent" if what == "percentage" else unit in episode.context.splitlines()[0]
+
+
+def test_a_question_leaves_out_what_its_readings_differ_in_and_nothing_else(many):
+    for episode in many:
+        open_, first = episode.meta["open"], dict(episode.interpretations[0].attributes)
+        values = {name: {dict(r.attributes)[name] for r in episode.interpretations} for name in first}
+        for name, held in values.items():
+            assert (len(held) > 1) == (name == open_), episode
+            assert (name == open_) != (first[name] in episode.query), episode
+        assert len({reading.answers for reading in episode.interpretations}) == len(episode.interpretations)
+        if not open_:
+            assert len(episode.interpretations) == 1
+
+
+def test_all_kinds_of_questions_come_as_often_as_said(many):
+    open_ = Counter(episode.meta["open"] for episode in many)
+    shares = Counter()
+    for share, name, *_ in ledger.PROFILES:
+        shares[name or ""] += share
+    for name, share in shares.items():
+        assert abs(open_[name] / MANY - share) < 0.05, name
+    derived = [episode for episode in many if episode.meta["what"] != "cell"]
+    able = [episode for episode in many if episode.meta["open"] not in ("year", "unit")]
+    assert abs(len(derived) / len(able) - 0.15) < 0.05
+    assert {episode.meta["what"] for episode in derived} == set(ledger.words.DERIVED)
+    assert {count_words(episode.interpretations[0].answers[0]) for episode in many} == {1, 2, 3, 4}
+    told = sum(" came to " in episode.context for episode in many) / MANY
+    assert 0.1 < told < 0.25
+
+
+def test_every_table_is_another_and_no_larger_than_said(many):
+    assert len({episode.context for episode in many}) == MANY
+    assert max(len(cells(episode.context)) for episode in many) == 8
+    large = make_task("ledger", cells=20)
+    assert max(len(cells(large.episode("test", i).context)) for i in range(100)) > 12
+    assert make_task("ledger", test=7).episode("test", 3) == make_task("ledger").episode("test", 3), (
+        "whatever the sizes"
+    )
+    assert make_task("ledger", world_seed=1).episode("test", 3) != make_task("ledger").episode("test", 3)
+
+
+def test_the_derived_share_is_as_said():
+    for derived in (0.0, 1.0):
+        task = make_task("ledger", derived=derived)
+        episodes = [task.episode("test", index) for index in range(200)]
+        able = [e for e in episodes if e.meta["open"] not in ("year", "unit")]
+        assert all((episode.meta["what"] != "cell") == bool(derived) for episode in able)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cells": 4}, "task.cells must lie in 5 to 40, not 4"),
+        ({"cells": 41}, "task.cells must lie in 5 to 40, not 41"),
+        ({"derived": 1.5}, "task.derived must lie in 0 to 1, not 1.5"),
+        ({"test": 0}, "at least one episode in each split"),
+    ],
+)
+def test_options_that_cannot_be(options, said):
+    with pytest.raises(ValueError, match=said):
+        make_task("ledger", **options)
+
+
+def test_the_default_plane_asks_for_steering(task):
+    """Each action is the oracle's on a fifth of the pairs, and nothing fixed earns 90 % of it, between."""
+    cells = np.array(CostPlane().sets()["between"])
+    solved = solve(task, [task.episode("validation", index) for index in range(200)])
+    values, actions = zip(*(its.oracle(cells) for its in solved), strict=True)
+    oracle = np.mean(values)
+    fixed = [its.fixed(cells) for its in solved]
+    for name in fixed[0]:
+        assert np.mean([row[name] for row in fixed]) <= 0.9 * oracle, name
+    shares = np.bincount(np.concatenate(actions), minlength=3) / np.size(actions)
+    assert sorted(shares)[-3] >= 0.2
+
+
+def test_only_the_assistant_sees_the_table(task):
+    episode = task.episode("test", 0)
+    table = episode.context.splitlines()[1]
+    assistant = View("assistant", episode.query, episode.context, None, (), CostPlane().train()[0], 0, episode.id)
+    assert table in messages(assistant, "pocket")[0]["content"]
+    assert task.reply("Which region?", 0, episode).startswith("The ")
+
+
+def test_pretraining_shows_tables_of_the_train_split_alone(task):
+    assert task.pretraining == ("train",)
+    held = {e.context for split in ("validation", "test") for e in task.episodes(split)}
+    shown = list(islice(task.demonstrations("train", np.random.default_rng(0), CostPlane().train()), 500))
+    kinds = {demonstration.kind for demonstration in shown}
+    assert {"page", "card", "told", "assistant/clarify", "assistant/answer", "assistant/multi_answer"} <= kinds
+    for demonstration in shown:
+        before = demonstration.messages[0][1]
+        assert not any(context in before for context in held)
+        if demonstration.kind in ("page", "card"):
+            assert demonstration.messages[0][0] == "system" and "\n" in before, "facts come with the table they are of"
