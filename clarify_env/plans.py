@@ -5,13 +5,15 @@ the texts that are best at *some* price of a word are found first; answers are t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 
 from clarify_env.actions import ANSWER, Item, MultiAnswer, count_words, parse, words
+from clarify_env.drop import number
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Task
 
@@ -79,7 +81,7 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     """
     weights = np.array([reading.weight for reading in episode.interpretations])
     everyone = range(len(weights))
-    texts, accuracy = _bags(task, episode) if task.metric != "em" else _aliases(task, episode)
+    texts, accuracy = {"em": _aliases, "f1": _bags, "drop": _grown}[task.metric](task, episode)
     lengths = np.array([count_words(text) for text in texts])
     groups = [group for size in range(1, len(weights) + 1) for group in combinations(everyone, size)]
     best = {group: _frontier(lengths, accuracy[:, group] @ weights[list(group)]) for group in groups}
@@ -87,7 +89,7 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     plans = [_plan(task, episode, "answer", f"#ANSWER {text}".rstrip()) for text in ("", *said)]
 
     # One item for several readings pays where a text is right for all of them, or a word of it is.
-    shared = accuracy if task.metric == "em" else accuracy[lengths == 1]
+    shared = accuracy[lengths == 1] if task.metric == "f1" else accuracy
     useful = [group for group in groups if best[group] and (len(group) == 1 or (shared[:, group] > 0).all(1).any())]
     own = [shortest_label(task, episode, i) for i in everyone]
     clear = [
@@ -168,6 +170,44 @@ def _bags(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
     words_of = list(kinds.values())
     said = [[word for kind, k in zip(words_of, row, strict=True) for word in kind[:k]] for row in counts.tolist()]
     return [" ".join(bag) for bag in said], accuracy
+
+
+def _grown(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
+    """Answers under a score by spans, built up a word at a time, each word that which adds most; their score [m, n].
+
+    A span's F1 rises by less with every word, so this finds the best answer of each length for a reading. Where several
+    readings' answers are words, it is also done for the expectation over all of them.
+    """
+    everyone = range(len(episode.interpretations))
+    weights = [reading.weight for reading in episode.interpretations]
+    whole = {i: shortest_answer(task, episode, i) for i in everyone}
+    texts = dict.fromkeys(alias for reading in episode.interpretations for alias in reading.answers)
+
+    def expected(text: str, readings: Iterable[int]) -> float:
+        return sum(weights[i] * task.score(text, i, episode) for i in readings)
+
+    for i in everyone:
+        texts |= dict.fromkeys(_grow(whole[i], partial(expected, readings=[i])))
+    if sum(number(text) is None for text in whole.values()) > 1:
+        for i in everyone:
+            texts |= dict.fromkeys(_grow(whole[i], partial(expected, readings=everyone)))
+    return list(texts), np.array([[task.score(text, i, episode) for i in everyone] for text in texts])
+
+
+def _grow(answer: str, worth: Callable[[str], float]) -> Iterator[str]:
+    """The parts of an answer, from its best word on, each by the word more that makes it worth most."""
+    words = [(n, word) for n, span in enumerate(answer.split("; ")) for word in span.split()]
+    said: set[int] = set()
+
+    def spoken(chosen: set[int]) -> str:
+        spans: dict[int, list[str]] = {}
+        for place in sorted(chosen):
+            spans.setdefault(words[place][0], []).append(words[place][1])
+        return "; ".join(" ".join(span) for span in spans.values())
+
+    while len(said) < len(words):
+        said = max(({*said, k} for k in range(len(words)) if k not in said), key=lambda more: worth(spoken(more)))
+        yield spoken(said)
 
 
 def _kinds(aliases: list[tuple[int, str]]) -> dict[Group, list[str]]:

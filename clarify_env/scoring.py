@@ -3,7 +3,7 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 from clarify_env.actions import strip_invisible
@@ -44,6 +44,3 @@ def token_f1(prediction: str, answers: Iterable[str]) -> float:
 def _f1(predicted: Counter, gold: Counter) -> float:
     common = (predicted & gold).total()
     return 2 * common / (predicted.total() + gold.total()) if common else 0.0
-
-
-SCORES: dict[str, Callable[[str, Iterable[str]], float]] = {"em": exact_match, "f1": token_f1}

@@ -122,6 +122,25 @@ def test_summarize_by_hand():
     assert summarize(played, equal, EPISODES, 0)["gap_closed"] == 0, "no gap"
 
 
+def test_actions_are_held_against_labels_by_hand():
+    # First messages: clarify and answer on the first question, list and invalid on the second.
+    played = grid(accuracy=[[0.25, 1], [1, 1]])
+    found = metrics.labelled(played, np.array([True, False]))
+    # Asking: 1 right of 1 said and 2 meant, 2/3; not asking: 2 right of 3 said and 2 meant, 4/5.
+    assert found["action_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert found["asked_accuracy"] == 0.25
+    assert metrics.labelled(played, np.array([False, False]))["action_f1"] == pytest.approx((0 + 6 / 7) / 2)
+    silent = played._replace(first=np.ones((2, 2), dtype=int))
+    assert metrics.labelled(silent, np.array([False, False])) == {"action_f1": 0.5, "asked_accuracy": None}
+
+
+def test_labels_are_reported_where_every_question_has_one():
+    labels = [episode._replace(meta=episode.meta | {"ambiguous": i == 0}) for i, episode in enumerate(EPISODES)]
+    against = Reference(np.ones((2, 2)), None, None, {name: np.zeros((2, 2)) for name in FIXED})
+    assert {"action_f1", "asked_accuracy"} <= set(summarize(grid(), against, labels, 0))
+    assert "action_f1" not in summarize(grid(), against, EPISODES, 0)
+
+
 def players(name, task):
     return {"assistant": ScriptedAssistant(task, name), "user": ScriptedUser(task)}
 

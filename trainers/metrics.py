@@ -144,6 +144,7 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
     best = max(fixed.values())
     per_cell = np.max([values.mean(0) for values in against.fixed.values()], axis=0)
     shares = {name: float((played.first == i).mean()) for i, name in enumerate(KINDS)}
+    labels = [episode.meta.get("ambiguous") for episode in episodes]
     # A game that ended invalid later on counts too.
     shares["invalid"] = float(played.values["invalid"].mean())
     return {
@@ -161,7 +162,27 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
         "leak": float(played.values["leak"].mean()),
         "fixed": fixed,
         "dominance": float((played.values["reward"].mean(0) >= per_cell - DOMINANCE_MARGIN).mean()),
-    }
+    } | ({} if None in labels else labelled(played, np.array(labels)))
+
+
+def labelled(played: Played, ambiguous: np.ndarray) -> dict[str, float | None]:
+    """How actions agree with labels that say whether a question needs asking back (as ACT reports, arXiv 2406.00222).
+
+    Args:
+        played: The games.
+        ambiguous: Whether each question is labelled so; shape [questions].
+
+    Returns:
+        ``action_f1``, the macro F1 of asking and not asking as first actions; ``asked_accuracy``, the accuracy of games
+        that begin with a question, ``None`` where none does.
+    """
+    asked = played.first == KINDS.index("clarify")
+    scores = []
+    for said, meant in ((asked, ambiguous[:, None]), (~asked, ~ambiguous[:, None])):
+        either = said.sum() + np.broadcast_to(meant, said.shape).sum()
+        scores.append(2 * (said & meant).sum() / either if either else 0.0)
+    accuracy = played.values["accuracy"][asked].mean() if asked.any() else None
+    return {"action_f1": float(np.mean(scores)), "asked_accuracy": None if accuracy is None else float(accuracy)}
 
 
 def entities(episodes: Sequence[Episode]) -> list[str]:

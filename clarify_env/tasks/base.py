@@ -1,7 +1,7 @@
 """Tasks: sources of episodes with splits, a scoring rule, and a user who understands questions about them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
@@ -10,7 +10,8 @@ import numpy as np
 
 from clarify_env.actions import Item
 from clarify_env.costs import Costs
-from clarify_env.scoring import SCORES, normalize, token_f1
+from clarify_env.drop import drop_f1
+from clarify_env.scoring import exact_match, normalize, token_f1
 
 
 class Interpretation(NamedTuple):
@@ -78,6 +79,10 @@ _FUNCTION_WORDS = frozenset(
 ENDLESS = 2**31
 
 
+# Scores by name: exact match, token F1, and DROP's F1.
+SCORES: dict[str, Callable[[str, Iterable[str]], float]] = {"em": exact_match, "f1": token_f1, "drop": drop_f1}
+
+
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
@@ -87,7 +92,7 @@ class Task:
         name: Registered name.
         version: Rises when episodes, scoring or replies change.
         sizes: Number of episodes of each split; ``None`` for an endless one.
-        metric: ``"em"`` or ``"f1"``: which score is the accuracy.
+        metric: Which score is the accuracy, by its name in `SCORES`.
         attributes: For each attribute a question can ask about, the words that name it.
         pretraining: The splits that a model may be pretrained on; ``None``: all, since facts of every entity may be
             known. Where facts stand in the context, what was pretrained on must not be evaluated on.

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clarify_env.actions import count_words
-from clarify_env.scoring import SCORES, normalize
+from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
 from clarify_env.tasks.reading import UnusableError, account, clean, field, json_lines, strings, told_apart, typed
 
+METRICS = ("em", "f1")
 SPLITS = ("train", "validation", "test")
 # What a question's one reading is called where the file does not say: a list must call it something.
 ONLY = "only"
@@ -64,8 +65,8 @@ class QAJsonl(Task):
 
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
                  metric: str = "em", max_readings: int = 6, max_answer_words: int = 12):  # fmt: skip
-        if metric not in SCORES:
-            raise ValueError(f"task.metric must be one of {', '.join(SCORES)}, not {metric!r}")
+        if metric not in METRICS:
+            raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
         if not (validation > 0 and test > 0 and validation + test < 1):
             raise ValueError(
                 f"task.validation={validation} and task.test={test} must be positive and leave some to train"

@@ -18,6 +18,10 @@ from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Task
 _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a finite number"}
 
 
+# Most bytes of a file that has to be read as a whole: fifty times AmbigQA's.
+LARGEST_FILE = 200_000_000
+
+
 class UnusableError(Exception):
     """A record that cannot be played; the message is the reason under which it is counted."""
 
@@ -26,16 +30,22 @@ def load_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file.
 
     Raises:
-        ValueError: It cannot be read, or is no JSON; the message names the file and the line.
+        ValueError: It cannot be read, is larger than `LARGEST_FILE` or is no JSON; the message names the file and the
+            line.
     """
     try:
-        return json.loads(Path(path).expanduser().read_bytes())
+        file = Path(path).expanduser()
+        if (size := file.stat().st_size) > LARGEST_FILE:
+            raise ValueError(f"{path}: {size:,} bytes, more than the {LARGEST_FILE:,} that are read at once")
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not JSON: not Unicode text at byte {error.start}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: not JSON that can be read: nested too deep") from error
 
 
 def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, Any]]:
@@ -134,7 +144,7 @@ def told_apart(task: Task, episode: Episode) -> bool:
     return len(replies) == len(labels) and all(task.pick(items, i, episode) == [i] for i in range(len(labels)))
 
 
-def account(path: str, kept: int, read: int, dropped: dict[str, int]) -> str:
+def account(path: str, kept: int, read: int, dropped: dict[str, int], what: str = "questions") -> str:
     """One sentence on what of a file was kept, and what was left out and why."""
     reasons = ", ".join(f"{reason} ({count})" for reason, count in dropped.items())
-    return f"{path}: {kept} of {read} questions usable; dropped: {reasons or 'none'}"
+    return f"{path}: {kept} of {read} {what} usable; dropped: {reasons or 'none'}"

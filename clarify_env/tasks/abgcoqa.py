@@ -1,0 +1,191 @@
+"""The `abgcoqa` task: questions about stories, some of them ambiguous (Abg-CoQA, Guo et al. 2021, AKBC)."""
+
+import os
+import re
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clarify_env.actions import count_words
+from clarify_env.scoring import normalize
+from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, told_apart, typed
+
+ONLY = "only"
+_SPLITS = ("train", "validation", "test")
+# How clarifying questions and replies begin before they say a meaning.
+_MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
+_ASKS = re.compile(rf"(?:by\s+\W?\w+\W*\s+)?(?:do|are|did) you\s+{_MEANS}", re.IGNORECASE)
+_REPLIES = re.compile(rf"(?:(?:yes|no|nope)\b[\s,.]*)?(?:i(?:\s+am|'m)?\s+{_MEANS})?", re.IGNORECASE)
+_YES = re.compile(r"yes\W*", re.IGNORECASE)
+# What annotators wrote where the story does not say.
+_UNKNOWN = "unknown"
+
+
+_Reading = tuple[str, tuple[str, ...]]  # meaning (empty: the question as it stands), and what annotators answered
+
+
+class _Record(NamedTuple):
+    key: str
+    story: str
+    turns: tuple[tuple[str, str], ...]
+    question: str
+    ambiguous: bool
+    readings: tuple[_Reading, ...]
+
+
+@register
+class AbgCoQA(Task):
+    """Questions in a conversation about a story that the assistant alone sees, split by story.
+
+    The readings of an ambiguous question are what its recorded clarifying question offers or its replies say, equally
+    likely; a clear question has one. The score is CoQA's token F1 (arXiv 1808.07042) against what the annotators
+    answered. What cannot be played is left out and counted.
+
+    Args:
+        path: The JSON file.
+        world_seed: Draws the splits.
+        validation: Share of the stories for validation.
+        test: Share of the stories for test.
+        history: Whether the turns before stand in the context.
+        max_answer_words: Questions with a reading that has no answer as short are left out.
+
+    Attributes:
+        dropped: How many questions were left out, by reason.
+        kept: How many were not, ``ambiguous`` and ``clear``.
+
+    Raises:
+        ValueError: An option or the file is wrong.
+
+    Version history: 1, first version.
+    """
+
+    name = "abgcoqa"
+    version = 1
+    metric = "f1"
+    pretraining = ("train",)
+
+    def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
+                 history: bool = True, max_answer_words: int = 12):  # fmt: skip
+        if not (validation > 0 and test > 0 and validation + test < 1):
+            raise ValueError(
+                f"task.validation={validation} and task.test={test} must be positive and leave some to train"
+            )
+        self.path, self.world_seed, self.history = str(path), world_seed, history
+        self.max_answer_words = max_answer_words
+        records = _load(self.path)
+        self._read = len(records)
+        stories = list(dict.fromkeys(record.story for record in records))
+        order = np.random.default_rng(world_seed).permutation(len(stories))
+        held = {"validation": round(validation * len(stories)), "test": round(test * len(stories))}
+        places = [split for split, count in held.items() for _ in range(count)]
+        places += ["train"] * (len(stories) - len(places))
+        split_of = dict(zip((stories[i] for i in order), places, strict=True))
+        self.dropped: dict[str, int] = {}
+        self.kept: dict[str, int] = Counter()
+        self._world: dict[str, list[Episode]] = {split: [] for split in _SPLITS}
+        for record in records:
+            its = self._world[split_of[record.story]]
+            try:
+                its.append(self._build(record)._replace(id=f"{split_of[record.story]}/{len(its)}"))
+                self.kept["ambiguous" if record.ambiguous else "clear"] += 1
+            except UnusableError as reason:
+                self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
+        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
+        if empty := [split for split, size in self.sizes.items() if not size]:
+            raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
+
+    def report(self) -> str:
+        """One sentence on what was kept, and what was left out and why."""
+        said = account(self.path, sum(self.kept.values()), self._read, self.dropped)
+        return f"{said}; {self.kept['ambiguous']} ambiguous, {self.kept['clear']} clear"
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._world[split][index]
+
+    def _build(self, record: _Record) -> Episode:
+        """Makes an episode of a record.
+
+        Raises:
+            UnusableError: It cannot be played.
+        """
+        if record.ambiguous and len(record.readings) < 2:
+            raise UnusableError("ambiguous, but with one reading on record")
+        cleaned = [clean(answers) for _, answers in record.readings]
+        if not all(cleaned):
+            raise UnusableError("answer without words")
+        if any(min(map(count_words, answers)) > self.max_answer_words for answers in cleaned):
+            raise UnusableError(f"answer of more than {self.max_answer_words} words")
+        meanings = [meaning for meaning, _ in record.readings]
+        labels = distinguishing_labels(meanings, record.question) if record.ambiguous else [ONLY]
+        if labels is None:
+            raise UnusableError("reading without words of its own")
+        readings = tuple(
+            Interpretation(label, f"{record.question} {meaning}".strip(), answers, 1 / len(labels))
+            for label, meaning, answers in zip(labels, meanings, cleaned, strict=True)
+        )
+        said = [f"Q: {question}\nA: {answer}" for question, answer in record.turns if self.history]
+        context = "\n\n".join([record.story, *(["\n".join(said)] if said else [])])
+        meta = {"entity": record.key.partition("|")[0], "ambiguous": record.ambiguous}
+        episode = Episode("", record.question, context, readings, meta)
+        if not told_apart(self, episode):
+            raise UnusableError("labels that a question or a list cannot tell apart")
+        return episode
+
+
+def _load(path: str) -> list[_Record]:
+    """Reads the file.
+
+    Raises:
+        ValueError: With the file, the record and the field that is wrong.
+    """
+    whole = typed(load_json(path), dict, path, "the whole")
+    records: list[_Record] = []
+    seen: dict[str, str] = {}
+    for number, record in enumerate(field(whole, "data", list, path), 1):
+        where = f"{path}, record {number}"
+        key = field(record, "id", str, where)
+        if (first := seen.setdefault(key, where)) != where:
+            raise ValueError(f"{where}: id {key!r} stands for a question already, at {first}")
+        ambiguity = field(record, "ambiguity", str, where)
+        if ambiguity not in ("ambiguous", "non_ambiguous"):
+            raise ValueError(f"{where}: ambiguity must be ambiguous or non_ambiguous, not {ambiguity!r}")
+        target = field(record, "target_turn", dict, where)
+        question = " ".join(field(target, "question", str, where, "target_turn").split())
+        if not question:
+            raise ValueError(f"{where}: target_turn.question is empty")
+        history = enumerate(field(record, "history_turns", list, where))
+        turns = tuple(
+            (field(turn, "question", str, where, f"history_turns[{i}]"),
+             field(turn, "answer", str, where, f"history_turns[{i}]"))
+            for i, turn in history
+        )  # fmt: skip
+        readings: list[_Reading] = [("", (field(target, "answer", str, where, "target_turn"),))]
+        ambiguous = ambiguity == "ambiguous"
+        if ambiguous:
+            readings = _readings(field(record, "clarification_turn", dict, where), where)
+        records.append(_Record(key, field(record, "story", str, where), turns, question, ambiguous, tuple(readings)))
+    return records
+
+
+def _readings(clarification: dict[str, Any], where: str) -> list[_Reading]:
+    """Meaning and answers of each recorded reply to a clarifying question."""
+    name = "clarification_turn"
+    asked = field(clarification, "question", str, where, name)
+    replies = field(clarification, "answers", list, where, name)
+    if not replies:
+        raise ValueError(f"{where}: {name}.answers is empty")
+    readings = []
+    for i, reply in enumerate(replies):
+        inside = f"{name}.answers[{i}]"
+        said = field(reply, "clr_ans", str, where, inside)
+        given = [field(reply, key, str, where, inside) for key in ("org_ans", "org_ans_2", "org_ans_3") if key in reply]
+        if not given:
+            raise ValueError(f"{where}: {inside}.org_ans is missing")
+        # Where one annotator found an answer and another none, the answer stands.
+        known = [answer for answer in given if normalize(answer) not in ("", _UNKNOWN)]
+        said = said.strip()
+        meant = _ASKS.sub("", asked, count=1) if _YES.fullmatch(said) else _REPLIES.sub("", said, count=1)
+        readings.append((" ".join(meant.strip(" ?.,").split()), tuple(known or given)))
+    return readings
