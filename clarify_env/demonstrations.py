@@ -246,3 +246,14 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield worth(cell, rng)
                 case role:
                     yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))
+
+
+def stream(task: Task, rng: np.random.Generator, costs: Sequence[Costs],
+           shares: Mapping[str, float] | None = None) -> Iterator[Demonstration]:  # fmt: skip
+    """Demonstrations of the splits that may be pretrained on, in proportion to their sizes, without end."""
+    splits = task.pretraining or tuple(task.sizes)
+    sizes = np.array([task.sizes[split] or ENDLESS for split in splits], dtype=float)
+    streams = [task.demonstrations(split, rng, costs, shares) for split in splits]
+    while True:
+        for index in rng.choice(len(streams), size=_AHEAD, p=sizes / sizes.sum()):
+            yield next(streams[index])

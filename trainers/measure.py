@@ -1,7 +1,7 @@
 """The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, the report."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -27,6 +27,58 @@ def split_episodes(task: Task, split: str, most: int) -> list[Episode]:
     return [task.episode(split, index) for index in range(most if size is None else min(most, size))]
 
 
+class Evaluation(NamedTuple):
+    """What was played in an evaluation.
+
+    Attributes:
+        episodes: The questions.
+        parts: The cost sets in each mode; the steering grid last.
+        played: What each part's games came to.
+        against: The oracle and the fixed strategies at each part's costs.
+        axes: Of the steering grid: alphas and betas.
+        seed: Of the bootstrap.
+    """
+
+    episodes: Sequence[Episode]
+    parts: Sequence[Part]
+    played: Sequence[metrics.Played]
+    against: Sequence[metrics.Reference]
+    axes: tuple[Sequence[float], Sequence[float]]
+    seed: int
+
+    def of_sets(self) -> Iterator[tuple[Part, metrics.Played, metrics.Reference]]:
+        """The cost sets, without the grid."""
+        yield from list(zip(self.parts, self.played, self.against, strict=True))[:-1]
+
+    def by_set(self, of: Callable[[Part, metrics.Played, metrics.Reference], Any]) -> dict[str, dict[str, Any]]:
+        """A value of every cost set in every mode: {cost set: {mode: value}}."""
+        table: dict[str, dict[str, Any]] = {}
+        for part, played, against in self.of_sets():
+            table.setdefault(part.name, {})[part.mode] = of(part, played, against)
+        return table
+
+    def grid(self) -> dict[str, Any]:
+        """The maps of the cost plane."""
+        return metrics.grid_report(self.played[-1], self.against[-1], *self.axes)
+
+    def results(self) -> dict[str, Any]:
+        """``eval`` and ``steering`` of the summary."""
+        table = self.by_set(lambda _, played, against: metrics.summarize(played, against, self.episodes, self.seed))
+        return {"eval": table, "steering": metrics.steering_report(self.grid())}
+
+    def by_task(self) -> dict[str, "Evaluation"]:
+        """The same for the questions of each of a mix's tasks; empty for any other task."""
+        rows: dict[str, list[int]] = {}
+        for row, episode in enumerate(self.episodes):
+            rows.setdefault(episode.meta.get("task", ""), []).append(row)
+        rows.pop("", None)
+        return {
+            name: self._replace(episodes=[self.episodes[row] for row in its], played=[p.rows(its) for p in self.played],
+                                against=[a.rows(its) for a in self.against])
+            for name, its in rows.items()
+        }  # fmt: skip
+
+
 def measure(run: Run, config: DictConfig, task: Task, players: Players, *, method: str, budget: dict[str, int]) -> dict:
     """Evaluates the players and writes ``summary.json``, ``evaluation.json``, ``transcripts.jsonl`` and the report.
 
@@ -43,60 +95,57 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
     """
     summary_path = run.dir / "summary.json"
     if not summary_path.exists():
-        options, plane = config.eval, make_plane(config)
-        episodes = split_episodes(task, options.split, options.episodes)
-        solved = solve(task, episodes, config.selfplay.max_questions)
-        if unknown := set(options.modes) - set(MODES):
-            raise ValueError(f"eval.modes must be of {', '.join(MODES)}, not {', '.join(sorted(unknown))}")
-        sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
-        parts = [
-            Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
-            for index, mode in enumerate(options.modes)
-            for name, cells in sets.items()
-        ]
-        parts.append(Part("grid", "temperature", 1.0, grid_cells, options.seed + len(options.modes), 0))
-        advance = run.bar("evaluating", len(episodes) * sum(len(part.cells) for part in parts), "pairs")
-        *of_sets, of_grid = play_parts(config, task, episodes, parts, players, advance)
-        agents = players(1.0)
-        table: dict[str, Any] = {name: {} for name in sets}
-        by_cell: dict[str, Any] = {name: {} for name in sets}
-        by_question: dict[str, Any] = {name: {} for name in sets}
-        transcripts: list[dict[str, Any]] = []
-        for part, played in zip(parts, of_sets, strict=False):
-            against = metrics.reference(solved, part.cells)
-            if agents["user"].name == "scripted":
-                metrics.check_not_beaten(played, against, episodes)
-            table[part.name][part.mode] = metrics.summarize(played, against, episodes, options.seed)
-            by_cell[part.name][part.mode] = metrics.cells_report(played, against, part.cells)
-            by_question[part.name][part.mode] = played.values["reward"].mean(1).tolist()
-            transcripts += _readable(played, task, against, episodes, part)
-        grid = metrics.grid_report(of_grid, metrics.reference(solved, grid_cells), *plane.grid(options.grid))
+        found, agents = evaluate(run, config, task, players), players(1.0)
         (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
-        append_lines(run.dir / "transcripts.jsonl", transcripts)
+        for part, played, against in found.of_sets():
+            if agents["user"].name == "scripted":
+                metrics.check_not_beaten(played, against, found.episodes)
+            append_lines(run.dir / "transcripts.jsonl", _readable(played, task, against, found.episodes, part))
         # By question too, for what compares runs: the questions of one entity are not independent of each other.
-        questions = {"entities": metrics.entities(episodes), "reward": by_question}
-        rule = config.selfplay.reasoning
-        write_json(run.dir / "evaluation.json", {"grid": grid, "sets": by_cell, "questions": questions})
-        write_json(
-            summary_path,
-            {
-                "method": method,
-                "task": task.name,
-                "split": options.split,
-                "seed": config.seed,
-                "assistant": agents["assistant"].name,
-                "user": agents["user"].name,
-                "eval": table,
-                "steering": metrics.steering_report(grid),
-                "budget": budget | {"seconds": round(run.seconds, 1)},
-            }
-            | ({} if rule == "none" else {"reasoning": rule}),
-        )
+        rewards = found.by_set(lambda _, played, __: played.values["reward"].mean(1).tolist())
+        sets = found.by_set(lambda part, played, against: metrics.cells_report(played, against, part.cells))
+        questions = {"entities": metrics.entities(found.episodes), "reward": rewards}
+        write_json(run.dir / "evaluation.json", {"grid": found.grid(), "sets": sets, "questions": questions})
+        summary = {
+            "method": method,
+            "task": task.name,
+            "split": config.eval.split,
+            "seed": config.seed,
+            "assistant": agents["assistant"].name,
+            "user": agents["user"].name,
+            **found.results(),
+            "budget": budget | {"seconds": round(run.seconds, 1)},
+        }
+        if (rule := config.selfplay.reasoning) != "none":
+            summary["reasoning"] = rule
+        if by_task := found.by_task():
+            summary["tasks"] = {name: its.results() for name, its in by_task.items()}
+        write_json(summary_path, summary)
     write_report(run.dir)
     summary = read_json(summary_path)
     run.progress.stop()
     print_table(summary)
     return summary
+
+
+def evaluate(run: Run, config: DictConfig, task: Task, players: Players) -> Evaluation:
+    """Plays the questions of ``eval.split`` at all cost sets in all modes, and at the steering grid."""
+    options, plane = config.eval, make_plane(config)
+    episodes = split_episodes(task, options.split, options.episodes)
+    solved = solve(task, episodes, config.selfplay.max_questions)
+    if unknown := set(options.modes) - set(MODES):
+        raise ValueError(f"eval.modes must be of {', '.join(MODES)}, not {', '.join(sorted(unknown))}")
+    sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
+    parts = [
+        Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
+        for index, mode in enumerate(options.modes)
+        for name, cells in sets.items()
+    ]
+    parts.append(Part("grid", "temperature", 1.0, grid_cells, options.seed + len(options.modes), 0))
+    advance = run.bar("evaluating", len(episodes) * sum(len(part.cells) for part in parts), "pairs")
+    played = play_parts(config, task, episodes, parts, players, advance)
+    against = [metrics.reference(solved, part.cells) for part in parts]
+    return Evaluation(episodes, parts, played, against, plane.grid(options.grid), options.seed)
 
 
 def validate(run: Run, config: DictConfig, task: Task, agents: dict[str, Agent], *, iteration: int) -> None:

@@ -37,6 +37,12 @@ class Played(NamedTuple):
     transcripts: list[tuple[Trajectory, int]]
     games: int
 
+    def rows(self, rows: Sequence[int]) -> "Played":
+        """Of some of the questions alone, without transcripts."""
+        kept = list(rows)
+        values = {name: value[kept] for name, value in self.values.items()}
+        return Played(values, self.first[kept], self.drawn[kept], [], self.games)
+
 
 def play_cells(
     task: Task,
@@ -112,6 +118,12 @@ class Reference(NamedTuple):
     action: np.ndarray
     words: np.ndarray
     fixed: dict[str, np.ndarray]
+
+    def rows(self, rows: Sequence[int]) -> "Reference":
+        """Of some of the questions alone."""
+        kept = list(rows)
+        fixed = {name: value[kept] for name, value in self.fixed.items()}
+        return Reference(self.oracle[kept], self.action[kept], self.words[kept], fixed)
 
 
 def reference(solved: Sequence[Solved], cells: Sequence[Costs]) -> Reference:

@@ -18,8 +18,9 @@ from transformers import PreTrainedTokenizerBase
 
 from agents import pocket
 from agents.hf import Row, load
+from clarify_env import demonstrations
 from clarify_env.costs import Costs
-from clarify_env.tasks.base import ENDLESS, Demonstration, Task
+from clarify_env.tasks.base import Demonstration, Task
 from trainers import run as running
 from trainers.run import Run, command
 from trainers.store import read_json, save_model, write_json
@@ -90,14 +91,8 @@ def _check_stages(config: DictConfig) -> None:
 
 
 def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -> Iterator[Demonstration]:
-    """Demonstrations of the splits that may be pretrained on, in proportion to their sizes, without end."""
-    rng = np.random.default_rng(seed)
-    splits = task.pretraining or tuple(task.sizes)
-    sizes = np.array([task.sizes[split] or ENDLESS for split in splits], dtype=float)
-    streams = [task.demonstrations(split, rng, cells, stage.get("shares")) for split in splits]
-    while True:
-        for index in rng.choice(len(streams), size=1000, p=sizes / sizes.sum()):
-            yield next(streams[index])
+    """The demonstrations of a stage, without end."""
+    return demonstrations.stream(task, np.random.default_rng(seed), cells, stage.get("shares"))
 
 
 class _Encoder:

@@ -112,6 +112,14 @@ def print_table(summary: dict[str, Any]) -> None:
     )
     if "reasoning" in summary:
         console.print(f"In these games, {REASONING[summary['reasoning']]}")
+    _print_results(console, summary)
+    for name, results in summary.get("tasks", {}).items():
+        console.print(f"\n[bold]{name}[/] alone")
+        _print_results(console, results)
+
+
+def _print_results(console: Console, results: dict[str, Any]) -> None:
+    """Prints the tables of ``eval`` and ``steering``."""
     rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap\nclosed", "best fixed", "domi-\nnance")
     behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %")
     for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, _behaviour_cells)):
@@ -120,14 +128,14 @@ def print_table(summary: dict[str, Any]) -> None:
         for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
         for mode, name in MODES.items():
-            rows = [(costs, entry[mode]) for costs, entry in summary["eval"].items() if mode in entry]
+            rows = [(costs, entry[mode]) for costs, entry in results["eval"].items() if mode in entry]
             if rows:
                 table.add_row(f"[dim]{name}[/]")
             for costs, entry in rows:
                 table.add_row(f" {costs}", *cells(entry))
         console.print(table)
     for name, what in (("ask_alpha", "questions against their cost"), ("words_beta", "words against their cost")):
-        entry = summary["steering"][name]
+        entry = results["steering"][name]
         console.print(
             f"Steering, {what}: rank correlation {fixed(entry['policy'], 2)} (oracle {fixed(entry['oracle'], 2)}), "
             f"range ratio {fixed(entry['range_ratio'], 2)}",

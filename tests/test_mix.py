@@ -1,0 +1,95 @@
+import json
+from collections import Counter
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import pytest
+from conftest import ALMANAC, SMALL
+
+from clarify_env.costs import CostPlane
+from clarify_env.oracle import solve
+from clarify_env.tasks import make_task
+from clarify_env.testing import check_game, check_task
+from trainers import rest
+
+TASKS = {"almanac": ALMANAC, "ledger": {"validation": 3, "test": 6}, "preferences": {"test": 5}}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return make_task("mix", tasks=TASKS)
+
+
+def test_every_task_has_the_same_share_of_each_split(task):
+    assert task.sizes == {"train": 24, "validation": 9, "test": 12}, "three times the smallest; endless ones aside"
+    for split in task.sizes:
+        assert len(set(Counter(episode.meta["task"] for episode in task.episodes(split)).values())) == 1
+    endless = make_task("mix", tasks={"ledger": {}, "almanac": {}})
+    assert endless.sizes == {"train": 720, "validation": 200, "test": 600}
+
+
+def test_episodes_are_those_of_the_tasks(task):
+    for index in range(12):
+        episode, own = task.episode("test", index), task.tasks[list(TASKS)[index % 3]]
+        inner = own.episode("test", index // 3)
+        assert episode.interpretations == inner.interpretations and episode.context == inner.context
+        assert episode.meta["entity"] == f"{own.name}/{inner.meta['entity']}"
+        everyone = range(len(inner.interpretations))
+        for question in (*own.questions(inner), "What?"):
+            assert [task.reply(question, i, episode) for i in everyone] == [
+                own.reply(question, i, inner) for i in everyone
+            ]
+        said = inner.interpretations[-1].answers[0].split()[0]
+        assert [task.score(said, i, episode) for i in everyone] == [own.score(said, i, inner) for i in everyone]
+        costs = np.array(CostPlane().train()[::99])
+        (one,), (other,) = solve(task, [episode]), solve(own, [inner])
+        np.testing.assert_array_equal(one.oracle(costs)[0], other.oracle(costs)[0])
+
+
+@pytest.mark.slow
+def test_it_keeps_a_tasks_promises(task):
+    check_task(task, make=partial(make_task, "mix", tasks=TASKS))
+    check_game(task)
+
+
+def test_each_task_shows_what_may_be_shown_of_it(task):
+    shown = list(islice(task.demonstrations("train", np.random.default_rng(0), CostPlane().train()), 900))
+    said = "\n".join(text for d in shown for _, text in d.messages)
+    almanac, ledger = task.tasks["almanac"], task.tasks["ledger"]
+    names = {episode.meta["entity"] for split in almanac.sizes for episode in almanac.episodes(split)}
+    assert all(name in said for name in names), "facts of the almanac's test questions are pretraining material"
+    assert not any(e.context in said for split in ("validation", "test") for e in ledger.episodes(split)), "tables not"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ({"almanac": {}}, "at least two tasks, not 1"),
+        ({"almanac": {}, "nothing": {}}, "unknown task 'nothing'"),
+        ({"almanac": {}, "ledger": {"cells": 1}}, "task.cells must lie in"),
+        ({"almanac": {}, "mix": {}}, "cannot hold mix itself"),
+    ],
+)
+def test_tasks_that_cannot_be_mixed(tasks, said):
+    with pytest.raises(ValueError, match=said):
+        make_task("mix", tasks=tasks)
+
+
+@pytest.mark.slow
+def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
+    folder = tmp_path / "run"
+    small = [option for option in SMALL if not option.startswith("task.")]
+    small += [f"task.tasks.almanac.{key}={value}" for key, value in ALMANAC.items()]
+    small = [f"+{option}" if option.startswith("task.") else option for option in small]
+    done = command(rest, "task=mix", *small, "eval.episodes=6", "budget.games=60", "rest.hindsight=4",
+                   "update.learning_rate=1e-3", f"run_dir={folder}")  # fmt: skip
+    assert done == (0, "")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary["tasks"]) == {"almanac", "ledger"} and summary["task"] == "mix"
+    both = [its["eval"]["between"]["temperature"] for its in summary["tasks"].values()]
+    whole = summary["eval"]["between"]["temperature"]
+    assert whole["reward"] == pytest.approx(np.mean([entry["reward"] for entry in both])), "three questions of each"
+    assert set(both[0]) == set(whole) and set(summary["tasks"]["ledger"]["steering"]) == set(summary["steering"])
+    html = (folder / "report.html").read_text()
+    assert "on almanac alone" in html and "on ledger alone" in html
