@@ -91,6 +91,7 @@ def once(tmp_path_factory):
     return tmp_path_factory.mktemp("rest") / "run"
 
 
+@pytest.mark.slow
 def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
     assert command(rest, *REST, f"run_dir={once}")[0] == 0
     summary = check_summary(once, "rest")
@@ -122,6 +123,7 @@ def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
     assert {p: p.read_bytes() for p in before} == before, "the same command again changes nothing"
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, monkeypatch):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     assert command(rest, *REST, "budget.games=400", f"run_dir={whole}")[0] == 0
@@ -202,6 +204,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_model_that_was_built_anew_makes_another_run(command, tmp_path, tiny_folder):
     built, run = tmp_path / "built", tmp_path / "run"
     shutil.copytree(tiny_folder, built)

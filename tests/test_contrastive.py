@@ -205,6 +205,7 @@ def test_padding_and_the_users_words_carry_no_loss(toy_pairs):
             token for token, spoken in zip(side.ids, side.spoken, strict=True) if spoken)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 2])
 def test_dpo_comes_to_prefer_the_chosen_sides(toy_pairs, tiny_folder, rank):
     agent, _, rows = toy_pairs

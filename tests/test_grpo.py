@@ -388,6 +388,7 @@ def alone(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypatch):
     folder = alone / "run"
     assert command(grpo, *LINE, "run_dir=run") == (0, "")
@@ -422,6 +423,7 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
     assert {p: p.read_bytes() for p in before} == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
     monkeypatch.setattr(grpo, "measure", lambda *args, **kwargs: None)
     line = [*LINE, "user=self", "update.optimizer=adamw"]

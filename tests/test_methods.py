@@ -15,6 +15,7 @@ def check_files(folder, *names):
     assert [name for name in names if not (folder / name).exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["rwsft.weight=refit"], ["sample=branching", "rwsft.hindsight=4"]])
 def test_reward_weighted_fine_tuning(command, tmp_path, options):
     folder = tmp_path / "run"
@@ -25,6 +26,7 @@ def test_reward_weighted_fine_tuning(command, tmp_path, options):
     check_files(folder, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
 
 
+@pytest.mark.slow
 def test_imitation_of_the_oracle(command, tmp_path):
     folder = tmp_path / "run"
     assert command(imitate, *TINY, f"run_dir={folder}") == (0, "")
@@ -94,6 +96,7 @@ def test_contrastive_options_that_cannot_be(command, tmp_path, options, said):
     assert code == 1 and error.startswith("error: ") and said in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_stargate_and_its_control(command, tmp_path):
     folder = tmp_path / "run"
     assert command(stargate, *TINY, "stargate.iterations=2", f"run_dir={folder}") == (0, "")

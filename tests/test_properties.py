@@ -69,6 +69,7 @@ def test_arbitrary_strings_raise_nothing_where_reasoning_is_allowed(rule):
         env.step("".join(FRAGMENTS[i] for i in rng.integers(len(FRAGMENTS), size=length).tolist()))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_arbitrary_strings_raise_nothing():
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 9, size=100_000)

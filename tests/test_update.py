@@ -189,6 +189,7 @@ def test_tokens():
     assert update_tokens(ROWS, UpdateConfig(epochs=2.0, runs=3)) == 6 * (8 + 3 + 8)
 
 
+@pytest.mark.slow
 def test_runs_are_averaged_and_the_start_is_left_as_it_was(tiny):
     before = copy.deepcopy(tiny[0].state_dict())
     steps = []
