@@ -9,6 +9,8 @@ from clarify_env.actions import Item
 from clarify_env.costs import Costs
 from clarify_env.tasks.base import Demonstration, Episode, Task, make_task, register
 
+DEFAULT: dict[str, dict[str, Any]] = {"almanac": {}, "ledger": {}}
+
 
 @register
 class Mix(Task):
@@ -18,7 +20,7 @@ class Mix(Task):
     episode's ``meta["task"]`` says whose it is, and results are reported for each task as well.
 
     Args:
-        tasks: Options by name of a task.
+        tasks: Options by name of a task; ``None``: almanac and ledger as they are.
 
     Raises:
         ValueError: There is no such task, or fewer than two; an option is wrong, or the tasks have other splits.
@@ -29,7 +31,8 @@ class Mix(Task):
     name = "mix"
     version = 1
 
-    def __init__(self, tasks: Mapping[str, Mapping[str, Any] | None]):
+    def __init__(self, tasks: Mapping[str, Mapping[str, Any] | None] | None = None):
+        tasks = DEFAULT if tasks is None else tasks
         if len(tasks) < 2:
             raise ValueError(f"task.tasks must name at least two tasks, not {len(tasks)}")
         if self.name in tasks:
