@@ -144,3 +144,14 @@ def test_every_real_question_is_accounted_for():
 @pytest.mark.slow
 def test_real_stories_keep_a_tasks_promises():
     check_task(make_task("abgcoqa", path=REAL), episodes=200, make=partial(make_task, "abgcoqa", path=REAL))
+
+
+def test_clear_questions_may_be_fewer(tmp_path):
+    path = tmp_path / "stories.json"
+    pets = [PETS | {"id": f"pet {i}|1|2", "story": f"{STORY} Pet {i}."} for i in range(40)]
+    path.write_text(json.dumps({"data": [record(i) for i in range(40)] + pets}), encoding="utf-8")
+    task = make_task("abgcoqa", path=path, clear=1.0)
+    assert task.kept["ambiguous"] == 40 and 20 <= task.kept["clear"] < 40
+    assert task.kept["clear"] + task.dropped["clear, beyond task.clear"] == 40
+    with pytest.raises(ValueError, match=r"task\.clear must be at least 0, not -1"):
+        make_task("abgcoqa", path=path, clear=-1)

@@ -292,3 +292,19 @@ def test_nothing_said_of_a_real_question_earns_more_than_its_plans(real):
             said = " ".join(answer[i] for i in sorted(rng.permutation(len(answer))[: rng.integers(1, len(answer) + 1)]))
             scores = [real.score(said, i, episode) for i in range(len(weights))]
             assert (weights @ scores - costs[:, 1] * len(said.split()) <= best + 1e-9).all(), (episode.id, said)
+
+
+def test_clear_questions_may_be_fewer(tmp_path):
+    path = tmp_path / "dialogues.json"
+    asked = [back(2, "What were product sales?"),
+             turn(3, "In 2018", ["$10.0"], resolved="What were product sales in 2018?")]  # fmt: skip
+    whole = [dialogue(f"table {i}", CLEAR, *asked, turn(4, "Which?", ["8.0"])) for i in range(12)]
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    task = make_task("pacific", path=path, clear=0.5)
+    assert task.sizes == {"train": 9, "validation": 3, "test": 6} and task.kept == {"ambiguous": 12, "clear": 6}
+    assert task.dropped == {"clear, beyond task.clear": 18}, "and they are counted"
+    for split in task.sizes:
+        assert sum(e.meta["ambiguous"] for e in task.episodes(split)) == task.sizes[split] * 2 // 3
+        assert [task.lookup(e.id) for e in task.episodes(split)] == list(task.episodes(split))
+    with pytest.raises(ValueError, match=r"task\.clear must be at least 0, not -1"):
+        make_task("pacific", path=path, clear=-1)

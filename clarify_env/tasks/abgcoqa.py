@@ -10,9 +10,10 @@ import numpy as np
 from clarify_env.actions import count_words
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, told_apart, typed
+from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, thinned, told_apart, typed
 
 ONLY = "only"
+_THINNED = "clear, beyond task.clear"
 _SPLITS = ("train", "validation", "test")
 # How clarifying questions and replies begin before they say a meaning.
 _MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
@@ -48,6 +49,7 @@ class AbgCoQA(Task):
         world_seed: Draws the splits.
         validation: Share of the stories for validation.
         test: Share of the stories for test.
+        clear: Clear questions for each ambiguous one, at most, in every split; ``None``: all.
         history: Whether the turns before stand in the context.
         max_answer_words: Questions with a reading that has no answer as short are left out.
 
@@ -67,11 +69,13 @@ class AbgCoQA(Task):
     pretraining = ("train",)
 
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
-                 history: bool = True, max_answer_words: int = 12):  # fmt: skip
+                 clear: float | None = None, history: bool = True, max_answer_words: int = 12):  # fmt: skip
         if not (validation > 0 and test > 0 and validation + test < 1):
             raise ValueError(
                 f"task.validation={validation} and task.test={test} must be positive and leave some to train"
             )
+        if clear is not None and clear < 0:
+            raise ValueError(f"task.clear must be at least 0, not {clear}")
         self.path, self.world_seed, self.history = str(path), world_seed, history
         self.max_answer_words = max_answer_words
         records = _load(self.path)
@@ -92,6 +96,11 @@ class AbgCoQA(Task):
                 self.kept["ambiguous" if record.ambiguous else "clear"] += 1
             except UnusableError as reason:
                 self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
+        for split, episodes in self._world.items():
+            self._world[split], gone = thinned(split, episodes, clear, world_seed)
+            self.kept["clear"] -= gone
+            if gone:
+                self.dropped[_THINNED] = self.dropped.get(_THINNED, 0) + gone
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")

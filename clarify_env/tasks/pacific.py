@@ -14,10 +14,11 @@ from clarify_env.actions import count_words
 from clarify_env.drop import number
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
-from clarify_env.tasks.reading import UnusableError, account, field, load_json, strings, told_apart, typed
+from clarify_env.tasks.reading import UnusableError, account, field, load_json, strings, thinned, told_apart, typed
 from clarify_env.tasks.tables import Formula, Place, Table, formula_of, heads_of, places
 
 ONLY = "only"
+_THINNED = "clear, beyond task.clear"
 _SPLITS = ("train", "validation", "test")
 _SCALES = ("", "thousand", "million", "billion", "percent")
 _TYPES = ("span", "multi-span", "arithmetic", "count")
@@ -55,6 +56,7 @@ class Pacific(Task):
         world_seed: Draws the splits.
         validation: Share of the tables for validation.
         test: Share of the tables for test.
+        clear: Clear questions for each ambiguous one, at most, in every split; ``None``: all.
         history: Whether the turns before stand in the context. If not, questions that lean on them are asked in the
             words that the data gives for them alone.
         clarifications: Recorded clarifying questions of other tables, so many, that stand in the context as examples.
@@ -79,14 +81,16 @@ class Pacific(Task):
     pretraining = ("train",)
 
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
-                 history: bool = True, clarifications: int = 0, max_readings: int = 5, max_answer_words: int = 20,
-                 max_context: int | None = None):  # fmt: skip
+                 clear: float | None = None, history: bool = True, clarifications: int = 0, max_readings: int = 5,
+                 max_answer_words: int = 20, max_context: int | None = None):  # fmt: skip
         if not (validation > 0 and test > 0 and validation + test < 1):
             raise ValueError(
                 f"task.validation={validation} and task.test={test} must be positive and leave some to train"
             )
         if clarifications < 0:
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
+        if clear is not None and clear < 0:
+            raise ValueError(f"task.clear must be at least 0, not {clear}")
         self.path, self.world_seed, self.history = str(path), world_seed, history
         self.max_readings, self.max_answer_words, self.max_context = max_readings, max_answer_words, max_context
         dialogues = _load(self.path)
@@ -103,16 +107,20 @@ class Pacific(Task):
         for index, dialogue in enumerate(dialogues):
             its = self._world[split_of[index]]
             its += [e._replace(id=f"{split_of[index]}/{len(its) + k}") for k, e in enumerate(self._played(dialogue))]
+        for split, episodes in self._world.items():
+            self._world[split], gone = thinned(split, episodes, clear, world_seed)
+            self.kept["clear"] -= gone
+            if gone:
+                self.dropped[_THINNED] = self.dropped.get(_THINNED, 0) + gone
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
 
     def report(self) -> str:
         """One sentence on what was kept, and what was left out and why; it accounts for every turn."""
-        said = account(self.path, self.kept["ambiguous"] + self.kept["clear"], self._read, self.dropped)
-        return (
-            f"{said}; {self.kept['ambiguous']} ambiguous with the turn that clarifies each, {self.kept['clear']} clear"
-        )
+        played = f"{self.kept['ambiguous']} ambiguous with the turn that clarifies each, {self.kept['clear']} clear"
+        used = 2 * self.kept["ambiguous"] + self.kept["clear"]
+        return f"{account(self.path, used, self._read, self.dropped, 'turns')}; {played}"
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clarify_env.actions import Item
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Task
@@ -142,6 +144,23 @@ def told_apart(task: Task, episode: Episode) -> bool:
     offer = task.ask_readings(labels)
     replies = {task.reply(offer, intent, episode) for intent in range(len(labels))} - {NONE_OF_THESE, NOT_UNDERSTOOD}
     return len(replies) == len(labels) and all(task.pick(items, i, episode) == [i] for i in range(len(labels)))
+
+
+def thinned(split: str, episodes: Sequence[Episode], clear: float | None, seed: int) -> tuple[list[Episode], int]:
+    """A split's episodes with at most ``clear`` clear ones for each ambiguous one, and how many that leaves out.
+
+    Args:
+        split: Its name, for the episodes' ids.
+        episodes: With ``meta["ambiguous"]``.
+        clear: The ratio; ``None``: all stay in.
+        seed: Draws which stay in.
+    """
+    places = [i for i, episode in enumerate(episodes) if not episode.meta["ambiguous"]]
+    most = len(places) if clear is None else round(clear * (len(episodes) - len(places)))
+    drawn = np.random.default_rng([seed, len(episodes)]).permutation(len(places))[most:]
+    gone = {places[i] for i in drawn}
+    kept = [episode for i, episode in enumerate(episodes) if i not in gone]
+    return [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(kept)], len(gone)
 
 
 def account(path: str, kept: int, read: int, dropped: dict[str, int], what: str = "questions") -> str:
