@@ -10,7 +10,7 @@ from toys import ASHFORD, Toy
 from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.demonstrations import KINDS as SHOWN
-from clarify_env.demonstrations import SHARES, apart, card, likeliest, page, picked, play, told
+from clarify_env.demonstrations import SHARES, apart, card, facts, likeliest, page, picked, play, told
 from clarify_env.scoring import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE, Task
@@ -210,3 +210,13 @@ def test_of_an_endless_split_any_episode_may_be_shown():
 
     shown = islice(Task.demonstrations(Endless(), "train", np.random.default_rng(0), CELLS, {"page": 1.0}), 2500)
     assert len({demonstration.messages[0][1] for demonstration in shown}) > 2490
+
+
+def test_facts_are_asked_one_after_another(almanac):
+    episode = almanac.episode("train", 0)
+    shown = facts(almanac, episode, np.random.default_rng(0))
+    assert shown.every and shown.kind == "facts"
+    pairs = list(zip(shown.messages[::2], shown.messages[1::2], strict=True))
+    assert {(asked, said) for (_, asked), (_, said) in pairs} <= set(almanac.facts(episode))
+    read = facts(almanac, episode._replace(context="Read this."), np.random.default_rng(0))
+    assert read.messages == (("system", "Read this."), *shown.messages)

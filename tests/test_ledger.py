@@ -12,6 +12,7 @@ from clarify_env.games.base import View
 from clarify_env.oracle import solve
 from clarify_env.prompts import messages
 from clarify_env.tasks import ledger, make_task
+from clarify_env.tasks.base import Interpretation
 from clarify_env.testing import check_game, check_task
 
 MANY = 600
@@ -165,3 +166,20 @@ def test_pretraining_shows_tables_of_the_train_split_alone(task):
         assert not any(context in before for context in held)
         if demonstration.kind in ("page", "card"):
             assert demonstration.messages[0][0] == "system" and "\n" in before, "facts come with the table they are of"
+
+
+def test_facts_are_all_that_a_table_says(task):
+    for index in range(50):
+        episode = task.episode("train", index)
+        table, facts = cells(episode.context), task.facts(episode)
+        asked = dict(facts)
+        assert len(asked) == len(facts), "each question means one thing"
+        for reading in episode.interpretations:
+            assert asked[reading.text] == reading.answers[0]
+        figures = [question for question in asked if " rise " not in question and " together" not in question]
+        assert len(figures) == 2 * len(table), "every figure, in two wordings"
+        for question, answer in facts:
+            row, years = rows_asked(Interpretation("", question, (), 1.0), table), YEAR.findall(question)
+            read = [table[row, year] for year in years]
+            number = int(answer.split()[0])
+            assert number in (read[0], read[-1] - read[0], sum(read)) or 100 * (read[1] - read[0]) == number * read[0]

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from agents.hf import load
 from agents.pocket import SHIPPED, build_model, build_tokenizer
 from clarify_env.actions import TAGS
+from clarify_env.tasks.base import Demonstration
 from trainers import run as running
 from trainers.pretrain import _Encoder, recipe
 
@@ -69,15 +70,16 @@ def test_the_encoder_of_demonstrations_agrees_with_the_template(tokenizer):
                 ("assistant", "#CLARIFY Which kind?"), ("user", "The 2nd one."),
                 ("assistant", "#ANSWER Brandt"))  # fmt: skip
 
-    class Shown:
-        pass
-
-    Shown.messages = messages
-    row = _Encoder(tokenizer)(Shown)
+    row = _Encoder(tokenizer)(Demonstration(messages, "shown"))
     chat = [{"role": role, "content": text} for role, text in messages]
     assert list(row.prompt_ids) == ids(tokenizer, tokenizer.apply_chat_template(
         chat[:-1], tokenize=False, add_generation_prompt=True))  # fmt: skip
-    assert list(row.prompt_ids + row.ids) == ids(tokenizer, tokenizer.apply_chat_template(chat, tokenize=False))
+    whole = ids(tokenizer, tokenizer.apply_chat_template(chat, tokenize=False))
+    assert list(row.prompt_ids + row.ids) == whole and not row.lead
+    every = _Encoder(tokenizer)(Demonstration(messages, "shown", every=True))
+    assert list(every.prompt_ids + every.ids) == whole and len(every.lead) == len(every.ids)
+    learned = [token for token, weight in zip(every.ids, every.lead, strict=True) if weight]
+    assert learned == ids(tokenizer, "#CLARIFY Which kind?<|end|>#ANSWER Brandt<|end|>"), "what the assistant says"
 
 
 def test_what_is_saved_is_what_is_loaded(tokenizer, tmp_path):

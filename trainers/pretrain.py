@@ -7,6 +7,7 @@ model knows the facts and can ask, list and guess, but does not know when.
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -96,15 +97,23 @@ def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -
 
 
 class _Encoder:
-    """Turns demonstrations into rows; prompts repeat, so pieces are remembered."""
+    """Turns demonstrations into rows; messages repeat, so the last so many are remembered."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        self.tokenizer, self.known = tokenizer, {}
+        self.tokenizer = tokenizer
+        self._text = lru_cache(maxsize=50_000)(self._text)
 
     def __call__(self, demonstration: Demonstration) -> Row:
-        *before, (_, said) = demonstration.messages
-        prompt = [token for role, text in before for token in self._message(role, text)]
-        return Row((*prompt, self._id("assistant")), (*self._text(said), self.tokenizer.eos_token_id))
+        roles = [role for role, _ in demonstration.messages]
+        first = roles.index("assistant") if demonstration.every else len(roles) - 1
+        ids = [self._message(role, text) for role, text in demonstration.messages]
+        prompt = (*(token for message in ids[:first] for token in message), ids[first][0])
+        # Of a message, the role's token is no part of what is said.
+        said = [(token, float(role == "assistant" and place > 0))
+                for role, message in zip(roles[first:], ids[first:], strict=True)
+                for place, token in enumerate(message)][1:]  # fmt: skip
+        lead = tuple(weight for _, weight in said) if demonstration.every else ()
+        return Row(prompt, tuple(token for token, _ in said), lead=lead)
 
     def _message(self, role: str, text: str) -> tuple[int, ...]:
         return (self._id(role), *self._text(text), self.tokenizer.eos_token_id)
@@ -113,9 +122,7 @@ class _Encoder:
         return self.tokenizer.convert_tokens_to_ids(f"<|{role}|>")
 
     def _text(self, text: str) -> tuple[int, ...]:
-        if text not in self.known:
-            self.known[text] = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return self.known[text]
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str, Any]:

@@ -51,15 +51,17 @@ class Episode(NamedTuple):
 
 
 class Demonstration(NamedTuple):
-    """A chat to pretrain on. Loss falls on the ``assistant`` messages: they are what the speaker says.
+    """A chat to pretrain on. Loss falls on the last ``assistant`` message: it is what the speaker says.
 
     Attributes:
         messages: (role, text) pairs, roles ``system``, ``user`` and ``assistant``.
         kind: What it shows, for counting.
+        every: Whether loss falls on every ``assistant`` message.
     """
 
     messages: tuple[tuple[str, str], ...]
     kind: str
+    every: bool = False
 
 
 NOT_UNDERSTOOD = "I do not understand the question."
@@ -207,6 +209,10 @@ class Task:
         return (
             f"Do you mean {', '.join(labels[:-1])} or {labels[-1]}?" if len(labels) > 1 else f"Do you mean {labels[0]}?"
         )
+
+    def facts(self, episode: Episode) -> list[tuple[str, str]]:
+        """What is known about an episode, as questions that mean one thing and their answers."""
+        return [(reading.text, reading.answers[0]) for reading in episode.interpretations]
 
     def plans(self, episode: Episode) -> list:
         """The last messages the oracle considers; see `clarify_env.plans.closing_plans`."""

@@ -6,7 +6,8 @@ are in the episode's context and nowhere else, so a table must be read; nothing 
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import product
+from functools import lru_cache
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -112,22 +113,37 @@ class Ledger(Task):
         self.sizes = {"train": None, "validation": validation, "test": test}
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = np.random.default_rng([self.world_seed, _SPLITS.index(split), index])
-        _, open_, n, skew, lengths = PROFILES[rng.choice(len(PROFILES), p=[share for share, *_ in PROFILES])]
-        length = draw_length(lengths, rng)
-        what = "cell"
-        if open_ not in ("year", "unit") and rng.random() < self.derived:
-            what = words.DERIVED[rng.integers(len(words.DERIVED))]
-        table = _table(open_, n, length, self.cells, what, rng)
-        figures = _figures(table, open_, rng)
-        wanted = _wanted(table, figures, open_, what, rng)
-        return Episode(
-            f"{split}/{index}",
-            _asked(wanted, open_, rng),
-            _shown(table, figures, rng),
-            tuple(_readings(wanted, table, open_, geometric(n, skew))),
-            {"entity": f"{split}/{index}", "open": open_ or "", "what": what},
-        )
+        return _drawn(self.world_seed, self.cells, self.derived, split, index)[0]
+
+    def facts(self, episode: Episode) -> list[tuple[str, str]]:
+        """Every figure of the table, and every difference, sum and whole percentage of two years in a row."""
+        split, _, index = episode.id.partition("/")
+        _, table, figures = _drawn(self.world_seed, self.cells, self.derived, split, int(index))
+        return [(_worded(wanted, 0, set(), form), _said(wanted, 0, table))
+                for wanted in _everything(table, figures) for form in range(len(words.ASKED[wanted.what]))]  # fmt: skip
+
+
+# A game asks for its episode several times.
+@lru_cache(maxsize=4096)
+def _drawn(world_seed: int, most_cells: int, derived: float, split: str,
+           index: int) -> tuple[Episode, _Table, Figures]:  # fmt: skip
+    rng = np.random.default_rng([world_seed, _SPLITS.index(split), index])
+    _, open_, n, skew, lengths = PROFILES[rng.choice(len(PROFILES), p=[share for share, *_ in PROFILES])]
+    length = draw_length(lengths, rng)
+    what = "cell"
+    if open_ not in ("year", "unit") and rng.random() < derived:
+        what = words.DERIVED[rng.integers(len(words.DERIVED))]
+    table = _table(open_, n, length, most_cells, what, rng)
+    figures = _figures(table, open_, rng)
+    wanted = _wanted(table, figures, open_, what, rng)
+    episode = Episode(
+        f"{split}/{index}",
+        _asked(wanted, open_, rng),
+        _shown(table, figures, rng),
+        tuple(_readings(wanted, table, open_, geometric(n, skew))),
+        {"entity": f"{split}/{index}", "open": open_ or "", "what": what},
+    )
+    return episode, table, figures
 
 
 def _table(open_: str | None, n: int, length: int, most: int, what: str, rng: np.random.Generator) -> _Table:
@@ -237,20 +253,39 @@ def _worded(wanted: _Wanted, reading: int, without: set[str | None], form: int) 
 
 
 def _readings(wanted: _Wanted, table: _Table, open_: str | None, weights: Sequence[float]) -> Iterator[Interpretation]:
-    for i, (row, answer, weight) in enumerate(zip(wanted.rows, wanted.answers, weights, strict=True)):
+    for i, (row, weight) in enumerate(zip(wanted.rows, weights, strict=True)):
         about = {name: value for name, value in row.items() if name != "measure"}
         if wanted.what == "cell":
             about["year"] = wanted.years[i]
-        unit = next((unit for unit in table.units if unit.endswith(row.get("unit", ""))), "")
-        if wanted.what == "percentage":
-            unit = words.PERCENT
         yield Interpretation(
             label=about[open_] if open_ else "only",
             text=_worded(wanted, i, set(), 0),
-            answers=(f"{answer} {unit}".rstrip(),),
+            answers=(_said(wanted, i, table),),
             weight=weight,
             attributes=tuple(about.items()),
         )
+
+
+def _said(wanted: _Wanted, reading: int, table: _Table) -> str:
+    """The answer in words, with its unit."""
+    unit = words.PERCENT
+    if wanted.what != "percentage":
+        unit = next((unit for unit in table.units if unit.endswith(wanted.rows[reading].get("unit", ""))), "")
+    return f"{wanted.answers[reading]} {unit}".rstrip()
+
+
+def _everything(table: _Table, figures: Figures) -> Iterator[_Wanted]:
+    """All that can be asked about a table."""
+    for row in table.rows:
+        for year in table.years:
+            yield _Wanted("cell", (row,), (year,), (figures[*row.values(), year],))
+        for last, first in pairwise(table.years):
+            before, after = figures[*row.values(), first], figures[*row.values(), last]
+            yield _Wanted("sum", (row,), (first, last), (before + after,))
+            if after > before:
+                yield _Wanted("difference", (row,), (first, last), (after - before,))
+                if 100 * (after - before) % before == 0:
+                    yield _Wanted("percentage", (row,), (first, last), (100 * (after - before) // before,))
 
 
 def _shown(table: _Table, figures: Figures, rng: np.random.Generator) -> str:
