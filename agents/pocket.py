@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from clarify_env.actions import TAGS
@@ -14,11 +14,18 @@ TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-SHIPPED = Path(__file__).parent / "pocket_almanac"
+# The shipped models by the task they were made for.
+SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "ledger")}
 
 
-def build_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Trains a byte-level BPE tokenizer: any string round-trips, each digit and each tag is one token."""
+def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """Trains a byte-level BPE tokenizer: any string round-trips, each digit and each tag is one token.
+
+    Args:
+        texts: What to train on.
+        vocabulary: Most tokens, those of ``whole`` aside.
+        whole: Words that are one token each where they stand alone, such as years.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -32,7 +39,7 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
             show_progress=False,
         ),
     )  # fmt: skip
-    tokenizer.add_tokens(list(TAGS))
+    tokenizer.add_tokens([*TAGS, *(AddedToken(word, single_word=True, normalized=False) for word in whole)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left",
                                    extra_special_tokens=list(_ROLES), clean_up_tokenization_spaces=False)  # fmt: skip
     fast.chat_template = TEMPLATE

@@ -20,7 +20,7 @@ GROUPS, SAMPLES, NEW_TOKENS, ROUNDS = 64, 8, 32, 5
 
 def main() -> None:
     """Prints the median rates and their ratio."""
-    model, tokenizer = load(sys.argv[1] if len(sys.argv) > 1 else SHIPPED)
+    model, tokenizer = load(sys.argv[1] if len(sys.argv) > 1 else SHIPPED["almanac"])
     agent, task = HFAgent(model, tokenizer, style="pocket"), make_task("almanac")
     cells = CostPlane().train()
     prompts = [

@@ -136,6 +136,16 @@ def facts(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstrati
     return Demonstration((*read, *said), "facts", every=True)
 
 
+def aloud(episode: Episode, rng: np.random.Generator) -> Demonstration:
+    """A context read out, its lines in another order.
+
+    All of it but which line comes next can be foretold by looking back, which a small model learns here in few steps
+    and needs for every question about a context.
+    """
+    lines = episode.context.splitlines()
+    return _fact("aloud", episode, "Read it out.", "\n".join(lines[i] for i in rng.permutation(len(lines))))
+
+
 def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
     """The answer to the likeliest reading, one of those where several are.
 
@@ -200,6 +210,7 @@ KINDS = (
     "page",
     "card",
     "facts",
+    "aloud",
     "likeliest",
     "apart",
     "assistant",
@@ -249,6 +260,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield card(task, episode, rng)
                 case "facts":
                     yield facts(task, episode, rng)
+                case "aloud":
+                    yield aloud(episode, rng)
                 case "likeliest":
                     yield likeliest(task, episode, rng)
                 case "apart":

@@ -14,7 +14,7 @@ from clarify_env.tasks.base import Demonstration
 from trainers import run as running
 from trainers.pretrain import _Encoder, recipe
 
-shipped = pytest.mark.skipif(not (SHIPPED / "manifest.json").exists(), reason=f"{SHIPPED} is not built yet")
+SHIPPED_TASKS = [task for task, folder in SHIPPED.items() if (folder / "manifest.json").exists()]
 TEXTS = ["Who designed Ashford? #ANSWER 1901 #MULTI_ANS film: Brandt; opera: Vale", "each question costs 0.25"] * 3
 
 
@@ -97,30 +97,36 @@ def test_the_model_fits_the_tokenizer(tokenizer):
     assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
 
 
-@shipped
-def test_the_shipped_model_is_small_and_whole():
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 3_000_000
-    assert {path.suffix for path in SHIPPED.iterdir()} <= {".safetensors", ".json", ".jinja"}, "nothing to unpickle"
-    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+@pytest.mark.parametrize("task", SHIPPED_TASKS)
+def test_the_shipped_model_is_small_and_whole(task):
+    folder = SHIPPED[task]
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 3_000_000
+    assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json", ".jinja"}, "nothing to unpickle"
+    manifest = json.loads((folder / "manifest.json").read_text())
     for name, digest in manifest["sha256"].items():
-        assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == digest, f"{name} is not what was built"
-    model, tokenizer = load(SHIPPED, device="cpu")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, f"{name} is not what was built"
+    model, tokenizer = load(folder, device="cpu")
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
     assert all(len(ids(tokenizer, tag)) == 1 for tag in TAGS)
 
 
-@shipped
-def test_recipe_and_weights_have_not_parted_ways():
+@pytest.mark.parametrize("task", SHIPPED_TASKS)
+def test_recipe_and_weights_have_not_parted_ways(task):
     """A change of task, costs, demonstrations or recipe calls for `python -m trainers.pretrain`."""
-    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    manifest = json.loads((SHIPPED[task] / "manifest.json").read_text())
     built = manifest["recipe"]
     with initialize_config_dir(str(running.CONF), version_base="1.3"):
-        config = compose("pretrain", [f"seed={built['seed']}"])
-    now = json.loads(json.dumps(recipe(config, running.make_task_from(config), running.make_plane(config).train())))
-    # A model that was continued has the stages of what it was continued from before its own.
-    stages, before = built["pretrain"].pop("stages"), manifest["start"]
+        config = compose("pretrain", [f"task={task}", f"recipe={task}", f"seed={built['seed']}"])
+    now = recipe(config, running.make_task_from(config), running.make_plane(config).train())
+    now = json.loads(json.dumps(now))
+    # A model that was continued has the stages of what it was continued from before its own, each with its digest of
+    # what the first demonstrations of its stages say.
+    stages, shown, before = built["pretrain"].pop("stages"), built.pop("demonstrations"), manifest["start"]
     while before:
-        stages, before = before["recipe"]["pretrain"]["stages"] + stages, before.get("start")
+        stages = before["recipe"]["pretrain"]["stages"] + stages
+        shown = before["recipe"]["demonstrations"] + shown
+        before = before.get("start")
     assert stages == now["pretrain"].pop("stages")
+    assert shown == now.pop("demonstrations"), "tasks or demonstrations say something else"
     for key in {*now, *built}:
         assert built.get(key) == now.get(key), f"{key}: the shipped weights are of another"

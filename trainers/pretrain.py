@@ -7,6 +7,7 @@ model knows the facts and can ask, list and guess, but does not know when.
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -25,10 +26,12 @@ from clarify_env.tasks.base import Demonstration, Task
 from trainers import run as running
 from trainers.run import Run, command
 from trainers.store import read_json, save_model, write_json
-from trainers.update import average, update, update_config
+from trainers.update import UpdateConfig, average, update, update_config
 
 # Demonstrations the tokenizer is trained on: enough to see every name many times.
 _TOKENIZER_SAMPLE = 40_000
+# What a stage may change of `update`.
+_UPDATE = {field.name for field in fields(UpdateConfig)}
 
 
 def pretrain(config: DictConfig, run: Run) -> None:
@@ -56,7 +59,9 @@ def pretrain(config: DictConfig, run: Run) -> None:
         if before is None:
             sample = islice(stream(task, cells, stage, config.seed), min(_TOKENIZER_SAMPLE, stage.demonstrations))
             tokenizer = pocket.build_tokenizer(
-                (text for d in sample for _, text in d.messages), config.pretrain.vocabulary
+                (text for d in sample for _, text in d.messages),
+                config.pretrain.vocabulary,
+                config.pretrain.get("whole", ()),
             )
             model = pocket.build_model(tokenizer, **config.pretrain.model)
         else:
@@ -68,8 +73,8 @@ def pretrain(config: DictConfig, run: Run) -> None:
             rows.append(encode(demonstration))
             if len(rows) % 1000 == 0:
                 advance(1000)
-        options = {name: stage.get(name, value) for name, value in config["update"].items()}
-        model = update(model, rows, update_config(options), seed=seed, pad=tokenizer.pad_token_id,
+        options = update_config({**config["update"], **{k: value for k, value in stage.items() if k in _UPDATE}})
+        model = update(model, rows, options, seed=seed, pad=tokenizer.pad_token_id,
                        report=run.steps(f"stage {number + 1}: pretraining", number + 1))  # fmt: skip
         # Half precision halves what is shipped; loading casts it back.
         save_model(model.to(torch.float16), tokenizer, folder)
@@ -85,7 +90,7 @@ def _check_stages(config: DictConfig) -> None:
     for number, stage in enumerate(config.pretrain.stages, 1):
         if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
             raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
-        if unknown := set(stage) - {"demonstrations", "shares", *config["update"]}:
+        if unknown := set(stage) - {"demonstrations", "shares"} - _UPDATE:
             raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(unknown))}")
     if not 1 <= config.pretrain.average <= len(config.pretrain.stages):
         raise ValueError(f"pretrain.average must be from 1 to the number of stages, not {config.pretrain.average}")
@@ -126,14 +131,16 @@ class _Encoder:
 
 
 def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str, Any]:
-    """All that a pocket model follows from: config, and a digest of what its task and demonstrations now say."""
+    """All that a pocket model follows from: config, and digests of what the first demonstrations of each stage say."""
     kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
     kept["pretrain"].pop("output")
     kept["pretrain"].pop("start")
-    first = [list(d.messages) for stage in config.pretrain.stages
-             for d in islice(stream(task, cells, stage, config.seed), 1000)]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(first).encode()).hexdigest()
-    return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": digest}
+    shown = [
+        hashlib.sha256(json.dumps([list(d.messages) for d in islice(stream(task, cells, stage, config.seed), 1000)])
+                       .encode()).hexdigest()
+        for stage in config.pretrain.stages
+    ]  # fmt: skip
+    return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": shown}
 
 
 def manifest(config: DictConfig, task: Task, cells: tuple[Costs, ...], folder: Path) -> dict[str, Any]:

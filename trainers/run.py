@@ -51,14 +51,14 @@ def _identity(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
     """
     kept = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
     model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
-    manifest = Path(str(_model_path(model))) / "manifest.json" if model else None
+    manifest = Path(_model_path(str(model), config.task.name)) / "manifest.json" if model else None
     if manifest and manifest.exists():
         kept["weights"] = read_json(manifest).get("sha256")
     return kept
 
 
-def _model_path(model: str) -> str | Path:
-    return SHIPPED if model == "pocket" else model
+def _model_path(model: str, task: str) -> str | Path:
+    return SHIPPED.get(task, SHIPPED["almanac"]) if model == "pocket" else model
 
 
 def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]:
@@ -244,10 +244,13 @@ def game_maker(config: DictConfig) -> Callable[..., Game]:
 
 
 def load_model(config: DictConfig):
-    """Model and tokenizer of ``assistant.*``; ``assistant.model=pocket`` is the shipped one."""
+    """Model and tokenizer of ``assistant.*``; ``assistant.model=pocket`` is the shipped one for the task.
+
+    Tasks for which none is shipped get that of almanac.
+    """
     options = config.assistant
-    return load(_model_path(options.model), revision=options.revision, trust_remote_code=options.trust_remote_code,
-                device=options.device)  # fmt: skip
+    path = _model_path(options.model, config.task.name)
+    return load(path, revision=options.revision, trust_remote_code=options.trust_remote_code, device=options.device)
 
 
 def hf_agent(config: DictConfig, model, tokenizer, temperature: float) -> HFAgent:
