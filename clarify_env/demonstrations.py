@@ -136,14 +136,12 @@ def facts(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstrati
     return Demonstration((*read, *said), "facts", every=True)
 
 
-def aloud(episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """A context read out, its lines in another order.
+def aloud(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
+    """A context read out in another order: what comes next must be looked up, again and again.
 
-    All of it but which line comes next can be foretold by looking back, which a small model learns here in few steps
-    and needs for every question about a context.
+    In few tokens this asks for all that stands in a context, and so teaches a small model to look things up there.
     """
-    lines = episode.context.splitlines()
-    return _fact("aloud", episode, "Read it out.", "\n".join(lines[i] for i in rng.permutation(len(lines))))
+    return _fact("aloud", episode, "Read it out.", task.read_out(episode, rng))
 
 
 def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
@@ -261,7 +259,7 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                 case "facts":
                     yield facts(task, episode, rng)
                 case "aloud":
-                    yield aloud(episode, rng)
+                    yield aloud(task, episode, rng)
                 case "likeliest":
                     yield likeliest(task, episode, rng)
                 case "apart":

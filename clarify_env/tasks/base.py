@@ -214,6 +214,11 @@ class Task:
         """What is known about an episode, as questions that mean one thing and their answers."""
         return [(reading.text, reading.answers[0]) for reading in episode.interpretations]
 
+    def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
+        """The context in other words or another order, for pretraining; here its lines in another order."""
+        lines = episode.context.splitlines()
+        return "\n".join(lines[i] for i in rng.permutation(len(lines)))
+
     def plans(self, episode: Episode) -> list:
         """The last messages the oracle considers; see `clarify_env.plans.closing_plans`."""
         from clarify_env.plans import closing_plans

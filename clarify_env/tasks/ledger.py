@@ -115,6 +115,15 @@ class Ledger(Task):
     def _episode(self, split: str, index: int) -> Episode:
         return _drawn(self.world_seed, self.cells, self.derived, split, index)[0]
 
+    def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
+        """The figures in another order of rows and, in each row, of years."""
+        split, _, index = episode.id.partition("/")
+        _, table, figures = _drawn(self.world_seed, self.cells, self.derived, split, int(index))
+        rows = [table.rows[i] for i in rng.permutation(len(table.rows))]
+        return "\n".join(
+            _line(row, [table.years[i] for i in rng.permutation(len(table.years))], figures) for row in rows
+        )
+
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
         """Every figure of the table, and every difference, sum and whole percentage of two years in a row."""
         split, _, index = episode.id.partition("/")
@@ -293,10 +302,17 @@ def _shown(table: _Table, figures: Figures, rng: np.random.Generator) -> str:
     told = rng.integers(len(table.rows)) if len(table.rows) > 1 and rng.random() < _TOLD else None
     lines, sentences = [", ".join([table.firm, *table.units] if table.units != ("",) else [table.firm])], []
     for index, row in enumerate(table.rows):
-        name = " ".join(row[part] for part in ("kind", "measure", "region", "unit") if part in row)
-        cells = [(year, figures[*row.values(), year]) for year in reversed(table.years)]
         if index == told:
-            sentences.append(f"{name} came to {', '.join(f'{figure} in {year}' for year, figure in cells)}.")
+            cells = ", ".join(f"{figures[*row.values(), year]} in {year}" for year in reversed(table.years))
+            sentences.append(f"{_named(row)} came to {cells}.")
         else:
-            lines.append(f"{name}: {', '.join(f'{year} {figure}' for year, figure in cells)}")
+            lines.append(_line(row, table.years[::-1], figures))
     return "\n".join([*lines, *sentences])
+
+
+def _named(row: Row) -> str:
+    return " ".join(row[part] for part in ("kind", "measure", "region", "unit") if part in row)
+
+
+def _line(row: Row, years: Sequence[str], figures: Figures) -> str:
+    return f"{_named(row)}: {', '.join(f'{year} {figures[*row.values(), year]}' for year in years)}"
