@@ -32,7 +32,7 @@ def many(task):
 @pytest.mark.slow
 def test_it_keeps_a_tasks_promises(task):
     check_task(task, episodes=100, make=partial(make_task, "ledger"))
-    check_task(make_task("ledger", cells=30, derived=1.0), episodes=50)
+    check_task(make_task("ledger", cells=30, dimensions=3, derived=1.0), episodes=50)
     check_game(task)
 
 
@@ -104,7 +104,7 @@ def test_all_kinds_of_questions_come_as_often_as_said(many):
 def test_every_table_is_another_and_no_larger_than_said(many):
     assert len({episode.context for episode in many}) == MANY
     assert max(len(cells(episode.context)) for episode in many) == 8
-    large = make_task("ledger", cells=20)
+    large = make_task("ledger", cells=20, dimensions=3)
     assert max(len(cells(large.episode("test", i).context)) for i in range(100)) > 12
     assert make_task("ledger", test=7).episode("test", 3) == make_task("ledger").episode("test", 3), (
         "whatever the sizes"
@@ -125,6 +125,7 @@ def test_the_derived_share_is_as_said():
     [
         ({"cells": 4}, "task.cells must lie in 5 to 40, not 4"),
         ({"cells": 41}, "task.cells must lie in 5 to 40, not 41"),
+        ({"dimensions": 0}, "task.dimensions must lie in 1 to 4, not 0"),
         ({"derived": 1.5}, "task.derived must lie in 0 to 1, not 1.5"),
         ({"test": 0}, "at least one episode in each split"),
     ],
@@ -183,3 +184,16 @@ def test_facts_are_all_that_a_table_says(task):
             read = [table[row, year] for year in years]
             number = int(answer.split()[0])
             assert number in (read[0], read[-1] - read[0], sum(read)) or 100 * (read[1] - read[0]) == number * read[0]
+
+
+def test_rows_differ_in_so_many_dimensions():
+    for dimensions in (1, 2):
+        task = make_task("ledger", cells=16, dimensions=dimensions)
+        most = 0
+        for index in range(150):
+            names = [set(row.split()) for row in {row for row, _ in cells(task.episode("train", index).context)}]
+            every = set.union(*names)
+            varying = every - set.intersection(*names)
+            # One word of each dimension stands in a row, and words of one dimension never together.
+            most = max(most, max(len(name & varying) for name in names))
+        assert most == dimensions

@@ -33,7 +33,7 @@ PROFILES = (
 )
 _MOST_YEARS = 5
 # Most values a table has of what a question does not leave out, and how often it gets one more while there is room.
-_LIMITS = {"measure": 2, "kind": 2, "region": 3, "year": 3}
+_LIMITS = {"measure": 3, "kind": 2, "region": 3, "year": 3}
 _MORE = 0.75
 # In this share of tables one row stands in a sentence below.
 _TOLD = 0.25
@@ -90,6 +90,8 @@ class Ledger(Task):
         validation: Episodes for validation.
         test: Episodes for test. The train split is endless.
         cells: Most figures in a table, at least 5.
+        dimensions: Most of measure, kind, region and unit by which a table's rows differ at once: with 1 a row is found
+            by one word, with 2 by two.
         derived: Share of the questions that want a difference, a sum or a percentage of two years' figures, among those
             that leave out neither year nor unit.
 
@@ -102,23 +104,25 @@ class Ledger(Task):
     pretraining = ("train",)
 
     def __init__(self, world_seed: int = 0, validation: int = 200, test: int = 400, cells: int = 8,
-                 derived: float = 0.15):  # fmt: skip
+                 dimensions: int = 1, derived: float = 0.15):  # fmt: skip
         if not _MOST_YEARS <= cells <= _MOST_CELLS:
             raise ValueError(f"task.cells must lie in {_MOST_YEARS} to {_MOST_CELLS}, not {cells}")
+        if not 1 <= dimensions <= len(_LIMITS):
+            raise ValueError(f"task.dimensions must lie in 1 to {len(_LIMITS)}, not {dimensions}")
         if not 0 <= derived <= 1:
             raise ValueError(f"task.derived must lie in 0 to 1, not {derived}")
         if min(validation, test) < 1:
             raise ValueError(f"task ledger needs at least one episode in each split, not {validation} and {test}")
-        self.world_seed, self.cells, self.derived = world_seed, cells, derived
+        self.world_seed, self._drawn_by = world_seed, (world_seed, cells, dimensions, derived)
         self.sizes = {"train": None, "validation": validation, "test": test}
 
     def _episode(self, split: str, index: int) -> Episode:
-        return _drawn(self.world_seed, self.cells, self.derived, split, index)[0]
+        return _drawn(*self._drawn_by, split, index)[0]
 
     def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
         """The figures in another order of rows and, in each row, of years."""
         split, _, index = episode.id.partition("/")
-        _, table, figures = _drawn(self.world_seed, self.cells, self.derived, split, int(index))
+        _, table, figures = _drawn(*self._drawn_by, split, int(index))
         rows = [table.rows[i] for i in rng.permutation(len(table.rows))]
         return "\n".join(
             _line(row, [table.years[i] for i in rng.permutation(len(table.years))], figures) for row in rows
@@ -127,14 +131,14 @@ class Ledger(Task):
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
         """Every figure of the table, and every difference, sum and whole percentage of two years in a row."""
         split, _, index = episode.id.partition("/")
-        _, table, figures = _drawn(self.world_seed, self.cells, self.derived, split, int(index))
+        _, table, figures = _drawn(*self._drawn_by, split, int(index))
         return [(_worded(wanted, 0, set(), form), _said(wanted, 0, table))
                 for wanted in _everything(table, figures) for form in range(len(words.ASKED[wanted.what]))]  # fmt: skip
 
 
 # A game asks for its episode several times.
 @lru_cache(maxsize=4096)
-def _drawn(world_seed: int, most_cells: int, derived: float, split: str,
+def _drawn(world_seed: int, most_cells: int, dimensions: int, derived: float, split: str,
            index: int) -> tuple[Episode, _Table, Figures]:  # fmt: skip
     rng = np.random.default_rng([world_seed, _SPLITS.index(split), index])
     _, open_, n, skew, lengths = PROFILES[rng.choice(len(PROFILES), p=[share for share, *_ in PROFILES])]
@@ -142,7 +146,7 @@ def _drawn(world_seed: int, most_cells: int, derived: float, split: str,
     what = "cell"
     if open_ not in ("year", "unit") and rng.random() < derived:
         what = words.DERIVED[rng.integers(len(words.DERIVED))]
-    table = _table(open_, n, length, most_cells, what, rng)
+    table = _table(open_, n, length, (most_cells, dimensions), what, rng)
     figures = _figures(table, open_, rng)
     wanted = _wanted(table, figures, open_, what, rng)
     episode = Episode(
@@ -155,7 +159,8 @@ def _drawn(world_seed: int, most_cells: int, derived: float, split: str,
     return episode, table, figures
 
 
-def _table(open_: str | None, n: int, length: int, most: int, what: str, rng: np.random.Generator) -> _Table:
+def _table(open_: str | None, n: int, length: int, most: tuple[int, int], what: str,
+           rng: np.random.Generator) -> _Table:  # fmt: skip
     """Draws what a table shows: ``n`` values of what is left out, and of the rest as many as there is room for."""
     sizes = {"measure": 1, "kind": 1, "region": 1, "unit": 1, "year": 1 if what == "cell" else 2}
     if open_:
@@ -181,11 +186,18 @@ def _table(open_: str | None, n: int, length: int, most: int, what: str, rng: np
     return _Table(words.FIRMS[rng.integers(len(words.FIRMS))], tuple(chosen), tuple(rows), years)
 
 
-def _wider(sizes: dict[str, int], open_: str | None, most: int) -> list[str]:
+def _wider(sizes: dict[str, int], open_: str | None, most: tuple[int, int]) -> list[str]:
     """The dimensions, other than the one left out, of which a table has room for one value more."""
-    total = math.prod(sizes.values())
-    return [name for name, limit in _LIMITS.items()
-            if name != open_ and sizes[name] < limit and total // sizes[name] * (sizes[name] + 1) <= most]  # fmt: skip
+    cells, dimensions = most
+    wide = [name for name, size in sizes.items() if size > 1 and name != "year"]
+    return [
+        name
+        for name, limit in _LIMITS.items()
+        if name != open_
+        and sizes[name] < limit
+        and math.prod(sizes.values()) // sizes[name] * (sizes[name] + 1) <= cells
+        and (name in ("year", *wide) or len(wide) < dimensions)
+    ]
 
 
 def _figures(table: _Table, open_: str | None, rng: np.random.Generator) -> Figures:
