@@ -229,7 +229,21 @@ def test_derivations_are_taken_apart(derivation, answer, scale, text, figures):
 
 @pytest.mark.parametrize(
     "derivation",
-    ["", "12-5", "1/0", "2**9", "__import__('os')", "5 figures", "2019>2018", "7;8", "(7", "1_000", "9" * 5000],
+    [
+        "",
+        "12-5",
+        "1/0",
+        "2**9",
+        "__import__('os')",
+        "5 figures",
+        "2019>2018",
+        "7;8",
+        "(7",
+        "1_000",
+        "9" * 5000,
+        "-" * 99_999 + "8",
+        "(" * 999 + "8",
+    ],
 )
 def test_what_is_no_derivation_of_the_answer(derivation):
     assert formula_of(derivation, "8", "") is None

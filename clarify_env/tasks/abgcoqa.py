@@ -5,16 +5,25 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from clarify_env.actions import count_words
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, thinned, told_apart, typed
+from clarify_env.tasks.reading import (
+    SPLITS,
+    UnusableError,
+    account,
+    check_shares,
+    clean,
+    drawn_splits,
+    field,
+    load_json,
+    thinned,
+    told_apart,
+    typed,
+)
 
 ONLY = "only"
 _THINNED = "clear, beyond task.clear"
-_SPLITS = ("train", "validation", "test")
 # How clarifying questions and replies begin before they say a meaning.
 _MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
 _ASKS = re.compile(rf"(?:by\s+\W?\w+\W*\s+)?(?:do|are|did) you\s+{_MEANS}", re.IGNORECASE)
@@ -70,10 +79,7 @@ class AbgCoQA(Task):
 
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
                  clear: float | None = None, history: bool = True, max_answer_words: int = 12):  # fmt: skip
-        if not (validation > 0 and test > 0 and validation + test < 1):
-            raise ValueError(
-                f"task.validation={validation} and task.test={test} must be positive and leave some to train"
-            )
+        check_shares(validation, test)
         if clear is not None and clear < 0:
             raise ValueError(f"task.clear must be at least 0, not {clear}")
         self.path, self.world_seed, self.history = str(path), world_seed, history
@@ -81,14 +87,10 @@ class AbgCoQA(Task):
         records = _load(self.path)
         self._read = len(records)
         stories = list(dict.fromkeys(record.story for record in records))
-        order = np.random.default_rng(world_seed).permutation(len(stories))
-        held = {"validation": round(validation * len(stories)), "test": round(test * len(stories))}
-        places = [split for split, count in held.items() for _ in range(count)]
-        places += ["train"] * (len(stories) - len(places))
-        split_of = dict(zip((stories[i] for i in order), places, strict=True))
+        split_of = drawn_splits(stories, validation, test, world_seed)
         self.dropped: dict[str, int] = {}
         self.kept: dict[str, int] = Counter()
-        self._world: dict[str, list[Episode]] = {split: [] for split in _SPLITS}
+        self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in records:
             its = self._world[split_of[record.story]]
             try:

@@ -8,18 +8,27 @@ import os
 from collections import Counter
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from clarify_env.actions import count_words
 from clarify_env.drop import number
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
-from clarify_env.tasks.reading import UnusableError, account, field, load_json, strings, thinned, told_apart, typed
+from clarify_env.tasks.reading import (
+    SPLITS,
+    UnusableError,
+    account,
+    check_shares,
+    drawn_splits,
+    field,
+    load_json,
+    strings,
+    thinned,
+    told_apart,
+    typed,
+)
 from clarify_env.tasks.tables import Formula, Place, Table, formula_of, heads_of, places
 
 ONLY = "only"
 _THINNED = "clear, beyond task.clear"
-_SPLITS = ("train", "validation", "test")
 _SCALES = ("", "thousand", "million", "billion", "percent")
 _TYPES = ("span", "multi-span", "arithmetic", "count")
 
@@ -83,10 +92,7 @@ class Pacific(Task):
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
                  clear: float | None = None, history: bool = True, clarifications: int = 0, max_readings: int = 5,
                  max_answer_words: int = 20, max_context: int | None = None):  # fmt: skip
-        if not (validation > 0 and test > 0 and validation + test < 1):
-            raise ValueError(
-                f"task.validation={validation} and task.test={test} must be positive and leave some to train"
-            )
+        check_shares(validation, test)
         if clarifications < 0:
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
         if clear is not None and clear < 0:
@@ -97,16 +103,13 @@ class Pacific(Task):
         self._read = sum(len(dialogue.turns) for dialogue in dialogues)
         self.dropped: dict[str, int] = Counter()
         self.kept: dict[str, int] = Counter()
-        order = np.random.default_rng(world_seed).permutation(len(dialogues))
-        held = {"validation": round(validation * len(dialogues)), "test": round(test * len(dialogues))}
-        places = [split for split, count in held.items() for _ in range(count)]
-        split_of = dict(zip(order.tolist(), places + ["train"] * (len(dialogues) - len(places)), strict=True))
-        examples = [dialogue for i, dialogue in enumerate(dialogues) if split_of[i] == "train"]
-        self._examples = _examples(examples, clarifications)
-        self._world: dict[str, list[Episode]] = {split: [] for split in _SPLITS}
-        for index, dialogue in enumerate(dialogues):
-            its = self._world[split_of[index]]
-            its += [e._replace(id=f"{split_of[index]}/{len(its) + k}") for k, e in enumerate(self._played(dialogue))]
+        split_of = drawn_splits([dialogue.key for dialogue in dialogues], validation, test, world_seed)
+        train = [dialogue for dialogue in dialogues if split_of[dialogue.key] == "train"]
+        self._examples = _examples(train, clarifications)
+        self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        for dialogue in dialogues:
+            its, split = self._world[split_of[dialogue.key]], split_of[dialogue.key]
+            its += [e._replace(id=f"{split}/{len(its) + k}") for k, e in enumerate(self._played(dialogue))]
         for split, episodes in self._world.items():
             self._world[split], gone = thinned(split, episodes, clear, world_seed)
             self.kept["clear"] -= gone

@@ -11,10 +11,21 @@ import numpy as np
 from clarify_env.actions import count_words
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import UnusableError, account, clean, field, json_lines, strings, told_apart, typed
+from clarify_env.tasks.reading import (
+    SPLITS,
+    UnusableError,
+    account,
+    check_shares,
+    clean,
+    drawn_splits,
+    field,
+    json_lines,
+    strings,
+    told_apart,
+    typed,
+)
 
 METRICS = ("em", "f1")
-SPLITS = ("train", "validation", "test")
 # What a question's one reading is called where the file does not say: a list must call it something.
 ONLY = "only"
 # Most bytes of a line: a long document as context fits, a file without newlines is refused before it fills the memory.
@@ -67,10 +78,7 @@ class QAJsonl(Task):
                  metric: str = "em", max_readings: int = 6, max_answer_words: int = 12):  # fmt: skip
         if metric not in METRICS:
             raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
-        if not (validation > 0 and test > 0 and validation + test < 1):
-            raise ValueError(
-                f"task.validation={validation} and task.test={test} must be positive and leave some to train"
-            )
+        check_shares(validation, test)
         self.path, self.metric, self.world_seed = str(path), metric, world_seed
         self.max_readings, self.max_answer_words = max_readings, max_answer_words
         dropped: Counter[str] = Counter()
@@ -138,10 +146,7 @@ class QAJsonl(Task):
                     )
         else:
             entities = list(dict.fromkeys(record.entity for record in records))
-            order = [entities[i] for i in np.random.default_rng(self.world_seed).permutation(len(entities))]
-            held = {split: round(share * len(order)) for split, share in shares.items()}
-            drawn = [split for split, count in held.items() for _ in range(count)]
-            place = dict(zip(order, drawn + ["train"] * (len(order) - len(drawn)), strict=True))
+            place = drawn_splits(entities, shares["validation"], shares["test"], self.world_seed)
         world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in records:
             its = world[place[record.entity]]

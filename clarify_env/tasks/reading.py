@@ -146,6 +146,22 @@ def told_apart(task: Task, episode: Episode) -> bool:
     return len(replies) == len(labels) and all(task.pick(items, i, episode) == [i] for i in range(len(labels)))
 
 
+SPLITS = ("train", "validation", "test")
+
+
+def check_shares(validation: float, test: float) -> None:
+    """Refuses shares for validation and test that are not positive, or leave nothing to train on."""
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise ValueError(f"task.validation={validation} and task.test={test} must be positive and leave some to train")
+
+
+def drawn_splits(entities: Sequence[str], validation: float, test: float, seed: int) -> dict[str, str]:
+    """The split of each entity, drawn so that shares of them are for validation and for test."""
+    order = [entities[i] for i in np.random.default_rng(seed).permutation(len(entities))]
+    held = ["validation"] * round(validation * len(order)) + ["test"] * round(test * len(order))
+    return dict(zip(order, held + ["train"] * (len(order) - len(held)), strict=True))
+
+
 def thinned(split: str, episodes: Sequence[Episode], clear: float | None, seed: int) -> tuple[list[Episode], int]:
     """A split's episodes with at most ``clear`` clear ones for each ambiguous one, and how many that leaves out.
 

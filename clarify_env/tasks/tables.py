@@ -76,7 +76,7 @@ def _calculated(expression: str, percent: bool) -> str | None:
     """The value of a sum of numbers, to two places; ``None`` where it has none."""
     try:
         value = _evaluated(ast.parse(expression.strip(), mode="eval").body)
-    except (SyntaxError, ZeroDivisionError, OverflowError):
+    except (SyntaxError, ZeroDivisionError, OverflowError, RecursionError, MemoryError):  # the last two of depth
         return None
     return None if value is None else f"{round(100 * value if percent else value, 2):.10g}"
 
