@@ -17,13 +17,12 @@ from clarify_env.tasks.reading import (
     drawn_splits,
     field,
     load_json,
-    thinned,
+    thin,
     told_apart,
     typed,
 )
 
 ONLY = "only"
-_THINNED = "clear, beyond task.clear"
 # How clarifying questions and replies begin before they say a meaning.
 _MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
 _ASKS = re.compile(rf"(?:by\s+\W?\w+\W*\s+)?(?:do|are|did) you\s+{_MEANS}", re.IGNORECASE)
@@ -79,9 +78,7 @@ class AbgCoQA(Task):
 
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
                  clear: float | None = None, history: bool = True, max_answer_words: int = 12):  # fmt: skip
-        check_shares(validation, test)
-        if clear is not None and clear < 0:
-            raise ValueError(f"task.clear must be at least 0, not {clear}")
+        check_shares(validation, test, clear)
         self.path, self.world_seed, self.history = str(path), world_seed, history
         self.max_answer_words = max_answer_words
         records = _load(self.path)
@@ -98,11 +95,9 @@ class AbgCoQA(Task):
                 self.kept["ambiguous" if record.ambiguous else "clear"] += 1
             except UnusableError as reason:
                 self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
-        for split, episodes in self._world.items():
-            self._world[split], gone = thinned(split, episodes, clear, world_seed)
+        if gone := thin(self._world, clear, world_seed):
             self.kept["clear"] -= gone
-            if gone:
-                self.dropped[_THINNED] = self.dropped.get(_THINNED, 0) + gone
+            self.dropped["clear, beyond task.clear"] = gone
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")

@@ -21,14 +21,13 @@ from clarify_env.tasks.reading import (
     field,
     load_json,
     strings,
-    thinned,
+    thin,
     told_apart,
     typed,
 )
 from clarify_env.tasks.tables import Formula, Place, Table, formula_of, heads_of, places
 
 ONLY = "only"
-_THINNED = "clear, beyond task.clear"
 _SCALES = ("", "thousand", "million", "billion", "percent")
 _TYPES = ("span", "multi-span", "arithmetic", "count")
 
@@ -92,11 +91,9 @@ class Pacific(Task):
     def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
                  clear: float | None = None, history: bool = True, clarifications: int = 0, max_readings: int = 5,
                  max_answer_words: int = 20, max_context: int | None = None):  # fmt: skip
-        check_shares(validation, test)
+        check_shares(validation, test, clear)
         if clarifications < 0:
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
-        if clear is not None and clear < 0:
-            raise ValueError(f"task.clear must be at least 0, not {clear}")
         self.path, self.world_seed, self.history = str(path), world_seed, history
         self.max_readings, self.max_answer_words, self.max_context = max_readings, max_answer_words, max_context
         dialogues = _load(self.path)
@@ -110,11 +107,9 @@ class Pacific(Task):
         for dialogue in dialogues:
             its, split = self._world[split_of[dialogue.key]], split_of[dialogue.key]
             its += [e._replace(id=f"{split}/{len(its) + k}") for k, e in enumerate(self._played(dialogue))]
-        for split, episodes in self._world.items():
-            self._world[split], gone = thinned(split, episodes, clear, world_seed)
+        if gone := thin(self._world, clear, world_seed):
             self.kept["clear"] -= gone
-            if gone:
-                self.dropped[_THINNED] = self.dropped.get(_THINNED, 0) + gone
+            self.dropped["clear, beyond task.clear"] = gone
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")

@@ -149,8 +149,10 @@ def told_apart(task: Task, episode: Episode) -> bool:
 SPLITS = ("train", "validation", "test")
 
 
-def check_shares(validation: float, test: float) -> None:
-    """Refuses shares for validation and test that are not positive, or leave nothing to train on."""
+def check_shares(validation: float, test: float, clear: float | None = None) -> None:
+    """Refuses shares for validation and test that are not positive or leave nothing to train on; see `thin` too."""
+    if clear is not None and clear < 0:
+        raise ValueError(f"task.clear must be at least 0, not {clear}")
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise ValueError(f"task.validation={validation} and task.test={test} must be positive and leave some to train")
 
@@ -162,21 +164,27 @@ def drawn_splits(entities: Sequence[str], validation: float, test: float, seed: 
     return dict(zip(order, held + ["train"] * (len(order) - len(held)), strict=True))
 
 
-def thinned(split: str, episodes: Sequence[Episode], clear: float | None, seed: int) -> tuple[list[Episode], int]:
-    """A split's episodes with at most ``clear`` clear ones for each ambiguous one, and how many that leaves out.
+def thin(world: dict[str, list[Episode]], clear: float | None, seed: int) -> int:
+    """Leaves at most ``clear`` clear episodes (all, if ``None``) for each ambiguous one in every split.
 
     Args:
-        split: Its name, for the episodes' ids.
-        episodes: With ``meta["ambiguous"]``.
-        clear: The ratio; ``None``: all stay in.
+        world: Episodes by split, with ``meta["ambiguous"]``; those left are numbered anew.
+        clear: The ratio.
         seed: Draws which stay in.
+
+    Returns:
+        How many were left out.
     """
-    places = [i for i, episode in enumerate(episodes) if not episode.meta["ambiguous"]]
-    most = len(places) if clear is None else round(clear * (len(episodes) - len(places)))
-    drawn = np.random.default_rng([seed, len(episodes)]).permutation(len(places))[most:]
-    gone = {places[i] for i in drawn}
-    kept = [episode for i, episode in enumerate(episodes) if i not in gone]
-    return [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(kept)], len(gone)
+    left_out = 0
+    for split, episodes in world.items():
+        places = [i for i, episode in enumerate(episodes) if not episode.meta["ambiguous"]]
+        most = len(places) if clear is None else round(clear * (len(episodes) - len(places)))
+        drawn = np.random.default_rng([seed, len(episodes)]).permutation(len(places))[most:]
+        gone = {places[i] for i in drawn}
+        kept = [episode for i, episode in enumerate(episodes) if i not in gone]
+        world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(kept)]
+        left_out += len(gone)
+    return left_out
 
 
 def account(path: str, kept: int, read: int, dropped: dict[str, int], what: str = "questions") -> str:
