@@ -20,6 +20,8 @@ from trainers.comparison import compared, write_comparison
 from trainers.curves import curves, write_tuning
 from trainers.run import Run, command, config_hash
 
+# How cells are measured of which one number is read (`trainers.curves`): settings, and a curve's points but the last.
+_ONE_NUMBER = ("eval.modes=[temperature]", "eval.sets=[between]", "eval.grid=2")
 # What is said of a failed cell: the last of what it wrote, where its one sentence stands.
 _TAIL = 400
 
@@ -75,10 +77,8 @@ def compare(config: DictConfig, run: Run) -> None:
     if config.tune:
         write_tuning(run.dir, cells)
         return
-    # The table is of the last point of each curve.
-    most = max(config.games), max(config.curve_questions) if config.curve else None
-    full = [cell for cell in cells if (cell.games, cell.questions) in ((None, None), most)]
-    found = compared([part for cell in full for part in _measured(cell)], config.reference, config.bootstrap_seed)
+    whole = [cell for cell in cells if _whole(config, cell.games, cell.questions)]
+    found = compared([part for cell in whole for part in _measured(cell)], config.reference, config.bootstrap_seed)
     write_comparison(run.dir, found | {"curves": curves(cells, config.bootstrap_seed)})
 
 
@@ -119,7 +119,8 @@ def make_cells(config: DictConfig) -> list[Cell]:
                     chosen = [*choice, *config.overrides, *options.get("overrides", []), *setting, f"seed={seed}"]
                     chosen += [f"budget.games={games}"] if games else []
                     chosen += [f"budget.questions={questions}"] if questions else []
-                    chosen += ["eval.split=validation", "eval.modes=[temperature]"] if config.tune else []
+                    chosen += ["eval.split=validation"] if config.tune else []
+                    chosen += _ONE_NUMBER if config.tune or not _whole(config, games, questions) else []
                     folder = (
                         Path(config.cells) / f"{method}-{task}-{seed}-{_name(method, task, options.command, chosen)}"
                     )
@@ -137,6 +138,12 @@ def _points(config: DictConfig, options: DictConfig, learns: bool) -> list[tuple
     if config.curve:
         return [(max(config.games), questions, ()) for questions in config.curve_questions]
     return [(games, None, ()) for games in config.games]
+
+
+def _whole(config: DictConfig, games: int | None, questions: int | None) -> bool:
+    """Whether the table is of this point: nothing is learned, or it is the last of its curve."""
+    last = max(config.games), max(config.curve_questions) if config.curve else None
+    return (games, questions) in ((None, None), last)
 
 
 def _name(method: str, task: str, of: str, chosen: list[str]) -> str:

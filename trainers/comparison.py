@@ -59,7 +59,7 @@ def compared(cells: Sequence[tuple[str, str, int, Path]], reference: str, seed: 
 
 def _method(runs: list[Result], against: list[Result], seed: int) -> dict[str, Any]:
     table: dict[str, dict[str, Any]] = {}
-    for name in SETS:
+    for name in runs[0].summary["eval"]:
         table[name] = {}
         for mode in runs[0].summary["eval"][name]:
             entries = [run.summary["eval"][name][mode] for run in runs]
@@ -126,12 +126,17 @@ def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
     )
     environment.filters |= {"fixed": fixed, "percent": percent}
     html = environment.get_template("comparison.html.j2").render(
-        comparison=comparison, modes=MODES, sets=SETS, figures=drawn, reasoning=_reasoning,
+        comparison=comparison, modes=MODES, measured=_measured, figures=drawn, reasoning=_reasoning,
         curves=comparison["curves"], curve_cell=curves.cell,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
     )  # fmt: skip
     (folder / "comparison.html").write_text(html, encoding="utf-8")
     _print(comparison)
+
+
+def _measured(methods: dict[str, Any], mode: str) -> list[str]:
+    """The cost sets at which any method was measured in this mode."""
+    return [name for name in SETS if any(mode in entry["eval"].get(name, {}) for entry in methods.values())]
 
 
 def _rows(methods: dict[str, Any], mode: str) -> list[list[str]]:
@@ -140,7 +145,7 @@ def _rows(methods: dict[str, Any], mode: str) -> list[list[str]]:
     for method, entry in methods.items():
         row = [method, str(len(entry["seeds"]))]
         for name in SETS:
-            cell = entry["eval"][name].get(mode)
+            cell = entry["eval"].get(name, {}).get(mode)
             row.append("–" if cell is None else _cell(cell))
         rows.append(row)
     return rows
@@ -188,6 +193,6 @@ def _print(comparison: dict[str, Any]) -> None:
         for name in SETS:
             table.add_column(name, justify="right")
         for method, entry in methods.items():
-            cells = [entry["eval"][name].get("temperature") for name in SETS]
+            cells = [entry["eval"].get(name, {}).get("temperature") for name in SETS]
             table.add_row(method, *("–" if c is None else percent(c["reward"], c["oracle"], 1) for c in cells))
         console.print(table)

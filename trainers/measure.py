@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from clarify_env.costs import SETS
 from clarify_env.games.base import Agent
 from clarify_env.oracle import solve
 from clarify_env.tasks.base import Episode, Task
@@ -129,17 +130,20 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
 
 
 def evaluate(run: Run, config: DictConfig, task: Task, players: Players) -> Evaluation:
-    """Plays the questions of ``eval.split`` at all cost sets in all modes, and at the steering grid."""
+    """Plays the questions of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and at the steering grid."""
     options, plane = config.eval, make_plane(config)
     episodes = split_episodes(task, options.split, options.episodes)
     solved = solve(task, episodes, config.selfplay.max_questions)
-    if unknown := set(options.modes) - set(MODES):
-        raise ValueError(f"eval.modes must be of {', '.join(MODES)}, not {', '.join(sorted(unknown))}")
+    for option, known in (("modes", MODES), ("sets", SETS)):
+        chosen = list(options[option])
+        if not chosen or set(chosen) - set(known):
+            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {', '.join(chosen) or 'none'}")
     sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
     parts = [
         Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
         for index, mode in enumerate(options.modes)
         for name, cells in sets.items()
+        if name in options.sets
     ]
     parts.append(Part("grid", "temperature", 1.0, grid_cells, options.seed + len(options.modes), 0))
     advance = run.bar("evaluating", len(episodes) * sum(len(part.cells) for part in parts), "pairs")

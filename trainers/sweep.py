@@ -56,8 +56,8 @@ def _rows(jobs: list[dict[str, Any]]) -> list[list[str]]:
     rows = []
     for job in jobs:
         table = read_json(Path(job["run_dir"]) / "summary.json")["eval"]
-        entries = [next(iter(table[name].values())) for name in SETS]
-        earned = [percent(entry["reward"], entry["oracle"], 1) for entry in entries]
+        entries = [next(iter(table[name].values())) if name in table else None for name in SETS]
+        earned = ["–" if entry is None else percent(entry["reward"], entry["oracle"], 1) for entry in entries]
         rows.append([" ".join(job["overrides"]), *earned, job["run_dir"]])
     return rows
 
