@@ -192,6 +192,8 @@ BAD = [
     (prompted, ["prompts.style=shouting"], r"prompts\.style must be one of pocket, .* not 'shouting'", "a style"),
     (prompted, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split"),
     (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
+    (prompted, ["eval.sets=[seen,far]"], r"eval\.sets must be one or more of seen, .* not seen, far", "a cost set"),
+    (prompted, ["eval.sets=[]"], r"eval\.sets must be one or more of .* not none", "nothing to measure"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
     (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
@@ -270,6 +272,16 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
             assert entry["regret"] == pytest.approx(0) and entry["dominance"] == 1
     for entry in summary["steering"].values():
         assert entry["policy"] == pytest.approx(entry["oracle"])
+
+
+def test_some_cost_sets_alone_are_measured_as_among_all(command, tmp_path):
+    asked = ["assistant=scripted", "assistant.strategy=list", *SMALL]
+    found = []
+    for name, sets in (("all", []), ("some", ["eval.sets=[between,beyond_beta]"])):
+        assert command(evaluate, *asked, *sets, f"run_dir={tmp_path / name}")[0] == 0
+        found.append(json.loads((tmp_path / name / "summary.json").read_text())["eval"])
+    every, some = found
+    assert len(every) == 5 and some == {name: every[name] for name in ("between", "beyond_beta")}
 
 
 @pytest.mark.slow

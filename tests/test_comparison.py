@@ -132,6 +132,22 @@ def compare(tmp_path, tiny_folder, *overrides):
                           env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"})  # fmt: skip
 
 
+def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):
+    """A method's own overrides may ask for less than the others are measured at."""
+    for method, *_, folder in cells[0]:
+        path = folder / "summary.json"
+        summary = json.loads(path.read_text())
+        summary["eval"] = {name: summary["eval"][name] for name in (["between"] if method == "worse" else SETS[:2])}
+        path.write_text(json.dumps(summary))
+    comparison = compared(cells[0], "rest", 0)
+    assert list(comparison["tasks"]["almanac"]["worse"]["eval"]) == ["between"]
+    write_comparison(tmp_path, comparison)
+    row = next(line for line in (tmp_path / "comparison.md").read_text().splitlines() if line.startswith("| worse"))
+    assert [cell.strip() == "–" for cell in row.split("|")[3:-1]] == [True, False, True, True, True]
+    html = (tmp_path / "comparison.html").read_text()
+    assert "seen costs" in html and "between costs" in html and "beyond beta costs" not in html
+
+
 @pytest.mark.slow
 def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_folder):
     done = compare(tmp_path, tiny_folder)

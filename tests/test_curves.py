@@ -9,6 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from test_comparison import finished
 
+from clarify_env.costs import SETS
 from trainers.compare import make_cells
 from trainers.comparison import compared, write_comparison
 from trainers.curves import curves, markdown, write_tuning
@@ -21,6 +22,22 @@ FIXED = ["prompted", "guess", "list", "ask", "threshold"]
 def cells_of(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return make_cells(compose("compare", list(overrides)))
+
+
+def configured(cell):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(cell.command, list(cell.overrides))
+
+
+def test_only_the_last_point_of_a_curve_is_measured_in_full():
+    for option, at in (("games=[500,2000]", "games"), ("curve=true", "questions")):
+        cells = cells_of(option, "only=[list,rest]", "seeds=[0]")
+        sets = {getattr(cell, at): list(configured(cell).eval.sets) for cell in cells}
+        last = max(point for point in sets if point)
+        assert {point for point, its in sets.items() if its == list(SETS)} == {None, last}
+        assert all(its == ["between"] for point, its in sets.items() if point not in (None, last))
+    # So that a curve shares its last cells with the comparison itself.
+    assert cells_of("only=[rest]", "games=[500,10000]")[3].folder == cells_of("only=[rest]")[0].folder
 
 
 def test_the_default_comparison_has_every_method_at_one_budget_with_three_seeds():
@@ -51,6 +68,9 @@ def test_a_sweep_of_settings_has_one_seed_and_sees_validation_questions_alone():
     assert {cell.seed for cell in cells} == {0}
     assert all("eval.split=validation" in cell.overrides for cell in cells)
     assert all(set(cell.setting) <= set(cell.overrides) for cell in cells)
+    made = [configured(cell) for cell in cells]
+    assert all((list(c.eval.sets), list(c.eval.modes), c.eval.split) == (["between"], ["temperature"], "validation")
+               for c in made)  # fmt: skip
     with pytest.raises(ValueError, match="tune and curve are two comparisons"):
         cells_of("tune=true", "curve=true")
 

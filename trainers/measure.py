@@ -137,7 +137,8 @@ def evaluate(run: Run, config: DictConfig, task: Task, players: Players) -> Eval
     for option, known in (("modes", MODES), ("sets", SETS)):
         chosen = list(options[option])
         if not chosen or set(chosen) - set(known):
-            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {', '.join(chosen) or 'none'}")
+            said = ", ".join(chosen) or "none"
+            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {said}")
     sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
     parts = [
         Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
