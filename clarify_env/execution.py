@@ -25,12 +25,15 @@ _FUNCTIONS = frozenset(
     """abs avg coalesce count ifnull iif instr length like lower max min nullif round substr substring sum total trim
     ltrim rtrim upper date strftime""".split()
 )
-# What people write without a space counts as one word: count(distinct name), tonnage>=500, 'Ada Brandt'.
+# What people write without a space counts as one word, and is replaced by one: count(distinct name), count(*)>=500,
+# 'Ada Brandt'; the name of a function goes with the first of several arguments, round(x, 2).
 _QUOTED = r"'(?:[^']|'')*'"
+_CALL = rf"\b(?:{'|'.join(sorted(_FUNCTIONS))})\("
 _UNITS = [
-    re.compile(rf"[\w.]+(?:<=|>=|<>|!=|==|=|<|>)(?:{_QUOTED}|[\w.]+)"),
-    re.compile(_QUOTED),
-    re.compile(r"\b(?:avg|count|max|min|sum|total)\(\s*(?:distinct\s+)?[\w.*]+\s*\)", re.IGNORECASE),
+    (re.compile(rf"{_CALL}\s*(?:distinct\s+)?[\w.*]+\s*\)", re.IGNORECASE), "(x)"),
+    (re.compile(_CALL, re.IGNORECASE), "("),
+    (re.compile(rf"(?:[\w.]+|\(x\))(?:<=|>=|<>|!=|==|=|<|>)(?:{_QUOTED}|[\w.]+)"), "(x)"),
+    (re.compile(_QUOTED), "(x)"),
 ]
 _WORD = re.compile(r"[^\W_]+(?:\.[^\W_]+)*")
 
@@ -124,8 +127,8 @@ def runs_together(query: str) -> bool:
 
     Messages are charged by the word, so such a spelling would be cheaper than the same query written out.
     """
-    for unit in _UNITS:
-        query = unit.sub("(x)", query)
+    for unit, word in _UNITS:
+        query = unit.sub(word, query)
     return any(len(_WORD.findall(piece)) > 1 for piece in re.split(r"[\s_]+", query))
 
 

@@ -7,12 +7,17 @@ import pytest
 from clarify_env.execution import MOST_ROWS, execute, execution_match, runs_together, same_rows
 
 GOLD = "SELECT name FROM ships WHERE tonnage > 500"
+# Of both databases: depths below nothing and unknown, names that are no ASCII, one that stands twice.
+PORTS = [("Århus", 1850, -3.5), ("Bergen", None, 12.0), ("Çeşme", 1990, None), ("bergen", 1850, 12.0),
+         ("Cádiz", 1717, 8.25)]  # fmt: skip
 
 
 def fill(path, rows):
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE ships (name TEXT, launched INTEGER, tonnage REAL)")
     connection.execute("CREATE TABLE crew (name TEXT, ship TEXT)")
+    connection.execute("CREATE TABLE ports (name TEXT, opened INTEGER, depth REAL)")
+    connection.executemany("INSERT INTO ports VALUES (?, ?, ?)", PORTS)
     connection.executemany("INSERT INTO ships VALUES (?, ?, ?)", rows)
     connection.executemany("INSERT INTO crew VALUES (?, ?)", [(f"sailor {i}", rows[0][0]) for i in range(40)])
     connection.commit()
@@ -39,6 +44,45 @@ RIGHT = [
     ("SELECT sum(tonnage) / count(*) FROM ships", "SELECT avg(tonnage) FROM ships", "to nine digits"),
     ("SELECT count(*) * 1.0 FROM ships", "SELECT count(*) FROM ships", "3.0 is 3"),
     ("SELECT name FROM ships ORDER BY launched", "SELECT name FROM ships ORDER BY launched", "ordered"),
+    ("SELECT name AS title FROM ships WHERE tonnage > 500", GOLD, "columns may be called anything"),
+    ("SELECT s.name FROM ships AS s WHERE s.tonnage > 500", GOLD, "a table by another name"),
+    ("SELECT name FROM ships WHERE tonnage > 500.0", GOLD, "a decimal for a whole number"),
+    ("SELECT name FROM ships WHERE tonnage > '500'", GOLD, "a number as text, which the column's type reads"),
+    ("SELECT name FROM ships WHERE tonnage BETWEEN 501 AND 1000", GOLD, "a range of the same rows"),
+    ("SELECT DISTINCT name FROM ships WHERE tonnage > 500", GOLD, "distinct where nothing stands twice"),
+    ("SELECT name FROM ships EXCEPT SELECT name FROM ships WHERE tonnage <= 500", GOLD, "as a difference"),
+    ("SELECT name FROM ships WHERE name IN (SELECT name FROM ships WHERE tonnage > 500)", GOLD, "as a member"),
+    ("SELECT max(launched) FROM ships", "SELECT launched FROM ships ORDER BY launched DESC LIMIT 1", "the last"),
+    ("SELECT total(tonnage) FROM ships", "SELECT sum(tonnage) FROM ships", "the sum of some rows by another name"),
+    ("SELECT -1 * min(depth) FROM ports", "SELECT 3.5", "a sign"),
+    ("SELECT abs(depth) FROM ports WHERE depth < 0", "SELECT 3.5", "without its sign"),
+    ("SELECT round(avg(depth), 4) FROM ports", "SELECT 7.1875", "what is unknown has no part in a mean"),
+    ("SELECT count(depth) FROM ports", "SELECT count(*) FROM ports WHERE depth IS NOT NULL", "nor in a count"),
+    ("SELECT ifnull(depth, 0) FROM ports", "SELECT coalesce(depth, 0) FROM ports", "unknown as nothing"),
+    ("SELECT depth FROM ports WHERE opened > 1900", "SELECT NULL", "unknown is unknown"),
+    ("SELECT opened FROM ports WHERE name = 'Århus'", "SELECT 1850", "letters of other alphabets"),
+    ("SELECT name FROM ports WHERE name LIKE 'BERGEN'", "SELECT name FROM ports WHERE depth = 12", "like, in any case"),
+    ("SELECT lower(name) FROM ports WHERE depth = 12", "SELECT 'bergen' UNION ALL SELECT 'bergen'", "the same, twice"),
+    (
+        "SELECT opened, count(*) FROM ports GROUP BY opened ORDER BY opened",
+        "SELECT opened, count(*) FROM ports GROUP BY opened",
+        "groups, in any order",
+    ),
+    (
+        "SELECT iif(depth < 0, 'dry', 'wet') FROM ports WHERE depth IS NOT NULL",
+        "SELECT CASE WHEN depth >= 0 THEN 'wet' ELSE 'dry' END FROM ports WHERE depth IS NOT NULL",
+        "cases",
+    ),
+    (
+        "SELECT count(*) FROM crew JOIN ships ON crew.ship = ships.name",
+        "SELECT count(*) FROM crew WHERE ship IN (SELECT name FROM ships)",
+        "a join",
+    ),
+    (
+        "SELECT name FROM ports ORDER BY opened DESC, name",
+        "SELECT name FROM ports ORDER BY opened DESC, name ASC",
+        "two orders",
+    ),
 ]
 WRONG = [
     ("SELECT name FROM ships", GOLD, "more rows"),
@@ -49,6 +93,28 @@ WRONG = [
     ("SELECT name FROM ships WHERE tonnage > 500 UNION ALL SELECT name FROM ships WHERE tonnage > 500", GOLD, "twice"),
     ("SELECT name FROM ships ORDER BY launched DESC", "SELECT name FROM ships ORDER BY launched", "order asked for"),
     ("SELECT 'tonnage'", "SELECT sum(tonnage) FROM ships", "no number"),
+    ("SELECT tonnage, name FROM ships", "SELECT name, tonnage FROM ships", "columns in another order"),
+    ("SELECT name FROM ships WHERE tonnage >= 800", GOLD, "one row fewer in the second database"),
+    ("SELECT min(depth) FROM ports", "SELECT 3.5", "a sign"),
+    ("SELECT avg(ifnull(depth, 0)) FROM ports", "SELECT avg(depth) FROM ports", "unknown is not nothing in a mean"),
+    ("SELECT count(*) FROM ports", "SELECT count(depth) FROM ports", "nor in a count"),
+    ("SELECT 0", "SELECT depth FROM ports WHERE opened > 1900", "nor by itself"),
+    ("SELECT '1850'", "SELECT opened FROM ports WHERE name = 'Århus'", "text that looks like a number"),
+    ("SELECT opened FROM ports WHERE name = 'Arhus'", "SELECT 1850", "another letter"),
+    ("SELECT name FROM ports WHERE name = 'BERGEN'", "SELECT name FROM ports WHERE depth = 12", "equal, in its case"),
+    (
+        "SELECT DISTINCT lower(name) FROM ports WHERE depth = 12",
+        "SELECT lower(name) FROM ports WHERE depth = 12",
+        "once where gold has it twice",
+    ),
+    ("SELECT name FROM ports ORDER BY opened, name DESC", "SELECT name FROM ports ORDER BY opened, name", "tied rows"),
+    ("SELECT name FROM ships ORDER BY launched LIMIT 1", "SELECT name FROM ships ORDER BY launched", "cut short"),
+    ("SELECT round(avg(depth), 1) FROM ports", "SELECT avg(depth) FROM ports", "rounded"),
+    (
+        "SELECT sum(tonnage) FROM ships WHERE tonnage > 5000",
+        "SELECT total(tonnage) FROM ships WHERE tonnage > 5000",
+        "of no rows, the sum is unknown and the total nothing",
+    ),
     ("", GOLD, "nothing"),
     ("SELECT", GOLD, "a fragment"),
     ("the ships of more than 500 tons", GOLD, "no SQL"),
@@ -80,6 +146,13 @@ TOGETHER = [
     ("SELECT name FROM ships WHERE tonnage>500", False, "comparisons are one word"),
     ("SELECT name FROM ships WHERE name='Bo' AND launched<=1.5", False, "of text, and of decimals"),
     ("SELECT count(distinct name), max(ships.tonnage) FROM ships", False, "calls are one word"),
+    ("SELECT abs(tonnage), lower(name) FROM ships", False, "of any function"),
+    ("SELECT round(avg(tonnage), 2), coalesce(max(launched), 0) FROM ships", False, "with calls inside"),
+    ("SELECT name FROM ships GROUP BY name HAVING count(*)>=1 AND lower(name)<>'bo'", False, "and compared"),
+    ("SELECT ifnull(tonnage,0) FROM ships", True, "arguments without a space"),
+    ("SELECT count(*)FROM ships", True, "after a count"),
+    ("SELECT abs(tonnage)FROM ships", True, "after any call"),
+    ("SELECT abs(tonnage)+abs(launched) FROM ships", True, "a sum of calls"),
     ("SELECT(name)FROM(ships)", True, "brackets for spaces"),
     ("SELECT name FROM(ships)", True, "even one"),
     ('SELECT"name"FROM"ships"', True, "quotes for spaces"),
