@@ -1,9 +1,10 @@
-"""What the README and docs/tasks.md show is run: Python and commands here or in .ci/run; one that nobody runs fails."""
+"""What the README and docs show is run: Python and commands here or in .ci/run; one that nobody runs fails."""
 
 import importlib.util
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 TASKS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -25,7 +27,6 @@ CHEAP = [
     ".venv/bin/python -m clarify_env.oracle task=almanac",
     ".venv/bin/python -m clarify_env.tasks show almanac",
     ".venv/bin/python -m clarify_env.tasks check docs/questions.jsonl",
-    ".venv/bin/python -m clarify_env.tasks show qa_jsonl task.path=docs/questions.jsonl",
 ]
 
 
@@ -100,19 +101,32 @@ def test_entry_points_of_the_readme_are_valid():
 
 
 def test_links_lead_somewhere():
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target} does not exist"
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/methods.md", "docs/papers.md", "docs/tasks.md"]
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_named_in_the_docs_exist(page):
-    for name in re.findall(
-        r"`((?:clarify_env|agents|trainers|conf)/[\w/.]+\.\w+)`", (ROOT / page).read_text(encoding="utf-8")
-    ):
-        assert (ROOT / name).exists(), f"{page} names {name}"
+    named = r"`((?:clarify_env|agents|trainers|conf|docs)/[\w/.]+\.\w+)`"
+    for name in re.findall(named, page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+EXAMPLES = runpy.run_path(str(ROOT / "docs" / "examples.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "tasks").glob("*.md")), ids=lambda page: page.stem)
+def test_what_the_pages_of_tasks_show_is_what_their_commands_print(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = page.read_text(encoding="utf-8")
+    commands = [match["command"] for match in EXAMPLES["SHOWN"].finditer(text)]
+    assert len(commands) == text.count("```sh"), "each command stands above what it prints"
+    for command in commands:
+        if EXAMPLES["printed"](command) is None:
+            pytest.skip(f"no data for {command} (set CLARIFY_DATA)")
+    assert EXAMPLES["renewed"](text) == text, "python docs/examples.py writes the page anew"
 
 
 @pytest.mark.slow
