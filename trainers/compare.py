@@ -97,7 +97,7 @@ def make_cells(config: DictConfig) -> list[Cell]:
     Raises:
         ValueError: There is no such method or option, or hydra refuses an override.
     """
-    chosen_methods = list(config.only or config.methods)
+    chosen_methods = list(config.only)
     if unknown := set(chosen_methods) - set(config.methods):
         raise ValueError(f"only: {', '.join(sorted(unknown))} is none of methods, {', '.join(config.methods)}")
     if config.reference not in chosen_methods and not config.tune:
