@@ -79,7 +79,7 @@ def decode(
     out = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
     fork = torch.tensor(rows, device=device)
     cache, logits, mask = out.past_key_values, out.logits[:, -1].index_select(0, fork), mask.index_select(0, fork)
-    cache.batch_select_indices(fork)
+    cache.reorder_cache(fork)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     given = torch.full((len(rows), max(map(len, forced), default=0)), -1)
     for row, opening in enumerate(forced):
@@ -105,7 +105,7 @@ def decode(
             break
         if left <= (1 - _DROP_AT) * len(open_):
             keep = open_.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
+            cache.reorder_cache(keep)
             alive, mask, token, open_ = alive[keep], mask[keep], token[keep], open_[keep]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         out = model(input_ids=token[:, None], attention_mask=mask, position_ids=_positions(mask)[:, -1:],

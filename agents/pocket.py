@@ -1,10 +1,17 @@
 """The pocket model: a small causal language model with its own tokenizer, made for one task (DESIGN section 5)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from clarify_env.actions import TAGS
 
@@ -24,7 +31,8 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
     Args:
         texts: What to train on.
         vocabulary: Most tokens, those of ``whole`` aside.
-        whole: Words that are one token each where they stand alone, such as years.
+        whole: Texts that are one token each: words where they stand alone, such as years; what begins with a space
+            wherever it stands, the longest that fits, so that ``" 23"`` is one token and the 23 of ``0.23`` two.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -39,31 +47,48 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
             show_progress=False,
         ),
     )  # fmt: skip
-    tokenizer.add_tokens([*TAGS, *(AddedToken(word, single_word=True, normalized=False) for word in whole)])
+    kept = (AddedToken(text, single_word=not text.startswith(" "), normalized=False) for text in whole)
+    tokenizer.add_tokens([*TAGS, *kept])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left",
                                    extra_special_tokens=list(_ROLES), clean_up_tokenization_spaces=False)  # fmt: skip
     fast.chat_template = TEMPLATE
     return fast
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, heads: int, kv_heads: int,
-                feed_forward: int) -> LlamaForCausalLM:  # fmt: skip
-    """Makes a Llama with random weights (drawn from torch's global generator) for the tokenizer.
+def build_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int | Sequence[str], heads: int,
+                kv_heads: int, feed_forward: int) -> PreTrainedModel:  # fmt: skip
+    """Makes a model with random weights (drawn from torch's global generator) for the tokenizer.
 
     Few key-value heads keep the cache small, which is most of what decoding on a CPU waits for.
+
+    Args:
+        tokenizer: Its vocabulary is the model's.
+        width: Of the residual stream.
+        layers: Number of a Llama's layers; or the kind of each layer of an LFM2 (``"conv"``, a short convolution, or
+            ``"full_attention"``). A model that must look things up learns it many times sooner with convolutions,
+            since what stands beside a token is known from the start (arXiv 2312.04927).
+        heads: Of attention.
+        kv_heads: Of keys and values.
+        feed_forward: Inner width of the feed-forward blocks.
     """
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=feed_forward,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=kv_heads,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    common = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "intermediate_size": feed_forward,
+        "num_hidden_layers": layers if isinstance(layers, int) else len(layers),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    if isinstance(layers, int):
+        return LlamaForCausalLM(LlamaConfig(**common))
+    if unknown := set(layers) - {"conv", "full_attention"}:
+        raise ValueError(f"pretrain.model.layers: conv or full_attention, not {', '.join(sorted(unknown))}")
+    rope = {"rope_type": "default", "rope_theta": 10_000.0}
+    return Lfm2ForCausalLM(
+        Lfm2Config(**common, layer_types=list(layers), block_auto_adjust_ff_dim=False, rope_parameters=rope)
     )

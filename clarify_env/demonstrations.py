@@ -23,6 +23,8 @@ _LIST_ALL = 0.6
 _AHEAD = 1000
 # Most facts asked for in one chat.
 _FACTS = 5
+# Times a context is read out in one chat.
+_ALOUD = 3
 _NUMBERS = dict(enumerate("one two three four five six seven eight nine ten".split(), 1))
 
 
@@ -137,11 +139,12 @@ def facts(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstrati
 
 
 def aloud(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """A context read out in another order: what comes next must be looked up, again and again.
+    """A context read out several times, in another order each: what comes next must be looked up, again and again.
 
     In few tokens this asks for all that stands in a context, and so teaches a small model to look things up there.
     """
-    return _fact("aloud", episode, "Read it out.", task.read_out(episode, rng))
+    read = [m for _ in range(_ALOUD) for m in (("user", "Read it out."), ("assistant", task.read_out(episode, rng)))]
+    return Demonstration((("system", episode.context), *read), "aloud", every=True)
 
 
 def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:

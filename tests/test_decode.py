@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, Lfm2Config, Lfm2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from agents import decode as decoding
 from agents.decode import decode, left_pad, uniforms
@@ -16,12 +16,17 @@ def other(tokenizer, architecture):
         torch.manual_seed(1)
         if architecture == "gpt2":
             return GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, initializer_range=0.3, **size)).eval()
+        if architecture == "lfm2":  # whose convolutions keep a state, and must not see the padding
+            config = Lfm2Config(hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2,
+                                num_hidden_layers=2, layer_types=["conv", "full_attention"], initializer_range=0.3,
+                                block_auto_adjust_ff_dim=False, pad_token_id=tokenizer.pad_token_id, **size)  # fmt: skip
+            return Lfm2ForCausalLM(config).eval()
         config = Qwen2Config(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
                              num_key_value_heads=2, initializer_range=0.3, **size)  # fmt: skip
         return Qwen2ForCausalLM(config).eval()
 
 
-@pytest.fixture(params=["llama", "gpt2", "qwen2"])
+@pytest.fixture(params=["llama", "gpt2", "qwen2", "lfm2"])
 def model(request, tiny):
     return tiny[0] if request.param == "llama" else other(tiny[1], request.param)
 

@@ -90,11 +90,29 @@ def test_what_is_saved_is_what_is_loaded(tokenizer, tmp_path):
     assert again.chat_template == tokenizer.chat_template and again.padding_side == "left"
 
 
-def test_the_model_fits_the_tokenizer(tokenizer):
-    model = build_model(tokenizer, width=16, layers=1, heads=2, kv_heads=1, feed_forward=16)
+def test_texts_may_be_kept_whole():
+    kept = build_tokenizer(TEXTS, 300, ["2019", " 2019", " 23", " 20"])
+
+    def pieces(text):
+        return [kept.decode([token]) for token in ids(kept, text)]
+
+    assert pieces("in 2019 23, 20") == ["i", "n", " 2019", " 23", ",", " 20"], "the longest that fits"
+    assert pieces("2019: 0.23") == ["2019", ":", " ", "0", ".", "2", "3"], "a figure after a space alone"
+    assert pieces("12019") == list("12019"), "a word where it stands alone"
+
+
+@pytest.mark.parametrize("layers", [1, ["conv", "full_attention"]])
+def test_the_model_fits_the_tokenizer(tokenizer, layers):
+    model = build_model(tokenizer, width=16, layers=layers, heads=2, kv_heads=1, feed_forward=16)
+    assert model.config.num_hidden_layers == (1 if layers == 1 else 2)
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight, "one table serves both ends"
     assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
+
+
+def test_layers_there_are_not(tokenizer):
+    with pytest.raises(ValueError, match=r"pretrain\.model\.layers: conv or full_attention, not lstm"):
+        build_model(tokenizer, width=16, layers=["conv", "lstm"], heads=2, kv_heads=1, feed_forward=16)
 
 
 @pytest.mark.parametrize("task", SHIPPED_TASKS)

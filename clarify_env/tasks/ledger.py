@@ -129,10 +129,14 @@ class Ledger(Task):
         )
 
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
-        """Every figure of the table, and every difference, sum and whole percentage of two years in a row."""
+        """Every figure of the table, and every difference, sum and whole percentage of two years in a row.
+
+        Answers are sentences, so that figures follow a space, as in tables and lists: after one, the pocket model's
+        tokenizer keeps them whole.
+        """
         split, _, index = episode.id.partition("/")
         _, table, figures = _drawn(*self._drawn_by, split, int(index))
-        return [(_worded(wanted, 0, set(), form), _said(wanted, 0, table))
+        return [(_worded(wanted, 0, set(), form), f"It was {_said(wanted, 0, table)}.")
                 for wanted in _everything(table, figures) for form in range(len(words.ASKED[wanted.what]))]  # fmt: skip
 
 
