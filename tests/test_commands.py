@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SMALL
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -238,6 +239,15 @@ def test_hydra_says_which_option_there_is_not(command, tmp_path, override):
     code, error = command(rest, override, f"run_dir={tmp_path / 'run'}")
     assert code == 1 and "Traceback" not in error
     assert override.split("=")[0].replace(".", "/").split("/")[-1] in error
+
+
+def test_a_directory_in_use_is_refused(command, unmeasured, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with FileLock(folder / ".lock"):
+        code, said = command(prompted, *SMALL, f"run_dir={folder}")
+    assert code == 1 and f"another process is at work in {folder}" in said and said.count("\n") == 1
+    assert command(prompted, *SMALL, f"run_dir={folder}")[0] == 0
 
 
 def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path, monkeypatch):

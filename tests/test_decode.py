@@ -19,7 +19,8 @@ def other(tokenizer, architecture):
         if architecture == "lfm2":  # whose convolutions keep a state, and must not see the padding
             config = Lfm2Config(hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2,
                                 num_hidden_layers=2, layer_types=["conv", "full_attention"], initializer_range=0.3,
-                                block_auto_adjust_ff_dim=False, pad_token_id=tokenizer.pad_token_id, **size)  # fmt: skip
+                                block_auto_adjust_ff_dim=False, pad_token_id=tokenizer.pad_token_id,
+                                **size)  # fmt: skip
             return Lfm2ForCausalLM(config).eval()
         config = Qwen2Config(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
                              num_key_value_heads=2, initializer_range=0.3, **size)  # fmt: skip

@@ -5,9 +5,12 @@ reported like any other. What a comparison adds is the list of cells, and the ta
 ``tune=true`` sweeps each method's settings on validation questions, ``curve=true`` the number of training questions.
 """
 
+import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,8 @@ from trainers.run import Run, command, config_hash
 
 # How cells are measured of which one number is read (`trainers.curves`): settings, and a curve's points but the last.
 _ONE_NUMBER = ("eval.modes=[temperature]", "eval.sets=[between]", "eval.grid=2")
+# Seconds between two looks at what a launcher has finished.
+_LOOK = 1.0
 # What is said of a failed cell: the last of what it wrote, where its one sentence stands.
 _TAIL = 400
 
@@ -69,7 +74,7 @@ def compare(config: DictConfig, run: Run) -> None:
     if config.launcher == "basic":
         failed = [said for index in missing if (said := _attempt(cells[index], advance))]
     else:
-        failed = _launch(config, missing)
+        failed = _launch(config, run, {index: cells[index] for index in missing}, advance)
     run.progress.stop()
     if unfinished := [cell for cell in cells if not cell.finished]:
         names = ", ".join(f"{cell.method}/{cell.task}/{cell.seed}" for cell in unfinished)
@@ -180,16 +185,27 @@ def _attempt(cell: Cell, advance) -> str | None:
     return None
 
 
-def _launch(config: DictConfig, missing: list[int]) -> list[str]:
+def _launch(config: DictConfig, run: Run, missing: dict[int, Cell], advance: Callable[[int], None]) -> list[str]:
     """Hands the cells to a launcher of hydra, a job each, and returns what it wrote."""
     if not missing:
         return []
-    given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ("run_dir", "cell", "launcher")]
-    line = [sys.executable, "-m", "trainers.compare", "-m", *given, f"hydra/launcher={config.launcher}",
+    ours = ("run_dir", "cell", "launcher", "launcher_options")
+    given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ours]
+    options = [f"hydra.launcher.{name}={json.dumps(value)}" for name, value in (config.launcher_options or {}).items()]
+    line = [sys.executable, "-m", "trainers.compare", "-m", *given, f"hydra/launcher={config.launcher}", *options,
             f"hydra.sweep.dir={config.run_dir}/jobs", "hydra.sweep.subdir=${cell}",
             f"run_dir={config.run_dir}/jobs/${{cell}}", "cell=" + ",".join(map(str, missing))]  # fmt: skip
-    done = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
-    return [" ".join(done.stderr.split())[-_TAIL:] or "the launcher said nothing"]
+    # Into a file, which is there to be read should this process be killed.
+    with (run.dir / "launcher.txt").open("w+") as said:
+        launched = subprocess.Popen(line, env=os.environ | {"NO_PROGRESS": "1"}, stdout=said, stderr=said, text=True)
+        seen = 0
+        while launched.poll() is None:
+            time.sleep(_LOOK)
+            finished = sum(cell.finished for cell in missing.values())
+            advance(finished - seen)
+            seen = finished
+        said.seek(0)
+        return [" ".join(said.read().split())[-_TAIL:] or "the launcher said nothing"]
 
 
 main = command(compare)

@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra
 import torch
+from filelock import FileLock, Timeout
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -103,14 +104,15 @@ def _offer_tasks() -> None:
 class Run:
     """A run directory: the resolved config, logs, metrics and progress of one run.
 
-    The same command continues its run; a directory that holds another config is refused.
+    The same command continues its run; a directory that holds another config, or in which another process is at work,
+    is refused.
 
     Args:
         name: The command.
         config: Its whole config.
 
     Raises:
-        ValueError: The directory holds another config; the message shows the difference.
+        ValueError: The directory holds another config, the message shows the difference; or it is in use.
     """
 
     def __init__(self, name: str, config: DictConfig):
@@ -122,11 +124,16 @@ class Run:
             _refuse_other(stored, self.config)
         else:
             write_json(stored, self.config)
+        self._lock = FileLock(self.dir / ".lock", timeout=0)  # the system frees it when a process is killed
         self.log = logging.getLogger(_LOG)
         self._started = time.monotonic()
         self._before = self._seconds_before()
 
     def __enter__(self) -> "Run":
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ValueError(f"run_dir: another process is at work in {self.dir}; let it end or stop it") from None
         disable_progress_bar()  # of transformers: one bar at a time
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -148,6 +155,7 @@ class Run:
         for handler in list(self.log.handlers):
             self.log.removeHandler(handler)
             handler.close()
+        self._lock.release()
 
     @property
     def seconds(self) -> float:
