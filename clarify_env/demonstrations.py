@@ -11,7 +11,7 @@ from clarify_env.actions import Clarify, count_words, kind, parse
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
-from clarify_env.numeracy import price, worth
+from clarify_env.numeracy import price, sums, worth
 from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
 from clarify_env.tasks.base import ENDLESS, Demonstration, Episode, Task
@@ -220,6 +220,7 @@ KINDS = (
     "picked",
     "price",
     "worth",
+    "sums",
 )
 
 # What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
@@ -275,6 +276,8 @@ def demonstrations(task: Task, split: str, rng: np.random.Generator, costs: Sequ
                     yield price(cell, rng)
                 case "worth":
                     yield worth(cell, rng)
+                case "sums":
+                    yield sums(rng)
                 case role:
                     yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))
 

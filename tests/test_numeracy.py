@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
-from clarify_env.numeracy import price, worth
+from clarify_env.numeracy import price, sums, worth
 
 CELLS = CostPlane().train()
 
@@ -26,3 +26,19 @@ def test_what_costs_are_worth_is_said_rightly(shows):
         said[offers.index(named)] += 1
         assert worths[offers.index(named)] == pytest.approx(max(worths))
     assert min(said.values()) > 100, "either may be more"
+
+
+def test_sums_are_right():
+    rng, asked_for = np.random.default_rng(0), Counter()
+    for _ in range(200):
+        shown = sums(rng)
+        assert shown.every and shown.messages[0][0] == "user"
+        for (_, asked), (_, said) in zip(shown.messages[::2], shown.messages[1::2], strict=True):
+            low, high = map(int, re.findall(r"\d+", asked))
+            answer = int(re.fullmatch(r"It was (\d+)( percent)?\.", said)[1])
+            what = next(word for word in ("together", "percentage", "By how much") if word in asked)
+            assert 10 <= low < high <= 99
+            assert {"together": answer == low + high, "By how much": answer == high - low,
+                    "percentage": low * (100 + answer) == 100 * high}[what]  # fmt: skip
+            asked_for[what] += 1
+    assert min(asked_for.values()) > 400

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clarify_env.numeracy import rising
 from clarify_env.tasks import ledger_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
@@ -250,10 +251,7 @@ def _pair(what: str, rng: np.random.Generator) -> tuple[int, int, int]:
     """Draws the figures of two years and what is worked out from them."""
     low, high = _FIGURES
     if what == "percentage":
-        rise = words.RISES[rng.integers(len(words.RISES))]
-        fit = [n for n in range(low, high) if n * rise % 100 == 0 and n * (100 + rise) <= 100 * high]
-        before = fit[rng.integers(len(fit))]
-        return before, before + before * rise // 100, rise
+        return rising(low, high, rng)
     before, after = (int(n) for n in np.sort(rng.choice(np.arange(low, high + 1), size=2, replace=False)))
     return before, after, after - before if what == "difference" else before + after
 

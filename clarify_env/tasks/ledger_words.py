@@ -24,8 +24,6 @@ ASKED = {
 }
 DERIVED = ("difference", "sum", "percentage")
 PERCENT = "percent"
-# Rises in percent that leave whole numbers of two digits.
-RISES = (10, 20, 25, 30, 40, 50, 60, 75, 80, 100)
 
 CUES = {
     "year": ("year", "when", "period"),
