@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from clarify_env.actions import Clarify, count_words, kind, parse
+from clarify_env.arithmetic import sums
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification import ClarificationGame
-from clarify_env.numeracy import price, sums, worth
+from clarify_env.numeracy import price, worth
 from clarify_env.plans import list_message, shortest_answer, shortest_label
 from clarify_env.prompts import messages
 from clarify_env.tasks.base import ENDLESS, Demonstration, Episode, Task

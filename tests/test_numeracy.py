@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from clarify_env.arithmetic import sums
 from clarify_env.costs import CostPlane
-from clarify_env.numeracy import price, sums, worth
+from clarify_env.numeracy import price, worth
 
 CELLS = CostPlane().train()
 

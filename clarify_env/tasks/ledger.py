@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clarify_env.numeracy import rising
+from clarify_env.arithmetic import rising
 from clarify_env.tasks import ledger_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
