@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-TASKS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + TASKS)]
+DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tasks.md", "results.md"))
+BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + DOCS)]
 PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
 SHELL = [(block["ci"], line) for block in BLOCKS if block["language"] == "sh" for line in block["body"].splitlines()]
 TRAINERS = [line for _, line in SHELL if " -m trainers." in line and " && " not in line]
