@@ -22,7 +22,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 # The shipped models by the task they were made for.
-SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac",)}
+SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "ledger")}
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] = ()) -> PreTrainedTokenizerFast:

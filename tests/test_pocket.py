@@ -14,7 +14,7 @@ from clarify_env.tasks.base import Demonstration
 from trainers import run as running
 from trainers.pretrain import _Encoder, recipe
 
-SHIPPED_TASKS = [task for task, folder in SHIPPED.items() if (folder / "manifest.json").exists()]
+SHIPPED_TASKS = list(SHIPPED)
 TEXTS = ["Who designed Ashford? #ANSWER 1901 #MULTI_ANS film: Brandt; opera: Vale", "each question costs 0.25"] * 3
 
 
