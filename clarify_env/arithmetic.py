@@ -7,7 +7,7 @@ from clarify_env.tasks.base import Demonstration
 # Sums in one chat.
 _SUMS = 8
 # Rises in percent that leave many numbers of two digits whole.
-RISES = (10, 20, 25, 30, 40, 50, 60, 75, 80, 100)
+_RISES = (10, 20, 25, 30, 40, 50, 60, 75, 80, 100)
 
 
 def sums(rng: np.random.Generator) -> Demonstration:
@@ -32,7 +32,7 @@ def sums(rng: np.random.Generator) -> Demonstration:
 
 def rising(low: int, high: int, rng: np.random.Generator) -> tuple[int, int, int]:
     """Draws two whole numbers in a range, and the whole percentage by which the second is above the first."""
-    rise = RISES[rng.integers(len(RISES))]
+    rise = _RISES[rng.integers(len(_RISES))]
     fit = [n for n in range(low, high) if n * rise % 100 == 0 and n * (100 + rise) <= 100 * high]
     before = fit[rng.integers(len(fit))]
     return before, before + before * rise // 100, rise

@@ -148,6 +148,17 @@ def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):
     assert "seen costs" in html and "between costs" in html and "beyond beta costs" not in html
 
 
+def test_a_set_that_the_reference_was_not_measured_at_is_said(cells):
+    for method, *_, folder in cells[0]:
+        if method == "rest":
+            path = folder / "summary.json"
+            summary = json.loads(path.read_text())
+            del summary["eval"]["seen"]
+            path.write_text(json.dumps(summary))
+    with pytest.raises(ValueError, match=r"worse was measured at seen costs \(temperature\), rest was not"):
+        compared(cells[0], "rest", 0)
+
+
 @pytest.mark.slow
 def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_folder):
     done = compare(tmp_path, tiny_folder)

@@ -62,6 +62,10 @@ def _method(runs: list[Result], against: list[Result], seed: int) -> dict[str, A
     for name in runs[0].summary["eval"]:
         table[name] = {}
         for mode in runs[0].summary["eval"][name]:
+            if any(mode not in run.summary["eval"].get(name, {}) for run in (*runs, *against)):
+                raise ValueError(
+                    f"compare: {runs[0].method} was measured at {name} costs ({mode}), {against[0].method} was not"
+                )
             entries = [run.summary["eval"][name][mode] for run in runs]
             ours, theirs = (_rewards(side, name, mode) for side in (runs, against))
             about = runs[0].evaluation["questions"]["entities"]
