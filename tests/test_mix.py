@@ -62,6 +62,21 @@ def test_each_task_shows_what_may_be_shown_of_it(task):
     assert not any(e.context in said for split in ("validation", "test") for e in ledger.episodes(split)), "tables not"
 
 
+def test_kinds_are_shown_in_the_shares_of_each_task(task):
+    shares = {"almanac": {"page": 0.5, "card": 0.1}, "ledger": {"aloud": 0.3}, "preferences": {"card": 0.1}}
+    stream = task.demonstrations("train", np.random.default_rng(0), CostPlane().train(), shares)
+    shown = Counter((d.kind, d.messages[0][0] == "system") for d in islice(stream, 2000))
+    assert {kind: shown[kind] / 2000 for kind in shown} == {
+        ("page", False): pytest.approx(0.5, abs=0.04),
+        ("card", False): pytest.approx(0.1, abs=0.03),
+        ("card", True): pytest.approx(0.1, abs=0.03),
+        ("aloud", True): pytest.approx(0.3, abs=0.04),
+    }
+    with pytest.raises(ValueError, match="must name each of almanac, ledger, preferences, and no other; chess, ledger"):
+        next(task.demonstrations("train", np.random.default_rng(0), CostPlane().train(),
+                                 {"almanac": {}, "chess": {}, "preferences": {}}))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [
@@ -82,8 +97,8 @@ def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
     small = [option for option in SMALL if not option.startswith("task.")]
     small += [f"task.tasks.almanac.{key}={value}" for key, value in ALMANAC.items()]
     small = [f"+{option}" if option.startswith("task.") else option for option in small]
-    done = command(rest, "task=mix", *small, "eval.episodes=6", "budget.games=60", "rest.hindsight=4",
-                   "update.learning_rate=1e-3", f"run_dir={folder}")  # fmt: skip
+    done = command(rest, "task=mix", *small, "eval.episodes=6",
+                   "budget.games=60", "rest.hindsight=4", "update.learning_rate=1e-3", f"run_dir={folder}")  # fmt: skip
     assert done == (0, "")
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["tasks"]) == {"almanac", "ledger"} and summary["task"] == "mix"

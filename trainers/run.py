@@ -59,7 +59,7 @@ def _identity(config: DictConfig, plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model_path(model: str, task: str) -> str | Path:
-    return SHIPPED.get(task, SHIPPED["almanac"]) if model == "pocket" else model
+    return SHIPPED.get(task, model) if model == "pocket" else model
 
 
 def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]:
@@ -254,10 +254,15 @@ def game_maker(config: DictConfig) -> Callable[..., Game]:
 def load_model(config: DictConfig):
     """Model and tokenizer of ``assistant.*``; ``assistant.model=pocket`` is the shipped one for the task.
 
-    Tasks for which none is shipped get that of almanac.
+    Raises:
+        ValueError: None is shipped for the task.
     """
-    options = config.assistant
-    path = _model_path(options.model, config.task.name)
+    options, task = config.assistant, config.task.name
+    path = _model_path(options.model, task)
+    if path == "pocket":
+        how = f"python -m trainers.pretrain task={task} pretrain.output=FOLDER"
+        raise ValueError(f"assistant.model: no embedded model is made for task {task}; make one ({how}) and say "
+                         "assistant.model=FOLDER")  # fmt: skip
     return load(path, revision=options.revision, trust_remote_code=options.trust_remote_code, device=options.device)
 
 

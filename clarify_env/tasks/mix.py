@@ -9,6 +9,8 @@ from clarify_env.actions import Item
 from clarify_env.costs import Costs
 from clarify_env.tasks.base import Demonstration, Episode, Task, make_task, register
 
+# Tasks of so many demonstrations are drawn at a time.
+_AHEAD = 1000
 DEFAULT: dict[str, dict[str, Any]] = {"almanac": {}, "ledger": {}}
 
 
@@ -106,11 +108,25 @@ class Mix(Task):
         return task.plans(own)
 
     def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                       shares: Mapping[str, float] | None = None) -> Iterator[Demonstration]:  # fmt: skip
-        """Demonstrations of all tasks in turn, of each from the splits that it may be pretrained on."""
+                       shares: Mapping[str, Any] | None = None) -> Iterator[Demonstration]:  # fmt: skip
+        """Demonstrations of all tasks, drawn; of each from the splits that it may be pretrained on.
+
+        Args:
+            split: Has no say.
+            rng: Draws everything.
+            costs: See `Task.demonstrations`.
+            shares: Of the kinds, the same for each task; or by name of a task, the kinds' shares in all that is shown.
+        """
         from clarify_env.demonstrations import stream
 
-        streams = [stream(task, rng, costs, shares) for task in self.tasks.values()]
+        own, often = dict.fromkeys(self.tasks, shares), np.ones(len(self.tasks))
+        if shares and not set(shares).isdisjoint(self.tasks):
+            if unknown := set(shares) ^ set(self.tasks):
+                raise ValueError(f"pretrain.stages: shares by task must name each of {', '.join(self.tasks)}, and no "
+                                 f"other; {', '.join(sorted(unknown))} is wrong or missing")  # fmt: skip
+            own = dict(shares)
+            often = np.array([sum(own[name].values()) for name in self.tasks])
+        streams = [stream(task, rng, costs, own[name]) for name, task in self.tasks.items()]
         while True:
-            for its in streams:
-                yield next(its)
+            for turn in rng.choice(len(streams), size=_AHEAD, p=often / often.sum()):
+                yield next(streams[turn])
