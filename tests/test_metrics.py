@@ -114,6 +114,8 @@ def test_summarize_by_hand():
     assert found["dominance"] == 0.5, "the first cell is won; the second is short by 0.05, more than the margin"
     assert found["share"] == {"clarify": 0.25, "answer": 0.25, "multi_answer": 0.25, "invalid": 0.125}
     assert (found["accuracy"], found["words"], found["f1"], found["leak"]) == (0.75, 5, 0.75, 0.25)
+    assert found["accuracy_clear"] == 0.5, "of the second question, which has one reading"
+    assert summarize(played, against, [ASHFORD, ASHFORD], 0)["accuracy_clear"] is None
     low, high = found["reward_ci"]
     assert 0.3 <= low < 0.5 < high <= 0.7
     near = grid(reward=[[0.8, 0.64], [0.4, 0.22]])

@@ -157,6 +157,7 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
     per_cell = np.max([values.mean(0) for values in against.fixed.values()], axis=0)
     shares = {name: float((played.first == i).mean()) for i, name in enumerate(KINDS)}
     labels = [episode.meta.get("ambiguous") for episode in episodes]
+    clear = played.values["accuracy"][[len(episode.interpretations) == 1 for episode in episodes]]
     # A game that ended invalid later on counts too.
     shares["invalid"] = float(played.values["invalid"].mean())
     return {
@@ -166,6 +167,7 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
         "regret": float(oracle - reward),
         "gap_closed": float((reward - best) / (oracle - best)) if oracle - best > 1e-9 else 0.0,
         "accuracy": float(played.values["accuracy"].mean()),
+        "accuracy_clear": float(clear.mean()) if clear.size else None,
         "f1": float(played.values["f1"].mean()),
         "questions": float(played.values["questions"].mean()),
         "words": float(played.values["words"].mean()),
