@@ -169,6 +169,8 @@ def markdown(comparison: dict[str, Any]) -> str:
     parts = []
     for task, methods in comparison["tasks"].items():
         for mode, title in MODES.items():
+            if not _measured(methods, mode):
+                continue
             parts += [f"### {task}, {title}", "", _caption(comparison, methods), ""]
             parts += ["| " + " | ".join(["method", "seeds", *(name.replace("_", " ") for name in SETS)]) + " |"]
             parts += ["|" + "---|" * (2 + len(SETS))]
