@@ -20,7 +20,12 @@ BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<bo
 DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tasks.md", "results.md"))
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + DOCS)]
 PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
-SHELL = [(block["ci"], line) for block in BLOCKS if block["language"] == "sh" for line in block["body"].splitlines()]
+SHELL = [
+    (block["ci"], line)
+    for block in BLOCKS
+    if block["language"] == "sh"
+    for line in block["body"].replace("\\\n", " ").splitlines()
+]
 TRAINERS = [line for _, line in SHELL if " -m trainers." in line and " && " not in line]
 # Commands that finish in seconds, run as they stand.
 CHEAP = [
