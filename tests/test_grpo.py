@@ -348,6 +348,7 @@ BAD = [
     (["update.batch=0"], "grpo.games_a_step=8 must be a multiple of update.batch=0", "nothing in a pass"),
     (["update.epochs=0"], "update.epochs must be a whole number of at least 1, not 0", "no update"),
     (["update.epochs=1.5"], "update.epochs must be a whole number of at least 1, not 1.5", "half an update"),
+    (["update.least_steps=9"], "update.least_steps must be 0", "steps without games"),
     (["update.runs=2"], "update.runs must be 1", "two policies"),
     (["grpo.beta=-1"], "grpo.beta must be a number of at least 0, not -1", "a push from the reference"),
     (["grpo.beta=much"], "grpo.beta must be a number of at least 0, not 'much'", "no number"),

@@ -126,13 +126,13 @@ def test_a_group_is_a_question_at_one_costs_even_where_a_chunk_holds_it_twice(al
 
 def test_no_more_games_are_played_than_the_last_group_makes(almanac, tmp_path):
     agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
-    for budget in (150, 333):
+    for budget in (20, 150, 333):
         run = Quiet(tmp_path / str(budget))
         played, again = (
             [len(games) for _, games in sample.grow(OmegaConf.create(GUESSING), run, almanac, agents, 1, budget)]
             for _ in range(2)
         )
         assert 2 <= max(played) <= 5, "readings of a question"
-        # A chunk of 32 questions has about 100 games.
+        # A whole chunk of 32 questions has about 100 games.
         assert budget <= sum(played) < budget + 3 * max(played)
         assert again == played, "read from disk"

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.hf import HFAgent, Row
 from trainers import update as updating
-from trainers.update import UpdateConfig, average, collate, update, update_tokens, weighted_loss
+from trainers.update import UpdateConfig, average, collate, update, update_config, update_tokens, weighted_loss
 
 ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
 FAST = UpdateConfig(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
@@ -187,6 +187,21 @@ def test_reports(tiny):
 
 def test_tokens():
     assert update_tokens(ROWS, UpdateConfig(epochs=2.0, runs=3)) == 6 * (8 + 3 + 8)
+    assert update_tokens(ROWS, UpdateConfig(epochs=2.0, batch=1, least_steps=12)) == 4 * (8 + 3 + 8)
+
+
+@pytest.mark.parametrize(("least", "steps"), [(0, 4), (3, 4), (11, 11)])
+def test_few_rows_are_passed_over_again_until_there_are_enough_steps(tiny, least, steps):
+    seen = []
+    config = UpdateConfig(epochs=2, batch=2, least_steps=least)
+    learned(tiny[0], ROWS, config, report=lambda *args: seen.append(args))
+    assert seen[-1][:2] == (steps, steps)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "many"])
+def test_steps_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"update\.least_steps must be a whole number of at least 0"):
+        update_config({"least_steps": wrong})
 
 
 @pytest.mark.slow

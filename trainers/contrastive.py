@@ -20,7 +20,7 @@ from trainers.pairs import Pair, References, off_policy, pair, tokens
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
 from trainers.store import append_lines, save_model
-from trainers.update import update_config
+from trainers.update import passes, update_config
 
 Groups = Iterator[tuple[Episode, list[Trajectory]]]
 # How a round's games are sampled: as they come.
@@ -63,7 +63,7 @@ def contrastive(config: DictConfig, run: Run) -> None:
             save_model(improved, tokenizer, folder)
         model = load(folder, device=config.assistant.device)[0]
         read = sum(len(side.prompt) + len(side.ids) for row in rows for side in row)
-        used["update_tokens"] += round(2 * update.epochs * read)  # the frozen reference reads them too
+        used["update_tokens"] += round(2 * passes(len(rows), update) * read)  # the frozen reference reads them too
         validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=number)
     used["gold_labels"] = sum(len(its.episode.interpretations) for its in references.values())
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="contrastive", budget=used)

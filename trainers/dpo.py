@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 
 from trainers.pairs import Side
-from trainers.update import Muon, Progress, UpdateConfig, training_options, with_lora
+from trainers.update import Muon, Progress, UpdateConfig, number_of_steps, training_options, with_lora
 
 
 class Preference(NamedTuple):
@@ -93,7 +93,7 @@ def dpo(
     trained = copy.deepcopy(model).train()
     if config.lora_rank:
         trained = with_lora(trained, config.lora_rank)
-    steps = max(1, round(math.ceil(len(pairs) / config.batch) * config.epochs))
+    steps = number_of_steps(len(pairs), config)
     with warnings.catch_warnings():
         # TRL asks transformers by old names.
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)

@@ -76,6 +76,8 @@ def check_options(config: DictConfig) -> None:
             raise ValueError(f"grpo.{name} must be {what}, not {options[name]!r}")
     if update.epochs < 1 or update.epochs % 1:
         raise ValueError(f"update.epochs must be a whole number of at least 1, not {update.epochs}")
+    if update.least_steps:
+        raise ValueError("update.least_steps must be 0: how many steps there are follows from budget.games")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: each step's games are played by the policy of the step before")
     for name, part in (("grpo.generations", options.generations), ("update.batch", update.batch)):

@@ -24,6 +24,8 @@ from trainers.store import ChunkLog
 
 # Most questions whose games are grown, written and replayed together: the unit in which a killed run continues.
 GROUPS = 32
+# What a group's games are taken to be at most until the first have been played, lest a small budget be far exceeded.
+_GROUP_GAMES = 60
 TAG_OF = dict(zip(KINDS, TAGS, strict=False))  # all but ``invalid`` have one
 
 
@@ -73,7 +75,7 @@ def grow(config: DictConfig, run: Run, task: Task, agents: dict[str, Agent], ite
         if len(order) < GROUPS:
             more = rng.permutation(size) if size else rng.integers(ENDLESS, size=10 * GROUPS)
             order = np.concatenate([order, more])
-        wanted = (budget - played) * grown // played if played else GROUPS
+        wanted = (budget - played) * grown // played if played else budget // _GROUP_GAMES
         chosen, order = np.split(order, [min(max(wanted, 1), GROUPS)])
         if among is not None:
             chosen = np.array(among)[chosen]

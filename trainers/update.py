@@ -41,6 +41,7 @@ class UpdateConfig:
         optimizer: ``"adamw"``, or ``"muon"`` for the layers' matrices with AdamW for all else; see `Muon`.
         learning_rate: Peak of AdamW's rate.
         epochs: Passes over the rows.
+        least_steps: Steps made at least; where an update of so many epochs has fewer, it has more epochs.
         batch: Rows a step and device.
         warmup: Share of the steps in which the rate rises; it then falls to zero along a cosine.
         weight_decay: Of either optimizer.
@@ -51,6 +52,7 @@ class UpdateConfig:
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     epochs: float = 1.0
+    least_steps: int = 0
     batch: int = 64
     warmup: float = 0.05
     weight_decay: float = 0.01
@@ -72,7 +74,19 @@ def update_config(options: Mapping[str, Any]) -> UpdateConfig:
         raise ValueError(f"update.optimizer must be adamw or muon, not {config.optimizer!r}")
     if config.runs < 1:
         raise ValueError(f"update.runs must be at least 1, not {config.runs}")
+    if not isinstance(config.least_steps, int) or config.least_steps < 0:
+        raise ValueError(f"update.least_steps must be a whole number of at least 0, not {config.least_steps!r}")
     return config
+
+
+def number_of_steps(rows: int, config: UpdateConfig) -> int:
+    """Steps of one run of an update on so many rows."""
+    return max(1, round(math.ceil(rows / config.batch) * config.epochs), config.least_steps)
+
+
+def passes(rows: int, config: UpdateConfig) -> float:
+    """How often one run of an update reads each of so many rows."""
+    return number_of_steps(rows, config) / math.ceil(rows / config.batch)
 
 
 class _Batches(Dataset):
@@ -258,7 +272,7 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
         torch.manual_seed(seed)  # the adapters' first weights are drawn
         model = with_lora(model, config.lora_rank)
     batches = _Batches(rows, config.batch, np.random.default_rng(seed))
-    steps = max(1, round(len(batches) * config.epochs))
+    steps = number_of_steps(len(rows), config)
     # An item of the data set is a batch.
     arguments = TrainingArguments(**training_options(config, steps, seed), per_device_train_batch_size=1)
     trainer = WeightedTrainer(
@@ -324,4 +338,4 @@ def improve(config: DictConfig, run: Run, start: PreTrainedModel, tokenizer: Pre
 
 def update_tokens(rows: Sequence[Row], config: UpdateConfig) -> int:
     """Tokens a model reads in an update, prompts included."""
-    return round(config.runs * config.epochs * sum(len(row.prompt_ids) + len(row.ids) for row in rows))
+    return round(config.runs * passes(len(rows), config) * sum(len(row.prompt_ids) + len(row.ids) for row in rows))
