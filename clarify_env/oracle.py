@@ -144,7 +144,14 @@ class Solved:
     def likeliest(self) -> Plan:
         """The guess with the highest expected accuracy (fewest words among equals)."""
         guesses = [plan for plan in self.plans if plan.action == "answer"]
-        return max(guesses, key=lambda plan: (self.weights @ plan.accuracy, -plan.words))
+        return max(guesses, key=self._sureness)
+
+    def _sureness(self, plan: Plan) -> tuple[float, int]:
+        """What the fixed strategies choose a plan by: expected accuracy, then fewest words.
+
+        Equal accuracies differ in the last bits, in ways that depend on the processor, and must not decide.
+        """
+        return round(float(self.weights @ plan.accuracy), 9), -plan.words
 
     def fixed(self, costs: np.ndarray) -> dict[str, np.ndarray]:
         """Values, shape [C], of the fixed strategies and the threshold rule."""
@@ -153,7 +160,7 @@ class Solved:
         sure = self.weights @ best.accuracy
         guess = sure - beta * best.words
         lists = [plan for plan in self.plans if plan.action == "multi_answer"]
-        every = max(lists, key=lambda plan: (self.weights @ plan.accuracy, -plan.words), default=None)
+        every = max(lists, key=self._sureness, default=None)
         splits = self._splits(self.everyone)
         ask = self.ask(costs, splits[0][1] if splits else [self.everyone], 0)
         return {

@@ -13,7 +13,7 @@ from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import ACTIONS, FIXED, action_map, solve, summarize
-from clarify_env.plans import closing_plans, list_message, shortest_answer, shortest_label
+from clarify_env.plans import Plan, closing_plans, list_message, shortest_answer, shortest_label
 from clarify_env.tasks import Episode, Interpretation, Task, make_task
 from clarify_env.users import ScriptedUser
 
@@ -268,6 +268,16 @@ def test_fixed_strategies_never_beat_the_oracle(solved):
         fixed = s.fixed(CELLS)
         assert set(fixed) == set(FIXED)
         assert all((earned <= value + 1e-12).all() for earned in fixed.values())
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("up", [0.0, 1e-15, -1e-15])
+def test_of_guesses_that_differ_by_rounding_alone_the_shorter_is_taken(order, up):
+    (one,) = solve(TASKS["plain"], [TASKS["plain"].episode("test", 0)])
+    long = Plan("answer", "#ANSWER Ada Brandt", 2, np.array([0.6 + up, 0.0, 0.0]))
+    short = Plan("answer", "#ANSWER Vale", 1, np.array([0.0, 1.0, 0.0]))
+    one.plans = [long, short][::order]
+    assert one.likeliest is short, "0.3 either way"
 
 
 def test_fewer_questions_are_never_better(solved):
