@@ -21,7 +21,7 @@ ENTITIES = [f"name {i // 2}" for i in range(40)]
 ROOT = Path(__file__).parents[1]
 
 
-def finished(folder, method, seed, reward, entities=ENTITIES):
+def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
     """A finished cell whose questions earn ``reward``, an array, in every cost set."""
     folder = folder / f"cell-{len(list(folder.iterdir()))}"
     folder.mkdir()
@@ -32,7 +32,7 @@ def finished(folder, method, seed, reward, entities=ENTITIES):
     (folder / "summary.json").write_text(json.dumps({
         "method": method, "task": "almanac", "seed": seed, "eval": {name: {"temperature": entry} for name in SETS},
         "steering": {"ask_alpha": {"policy": -0.9, "oracle": -1.0, "range_ratio": 0.8}},
-        "budget": {"games": 100 + seed, "seconds": 1.0}}))  # fmt: skip
+        "budget": {"games": games + 2 * seed, "seconds": 1.0}}))  # fmt: skip
     (folder / "evaluation.json").write_text(
         json.dumps(
             {
@@ -68,7 +68,7 @@ def test_means_intervals_and_paired_differences(cells):
     # The seeds' differences are -0.10, -0.11 and -0.12.
     assert -0.13 < worse["difference_ci"][0] < -0.112 and -0.108 < worse["difference_ci"][1] < -0.09
     assert fixed["difference"] == pytest.approx(0.3 - base.mean() - 0.01), "one run against three"
-    assert found["rest"]["budget"]["games"] == 101 and found["rest"]["seeds"] == [0, 1, 2]
+    assert found["rest"]["budget"]["games"] == 102 and found["rest"]["seeds"] == [0, 1, 2]
 
 
 def test_runs_on_other_questions_are_not_compared(cells, tmp_path):

@@ -93,8 +93,8 @@ def points(tmp_path):
     made = []
     for games, reward in ((100, 0.40), (1000, 0.56), (10000, 0.76)):
         for seed, off in ((0, -0.01), (1, 0.01)):
-            made.append(cell(finished(tmp_path, "rest", seed, reward + off + noise), games=games))
-            made.append(cell(finished(tmp_path, "late", seed, 0.3 + off + noise), games=games))
+            made.append(cell(finished(tmp_path, "rest", seed, reward + off + noise, games=games), games=games))
+            made.append(cell(finished(tmp_path, "late", seed, 0.3 + off + noise, games=games), games=games))
     return [*made, cell(finished(tmp_path, "list", 0, 0.5 + noise))]
 
 
@@ -105,15 +105,15 @@ def test_reward_against_games(points):
     assert [point["at"] for point in rest] == [100, 1000, 10000]
     assert [point["reward"] for point in rest] == pytest.approx([0.40, 0.56, 0.76])
     assert all(point["ci"][0] < point["reward"] < point["ci"][1] for point in rest)
-    assert rest[0]["games"] == 100.5, "as played, which may be more than the budget"
-    # 0.72 lies 0.16 above the second point and 0.04 below the third: four fifths of the way.
-    assert found["arrived"] == {"rest": pytest.approx(1000 + 0.8 * 9000), "late": None}
+    assert rest[0]["games"] == 101, "as played, which may be more than the budget"
+    # 0.72 lies 0.16 above the second point and 0.04 below the third: four fifths of the way, of the games as played.
+    assert found["arrived"] == {"rest": pytest.approx(1001 + 0.8 * 9000), "late": None}
 
 
 def test_a_first_point_that_has_arrived_is_where_it_arrived(points):
     assert curves([p for p in points if p.games in (10000, None)], 0) == {}, "one point is no curve"
     again = curves([p for p in points if p.games != 100], 0)["almanac"]
-    assert again["arrived"]["rest"] == pytest.approx(8200)
+    assert again["arrived"]["rest"] == pytest.approx(8201)
     for point in points:
         if point.games:
             point.games, point.questions = 10000, point.games // 10
@@ -131,8 +131,8 @@ def test_curves_stand_in_the_table_and_on_the_page(points, tmp_path):
     write_comparison(out, comparison)
     text = (out / "comparison.md").read_text()
     assert "### almanac: % of the oracle between, against games" in text and markdown(comparison["curves"]) in text
-    assert "| late | 37.5 [" in text and text.count("| 8,200 |") == 1 and "| – |" in text
-    assert "8,200" in (out / "comparison.html").read_text()
+    assert "| late | 37.5 [" in text and text.count("| 8,201 |") == 1 and "| – |" in text
+    assert "8,201" in (out / "comparison.html").read_text()
     assert (out / "figures" / "curve-almanac.png").stat().st_size
 
 

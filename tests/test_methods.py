@@ -8,7 +8,7 @@ from conftest import SMALL
 
 from trainers import contrastive, imitate, rest, rwsft, stargate
 
-TINY = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "eval.modes=[greedy]"]
+TINY = [*SMALL, "budget.games=60", "update.learning_rate=1e-3", "update.least_steps=0", "eval.modes=[greedy]"]
 
 
 def check_files(folder, *names):

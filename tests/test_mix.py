@@ -98,7 +98,8 @@ def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
     small += [f"task.tasks.almanac.{key}={value}" for key, value in ALMANAC.items()]
     small = [f"+{option}" if option.startswith("task.") else option for option in small]
     done = command(rest, "task=mix", *small, "eval.episodes=6",
-                   "budget.games=60", "rest.hindsight=4", "update.learning_rate=1e-3", f"run_dir={folder}")  # fmt: skip
+                   "budget.games=60", "rest.hindsight=4", "update.learning_rate=1e-3", "update.least_steps=0",
+                   f"run_dir={folder}")  # fmt: skip
     assert done == (0, "")
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["tasks"]) == {"almanac", "ledger"} and summary["task"] == "mix"

@@ -38,8 +38,8 @@ def curves(cells: Sequence[Cell], seed: int) -> dict[str, Any]:
     Returns:
         By task, where more than one point was run: ``against`` (``games`` or ``questions``), ``methods``, for each a
         list of points (``at``, ``games`` as played, ``reward`` and its interval ``ci``, ``oracle``), and ``arrived``:
-        for each method, the fewest games (or questions) at which it earned 90 % of the oracle, between two points by
-        the straight line through them, or ``None``.
+        for each method, the fewest games as played (or questions) at which it earned 90 % of the oracle, between two
+        points by the straight line through them, or ``None``.
     """
     found = {}
     for task in dict.fromkeys(cell.task for cell in cells):
@@ -51,7 +51,8 @@ def curves(cells: Sequence[Cell], seed: int) -> dict[str, Any]:
             method: _points([cell for cell in its if cell.method == method], against, seed)
             for method in dict.fromkeys(cell.method for cell in its)
         }
-        arrived = {method: _arrived(points) for method, points in methods.items()}
+        measured = "games" if against == "games" else "at"
+        arrived = {method: _arrived(points, measured) for method, points in methods.items()}
         found[task] = {"against": against, "methods": methods, "arrived": arrived}
     return found
 
@@ -70,16 +71,16 @@ def _points(cells: list[Cell], against: str, seed: int) -> list[dict[str, Any]]:
     return points
 
 
-def _arrived(points: list[dict[str, Any]]) -> float | None:
+def _arrived(points: list[dict[str, Any]], at: str) -> float | None:
     before = None
     for point in points:
         missing = ARRIVED * point["oracle"] - point["reward"]
         if missing <= 0:
             if before is None:
-                return float(point["at"])
-            at, lacked = before
-            return at + (point["at"] - at) * lacked / (lacked - missing)
-        before = point["at"], missing
+                return float(point[at])
+            last, lacked = before
+            return last + (point[at] - last) * lacked / (lacked - missing)
+        before = point[at], missing
     return None
 
 
