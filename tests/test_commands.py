@@ -196,6 +196,8 @@ BAD = [
     (prompted, ["eval.modes=[hot]"], r"eval\.modes.*hot", "a mode of sampling"),
     (prompted, ["eval.sets=[seen,far]"], r"eval\.sets must be one or more of seen, .* not seen, far", "a cost set"),
     (prompted, ["eval.sets=[]"], r"eval\.sets must be one or more of .* not none", "nothing to measure"),
+    (rest, ["eval.sets=[seen,far]"], r"eval\.sets must be one or more of seen, .* not seen, far", "a set, at last"),
+    (rest, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split, at last"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
     (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
@@ -232,7 +234,7 @@ def test_bad_input_is_one_sentence(command, tmp_path, monkeypatch, module, overr
     assert code == 1, why
     assert re.fullmatch(rf"error: .*{said}.*\n", error), f"{why}: {error}"
     assert "Traceback" not in error and len(error) < 400
-    assert not (tmp_path / "run/summary.json").exists()
+    assert not (tmp_path / "run/summary.json").exists() and not list((tmp_path / "run").glob("trajectories/*"))
 
 
 def test_a_task_without_an_embedded_model_says_how_to_make_one(command, tmp_path):

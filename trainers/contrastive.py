@@ -15,7 +15,7 @@ from clarify_env.games.base import Trajectory, View
 from clarify_env.tasks.base import Episode
 from trainers import run as running
 from trainers.dpo import Preference, dpo
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.pairs import Pair, References, off_policy, pair, tokens
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
@@ -31,7 +31,7 @@ def contrastive(config: DictConfig, run: Run) -> None:
     """Plays reference games, then ``contrastive.rounds`` times samples, pairs and improves. Then measures."""
     running.seed_everything(config.seed)
     check(config)
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     model, used = base, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)

@@ -29,7 +29,7 @@ from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Reply, Trajectory
 from clarify_env.tasks.base import Task
 from trainers import run as running
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, players, training_questions
 from trainers.store import ChunkLog, save_model
@@ -42,7 +42,7 @@ def grpo(config: DictConfig, run: Run) -> None:
     """Plays ``budget.games`` games, a batch with each policy on the way, improves it on each batch, and measures."""
     running.seed_everything(config.seed)
     check_options(config)
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
     folder = run.dir / "checkpoints" / "iteration-1"

@@ -15,7 +15,7 @@ from clarify_env.games.base import Trajectory
 from clarify_env.tasks.base import Task
 from clarify_env.users import ScriptedUser
 from trainers import run as running
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import players, training_questions
 from trainers.update import improve, update_config, update_tokens
@@ -25,7 +25,7 @@ def imitate(config: DictConfig, run: Run) -> None:
     """Plays ``budget.games`` games of the oracle player, fine-tunes on its messages, and measures."""
     running.seed_everything(config.seed)
     update_config(config["update"])
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
     agent = HFAgent(base, tokenizer, style=config.prompts.style)

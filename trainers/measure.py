@@ -14,10 +14,28 @@ from trainers import run as running
 from trainers.parts import Part, Players, play_parts
 from trainers.report import print_table, write_report
 from trainers.run import Run, game_maker, make_plane
+from trainers.similarity import Similarity
 from trainers.store import append_lines, read_json, write_json
 
-MODES = {"temperature": 1.0, "greedy": 0.0}
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
+
+
+def task_to_measure(config: DictConfig) -> Task:
+    """The task of ``task.*``; what is wrong in ``eval.*`` is said now, not when a policy has been learned.
+
+    Raises:
+        ValueError: An option of ``eval.*`` is wrong.
+    """
+    task, options = running.make_task_from(config), config.eval
+    split_episodes(task, options.split, 0)
+    for option, known in (("modes", metrics.MODES), ("sets", SETS)):
+        chosen = list(options[option])
+        if not chosen or set(chosen) - set(known):
+            said = ", ".join(chosen) or "none"
+            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {said}")
+    if options.similarity is not None:
+        Similarity(options.similarity)
+    return task
 
 
 def split_episodes(task: Task, split: str, most: int) -> list[Episode]:
@@ -134,14 +152,9 @@ def evaluate(run: Run, config: DictConfig, task: Task, players: Players) -> Eval
     options, plane = config.eval, make_plane(config)
     episodes = split_episodes(task, options.split, options.episodes)
     solved = solve(task, episodes, config.selfplay.max_questions)
-    for option, known in (("modes", MODES), ("sets", SETS)):
-        chosen = list(options[option])
-        if not chosen or set(chosen) - set(known):
-            said = ", ".join(chosen) or "none"
-            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {said}")
     sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
     parts = [
-        Part(name, mode, MODES[mode], cells, options.seed + index, options.transcripts)
+        Part(name, mode, metrics.MODES[mode], cells, options.seed + index, options.transcripts)
         for index, mode in enumerate(options.modes)
         for name, cells in sets.items()
         if name in options.sets
@@ -171,7 +184,7 @@ def validate(run: Run, config: DictConfig, task: Task, agents: dict[str, Agent],
 def measure_assistant(run: Run, config: DictConfig, *, method: str) -> None:
     """Measures the assistant of ``assistant.*`` as it is: a language model, or a scripted player."""
     running.seed_everything(config.seed)
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     if config.assistant.kind == "scripted":
         assistant, user = running.make_scripted(config, task), running.make_user(config, task, None, None)
         measure(run, config, task, lambda _: {"assistant": assistant, "user": user}, method=method, budget=NO_BUDGET)

@@ -1,6 +1,6 @@
 """Measuring a policy (DESIGN section 7): exact over intents, beside the oracle and the fixed strategies."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,16 @@ from clarify_env.oracle import ACTIONS, FIXED, Solved
 from clarify_env.tasks.base import Episode, Task
 
 _COMPONENTS = ("reward", "accuracy", "f1", "questions", "words", "invalid", "ungrounded", "leak")
+# Sampling temperature of each mode of evaluation.
+MODES = {"temperature": 1.0, "greedy": 0.0}
 # A policy that earns as much as the best fixed strategy but for this margin is not dominated by it.
 DOMINANCE_MARGIN = 0.03
 # Rows of the grid in which the oracle hardly varies say nothing about steering.
 _VARIES = 0.1
+
+
+# Of finished games, in one go: shape [games].
+Score = Callable[[Task, Sequence[Trajectory]], np.ndarray]
 
 
 class Played(NamedTuple):
@@ -55,6 +61,7 @@ def play_cells(
     chunk: int,
     progress: Callable[[int], None] = lambda pairs: None,
     sample: int = 0,
+    scores: Mapping[str, Score] | None = None,
 ) -> Played:
     """Plays every question at every cost: one first message a pair, carried on for every intent.
 
@@ -68,9 +75,11 @@ def play_cells(
         chunk: Pairs in a batch.
         progress: Called with the number of pairs just played.
         sample: Number of games to keep as transcripts.
+        scores: More scores of finished games, by name; components of their own.
     """
     pairs = [(e, c) for e in range(len(episodes)) for c in range(len(cells))]
-    values = {name: np.zeros((len(episodes), len(cells))) for name in _COMPONENTS}
+    scores = scores or {}
+    values = {name: np.zeros((len(episodes), len(cells))) for name in (*_COMPONENTS, *scores)}
     first = np.zeros((len(episodes), len(cells)), dtype=int)
     drawn = np.zeros((len(episodes), len(cells)), dtype=bool)
     rng = np.random.default_rng(seed)
@@ -87,9 +96,13 @@ def play_cells(
                 starts.append(Start(episodes[e], intent, cells[c], seeds[i], opening))
                 owner.append(i)
         sampled: dict[int, list[Trajectory]] = {}
-        for i, game in zip(owner, play(starts, agents, task=task, chunk=4 * chunk, make_game=make_game), strict=True):
+        finished = list(play(starts, agents, task=task, chunk=4 * chunk, make_game=make_game))
+        scored = {name: score(task, finished) for name, score in scores.items()}
+        for k, (i, game) in enumerate(zip(owner, finished, strict=True)):
             e, c = group[i]
             weight = episodes[e].interpretations[game.intent].weight
+            for name in scores:
+                values[name][e, c] += weight * scored[name][k]
             outcome = game.outcome
             for name in _COMPONENTS[1:]:
                 values[name][e, c] += weight * getattr(outcome, name)
@@ -176,6 +189,7 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
         "leak": float(played.values["leak"].mean()),
         "fixed": fixed,
         "dominance": float((played.values["reward"].mean(0) >= per_cell - DOMINANCE_MARGIN).mean()),
+        **{name: float(values.mean()) for name, values in played.values.items() if name not in _COMPONENTS},
     } | ({} if None in labels else labelled(played, np.array(labels)))
 
 

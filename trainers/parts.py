@@ -12,8 +12,9 @@ from agents.hf import HFAgent
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent
 from clarify_env.tasks.base import Episode, Task
-from trainers.metrics import Played, play_cells
+from trainers.metrics import Played, Score, play_cells
 from trainers.run import game_maker
+from trainers.similarity import Similarity
 from trainers.together import Report, together
 
 # A model of more parameters makes good use of all cores by itself, and is better not held several times in memory.
@@ -50,7 +51,7 @@ def play_parts(config: DictConfig, task: Task, episodes: Sequence[Episode], part
     torch's threads. Task and agents must be picklable for that.
 
     Args:
-        config: ``selfplay.*`` is read.
+        config: ``selfplay.*`` and ``eval.similarity`` are read.
         task: Scores.
         episodes: The questions.
         parts: What to play.
@@ -61,7 +62,7 @@ def play_parts(config: DictConfig, task: Task, episodes: Sequence[Episode], part
         What each part's games came to, in their order.
     """
     agents = {temperature: players(temperature) for temperature in {part.temperature for part in parts}}
-    options = OmegaConf.to_container(config.selfplay, resolve=True)
+    options = {"selfplay": OmegaConf.to_container(config.selfplay, resolve=True), "similarity": config.eval.similarity}
     shares = _shares(parts, _at_once(agents.values()))
     done = [0] * len(shares)
 
@@ -98,9 +99,10 @@ def _shares(parts: Sequence[Part], number: int) -> list[list[int]]:
     return shares
 
 
-def _play(selfplay: dict[str, Any], task: Task, episodes: Sequence[Episode], agents: Mapping[float, dict[str, Agent]],
+def _play(options: dict[str, Any], task: Task, episodes: Sequence[Episode], agents: Mapping[float, dict[str, Agent]],
           parts: Sequence[Part], report: Report) -> list[Played]:  # fmt: skip
-    make_game = game_maker(OmegaConf.create({"selfplay": selfplay}))
+    make_game = game_maker(OmegaConf.create(options))
+    scores: dict[str, Score] = {"similarity": Similarity(options["similarity"])} if options["similarity"] else {}
     pairs, total = 0, len(episodes) * sum(len(part.cells) for part in parts)
 
     def progress(more: int) -> None:
@@ -108,14 +110,14 @@ def _play(selfplay: dict[str, Any], task: Task, episodes: Sequence[Episode], age
         pairs += more
         report(pairs, total, {})
 
-    common = {"make_game": make_game, "chunk": selfplay["chunk"], "progress": progress}
     return [
-        play_cells(task, episodes, p.cells, agents[p.temperature], seed=p.seed, sample=p.sample, **common)
+        play_cells(task, episodes, p.cells, agents[p.temperature], make_game, seed=p.seed, sample=p.sample,
+                   chunk=options["selfplay"]["chunk"], progress=progress, scores=scores)
         for p in parts
-    ]
+    ]  # fmt: skip
 
 
-def _play_apart(selfplay: dict[str, Any], common: bytes, parts: Sequence[Part], report: Report) -> list[Played]:
+def _play_apart(options: dict[str, Any], common: bytes, parts: Sequence[Part], report: Report) -> list[Played]:
     """`_play` in a process of its own, to which tasks, questions and agents travel as bytes."""
     task, episodes, agents = pickle.loads(common)
-    return _play(selfplay, task, episodes, agents, parts, report)
+    return _play(options, task, episodes, agents, parts, report)

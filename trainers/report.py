@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ MODES = {"temperature": "temperature 1", "greedy": "greedy"}
 # What a report says of a summary's ``reasoning``, which one has whose games allowed it.
 REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
 TEMPLATES = Path(__file__).parent / "templates"
+# What a summary holds of some tasks or options alone, and its column's title.
+MORE = {"action_f1": "action F1", "asked_accuracy": "accuracy asked", "similarity": "similarity"}
 # What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
 _HOLDS = {
     "config.json": "the config",
@@ -66,6 +69,7 @@ def write_report(run_dir: Path) -> None:
         missing=missing,
         modes=MODES,
         reasoning=REASONING,
+        more=MORE,
         sets=SETS,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -121,8 +125,11 @@ def print_table(summary: dict[str, Any]) -> None:
 def _print_results(console: Console, results: dict[str, Any]) -> None:
     """Prints the tables of ``eval`` and ``steering``."""
     rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap\nclosed", "best fixed", "domi-\nnance")
-    behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %")
-    for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, _behaviour_cells)):
+    entries = [entry for modes in results["eval"].values() for entry in modes.values()]
+    more = {name: title for name, title in MORE.items() if any(name in entry for entry in entries)}
+    behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %", *more.values())
+    acts = partial(_behaviour_cells, more=list(more))
+    for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, acts)):
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         table.add_column("costs", no_wrap=True)
         for column in columns:
@@ -158,7 +165,8 @@ def _reward_cells(entry: dict[str, Any]) -> list[str]:
     ]
 
 
-def _behaviour_cells(entry: dict[str, Any]) -> list[str]:
+def _behaviour_cells(entry: dict[str, Any], more: list[str]) -> list[str]:
     shares = [percent(entry["share"][action]) for action in ("clarify", "answer", "multi_answer")]
     invalid = percent(entry["share"]["invalid"], places=1)
-    return [fixed(entry["accuracy"]), fixed(entry["questions"], 2), fixed(entry["words"], 1), *shares, invalid]
+    others = [fixed(entry.get(name)) for name in more]
+    return [fixed(entry["accuracy"]), fixed(entry["questions"], 2), fixed(entry["words"], 1), *shares, invalid, *others]

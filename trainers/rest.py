@@ -16,7 +16,7 @@ from clarify_env.costs import Costs
 from clarify_env.games.base import View
 from trainers import run as running
 from trainers.credit import Earned, earned, expected
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.rules import Keep, kept, kept_games, rule
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
@@ -32,7 +32,7 @@ def rest(config: DictConfig, run: Run) -> None:
         raise ValueError(f"rest.margin must be at least 0, not {config.rest.margin}")
     if config.rest.rule != "action":
         make_rule(config, 1)
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)

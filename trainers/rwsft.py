@@ -16,7 +16,7 @@ from clarify_env.games.base import Trajectory
 from clarify_env.tasks.base import Episode
 from trainers import run as running
 from trainers.credit import Earned, earned, expected
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
 from trainers.update import improve, update_config, update_tokens
@@ -28,7 +28,7 @@ def rwsft(config: DictConfig, run: Run) -> None:
     update_config(config["update"])
     if config.rwsft.weight not in ("refit", "swift"):
         raise ValueError(f"rwsft.weight must be refit or swift, not {config.rwsft.weight!r}")
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     policy = players(config, task, base, tokenizer, config.sample.temperature)
     validate(run, config, task, policy, iteration=0)

@@ -17,7 +17,7 @@ from clarify_env.actions import TAGS, Answer, Clarify, MultiAnswer
 from clarify_env.games.base import Agent, Reply, Trajectory, View
 from clarify_env.tasks.base import Task
 from trainers import run as running
-from trainers.measure import measure, validate
+from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
 from trainers.store import write_json
@@ -33,7 +33,7 @@ def stargate(config: DictConfig, run: Run) -> None:
     update_config(config["update"])
     if config.stargate.iterations < 1:
         raise ValueError(f"stargate.iterations must be at least 1, not {config.stargate.iterations}")
-    task = running.make_task_from(config)
+    task = task_to_measure(config)
     base, tokenizer = running.load_model(config)
     model, used = base, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)

@@ -12,7 +12,7 @@ from clarify_env.actions import (
     words,
 )
 from clarify_env.costs import Costs
-from clarify_env.games.base import Outcome, Reply, Secret, Turn, View
+from clarify_env.games.base import Outcome, Reply, Secret, Trajectory, Turn, View
 from clarify_env.scoring import normalize
 from clarify_env.tasks.base import REFUSAL, Episode, Task
 from clarify_env.users import leaks, redact
@@ -146,6 +146,14 @@ class ClarificationGame:
         for turn in self.turns:
             other.apply(turn.reply)
         return other
+
+
+def closing_answer(game: Trajectory) -> str | None:
+    """The answer that the user closed a finished game with; ``None`` where there was none, or one made up."""
+    closing = game.turns[-1].reply.text
+    if game.outcome.invalid or game.outcome.ungrounded or normalize(closing) == REFUSAL:
+        return None
+    return closing
 
 
 def _answers(action: Action) -> list[str]:

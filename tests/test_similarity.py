@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import ALMANAC, SMALL
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from toys import ASHFORD, Toy
+
+from clarify_env.costs import Costs
+from clarify_env.games.base import Reply, Trajectory
+from clarify_env.games.clarification import ClarificationGame
+from trainers import evaluate, rest
+from trainers.similarity import Similarity
+
+# Each word has an axis of its own, so that the likeness of two texts is that of their bags of words.
+WORDS = ["[UNK]", "Ada", "Brandt", "Jon", "Vale", "Lund"]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    weights = np.eye(len(WORDS), dtype=np.float32)
+    model = sentence_transformers.SentenceTransformer(modules=[StaticEmbedding(tokenizer, weights)], device="cpu")
+    path = tmp_path_factory.mktemp("embedding") / "model"
+    model.save(str(path))
+    return str(path)
+
+
+def played(*messages, intent=0):
+    """A finished game of these messages, the assistant's first."""
+    game = ClarificationGame(Toy(), ASHFORD, intent, Costs(0.2, 0.02))
+    for message in messages:
+        game.apply(Reply(message))
+    return Trajectory(0, "clarification", "toy", "train", "train/0", intent, game.costs, 0, "scripted",
+                      tuple(game.turns), game.outcome)  # fmt: skip
+
+
+def test_closing_answers_are_likened_to_the_nearest_gold_answer(folder):
+    similarity = Similarity(folder)
+    games = [
+        played("#ANSWER Ada Brandt", "Ada Brandt"),
+        played("#ANSWER Ada Vale", "Ada Vale"),
+        played("#ANSWER Jon Vale", "Jon Vale"),
+        played("#ANSWER Jon Vale", "Jon Vale", intent=1),
+        played("#CLARIFY Which kind?", "The film one.", "#ANSWER Brandt", "Brandt"),
+        played("#MULTI_ANS film: Ada; opera: Jon Vale", "Ada"),
+        played("#MULTI_ANS film: Ada; opera: Jon Vale", "None of these."),
+        played("#ANSWER Ada", "Ada Brandt"),
+        played("Ada Brandt"),
+    ]
+    # Golds of the first reading: "Ada Brandt" and "Brandt".
+    half = 1 / np.sqrt(2)
+    expected = [1, 0.5, 0, 1, 1, half, 0, 0, 0]
+    assert [game.outcome.invalid for game in games] == [False] * 8 + [True]
+    assert [game.outcome.ungrounded for game in games] == [False] * 7 + [True, False]
+    np.testing.assert_allclose(similarity(Toy(), games), expected, atol=1e-6)
+    np.testing.assert_allclose(similarity(Toy(), games[::-1]), expected[::-1], atol=1e-6)
+
+
+def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):
+    run = tmp_path / "run"
+    options = ["assistant=scripted", "assistant.strategy=guess", "eval.sets=[between]"]
+    assert command(evaluate, *SMALL, *options, f"eval.similarity={folder}", f"run_dir={run}") == (0, "")
+    entry = json.loads((run / "summary.json").read_text())["eval"]["between"]["greedy"]
+    # The world's words are unknown to this model, hence all alike: only games without an answer score 0.
+    assert entry["similarity"] == pytest.approx(1 - entry["share"]["invalid"], abs=1e-6)
+    assert '<th scope="col">similarity</th>' in (run / "report.html").read_text()
+    plain = tmp_path / "plain"
+    assert command(evaluate, *SMALL, *options, f"run_dir={plain}") == (0, "")
+    assert "similarity" not in json.loads((plain / "summary.json").read_text())["eval"]["between"]["greedy"]
+    assert '<th scope="col">similarity</th>' not in (plain / "report.html").read_text()
+
+
+def test_a_model_that_is_not_there_is_said_before_any_game(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    small = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.similarity=/nowhere/model"]
+    code, said = command(rest, *small, f"run_dir={tmp_path / 'run'}")
+    assert code == 1 and said.startswith("error: eval.similarity: /nowhere/model is no sentence-embedding model (")
+    assert said.count("\n") == 1 and not (tmp_path / "run/trajectories").exists()
+
+
+def test_the_package_is_asked_for(monkeypatch):
+    monkeypatch.setattr("trainers.similarity.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r"eval\.similarity needs the package sentence-transformers; install the extra"
+    ):
+        Similarity("model")
