@@ -8,7 +8,8 @@ from toys import ASHFORD
 
 from agents.hf import HFAgent
 from clarify_env.games.base import Reply, View
-from trainers.stargate import FixedAnswerer, best, rows_of, scores
+from trainers.scores import gold_logprobs
+from trainers.stargate import FixedAnswerer, best, rows_of
 
 ASK = "#CLARIFY Which kind?"
 
@@ -19,7 +20,7 @@ def test_a_score_is_the_gold_answers_logprobability_after_the_conversation(tiny)
     agent = HFAgent(model, tokenizer, style="pocket")
     games = [game(1, ASK, "#ANSWER Brandt"), game(2, "#ANSWER Brandt"), game(0, ASK, ASK + " Again?", "#ANSWER Brandt")]
     golds = ["Jon Vale", "The Bank of Lund", "Ada Brandt"]
-    found = scores(agent, TASK, games)
+    found = gold_logprobs(agent, TASK, games)
     for value, played, gold in zip(found, games, golds, strict=True):
         view = [turn.view for turn in played.turns if turn.role == "assistant"][-1]
         prompt, total = list(agent.encode(view)), 0.0

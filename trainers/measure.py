@@ -14,7 +14,7 @@ from trainers import run as running
 from trainers.parts import Part, Players, play_parts
 from trainers.report import print_table, write_report
 from trainers.run import Run, game_maker, make_plane
-from trainers.similarity import Similarity
+from trainers.scores import Similarity
 from trainers.store import append_lines, read_json, write_json
 
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
@@ -35,6 +35,8 @@ def task_to_measure(config: DictConfig) -> Task:
             raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {said}")
     if options.similarity is not None:
         Similarity(options.similarity)
+    if options.gold_logprob and config.assistant.kind == "scripted":
+        raise ValueError("eval.gold_logprob is a language model's, and assistant.kind=scripted is none")
     return task
 
 

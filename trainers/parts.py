@@ -14,7 +14,7 @@ from clarify_env.games.base import Agent
 from clarify_env.tasks.base import Episode, Task
 from trainers.metrics import Played, Score, play_cells
 from trainers.run import game_maker
-from trainers.similarity import Similarity
+from trainers.scores import Similarity, gold_logprobs
 from trainers.together import Report, together
 
 # A model of more parameters makes good use of all cores by itself, and is better not held several times in memory.
@@ -51,7 +51,7 @@ def play_parts(config: DictConfig, task: Task, episodes: Sequence[Episode], part
     torch's threads. Task and agents must be picklable for that.
 
     Args:
-        config: ``selfplay.*`` and ``eval.similarity`` are read.
+        config: ``selfplay.*`` and the scores of ``eval.*`` are read.
         task: Scores.
         episodes: The questions.
         parts: What to play.
@@ -62,7 +62,7 @@ def play_parts(config: DictConfig, task: Task, episodes: Sequence[Episode], part
         What each part's games came to, in their order.
     """
     agents = {temperature: players(temperature) for temperature in {part.temperature for part in parts}}
-    options = {"selfplay": OmegaConf.to_container(config.selfplay, resolve=True), "similarity": config.eval.similarity}
+    options = {name: OmegaConf.to_container(config[name], resolve=True) for name in ("selfplay", "eval")}
     shares = _shares(parts, _at_once(agents.values()))
     done = [0] * len(shares)
 
@@ -102,7 +102,8 @@ def _shares(parts: Sequence[Part], number: int) -> list[list[int]]:
 def _play(options: dict[str, Any], task: Task, episodes: Sequence[Episode], agents: Mapping[float, dict[str, Agent]],
           parts: Sequence[Part], report: Report) -> list[Played]:  # fmt: skip
     make_game = game_maker(OmegaConf.create(options))
-    scores: dict[str, Score] = {"similarity": Similarity(options["similarity"])} if options["similarity"] else {}
+    similarity = options["eval"]["similarity"]
+    always: dict[str, Score] = {"similarity": Similarity(similarity)} if similarity is not None else {}
     pairs, total = 0, len(episodes) * sum(len(part.cells) for part in parts)
 
     def progress(more: int) -> None:
@@ -110,9 +111,15 @@ def _play(options: dict[str, Any], task: Task, episodes: Sequence[Episode], agen
         pairs += more
         report(pairs, total, {})
 
+    def scores(assistant: Agent) -> dict[str, Score]:
+        if not options["eval"]["gold_logprob"]:
+            return always
+        return always | {"gold_logprob": partial(gold_logprobs, getattr(assistant, "answerer", assistant))}
+
     return [
         play_cells(task, episodes, p.cells, agents[p.temperature], make_game, seed=p.seed, sample=p.sample,
-                   chunk=options["selfplay"]["chunk"], progress=progress, scores=scores)
+                   chunk=options["selfplay"]["chunk"], progress=progress,
+                   scores=scores(agents[p.temperature]["assistant"]))
         for p in parts
     ]  # fmt: skip
 

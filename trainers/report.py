@@ -20,7 +20,12 @@ MODES = {"temperature": "temperature 1", "greedy": "greedy"}
 REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
 TEMPLATES = Path(__file__).parent / "templates"
 # What a summary holds of some tasks or options alone, and its column's title.
-MORE = {"action_f1": "action F1", "asked_accuracy": "accuracy asked", "similarity": "similarity"}
+MORE = {
+    "action_f1": "action F1",
+    "asked_accuracy": "accuracy asked",
+    "similarity": "similarity",
+    "gold_logprob": "gold log-prob",
+}
 # What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
 _HOLDS = {
     "config.json": "the config",

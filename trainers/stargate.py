@@ -7,19 +7,18 @@ part of the method.
 """
 
 import copy
-from collections.abc import Iterable
 
 import numpy as np
 from omegaconf import DictConfig
 
 from agents.hf import HFAgent, Row
-from clarify_env.actions import TAGS, Answer, Clarify, MultiAnswer
+from clarify_env.actions import Answer, Clarify, MultiAnswer
 from clarify_env.games.base import Agent, Reply, Trajectory, View
-from clarify_env.tasks.base import Task
 from trainers import run as running
 from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
+from trainers.scores import gold_logprobs
 from trainers.store import write_json
 from trainers.update import improve, update_config, update_tokens
 
@@ -44,7 +43,7 @@ def stargate(config: DictConfig, run: Run) -> None:
         games: list[Trajectory] = []
         for _, its in grow(config, run, task, policy, iteration, config.budget.games // config.stargate.iterations):
             games += its
-        kept = best(games, scores(scorer, task, games))
+        kept = best(games, gold_logprobs(scorer, task, games))
         rows = [row for game in kept for row in rows_of(scorer, game, config.stargate.answers)]
         model = improve(config, run, base, tokenizer, rows, iteration)
         labels |= {(game.episode_id, game.intent) for game in games}
@@ -69,16 +68,6 @@ def stargate(config: DictConfig, run: Run) -> None:
     measure(aside, config, task, control, method="stargate, the base answers", budget=used)
 
 
-def scores(base: HFAgent, task: Task, games: Iterable[Trajectory]) -> np.ndarray:
-    """Log-probability (nats) of each game's gold answer, as the message that ends it, under the base model."""
-    rows = []
-    for game in games:
-        view = [turn.view for turn in game.turns if turn.role == "assistant"][-1]
-        gold = task.lookup(game.episode_id).interpretations[game.intent].answers[0]
-        rows.append(Row(base.encode(view), base.tokenize_reply(f"{TAGS[1]} {gold}")))
-    return np.array([sum(logprobs) for logprobs in base.logprobs(rows)])
-
-
 def best(games: list[Trajectory], scored: np.ndarray) -> list[Trajectory]:
     """The game of the highest score of each question and reading."""
     found: dict[tuple[str, int], int] = {}
@@ -101,7 +90,7 @@ class FixedAnswerer:
 
     Args:
         opener: Says the first message.
-        answerer: Says every other.
+        answerer: Says every other, and is the one whose log-probabilities count.
     """
 
     def __init__(self, opener: Agent, answerer: Agent):

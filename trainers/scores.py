@@ -1,19 +1,35 @@
-"""How alike closing and gold answers are in meaning, by sentence embeddings (Sentence-BERT, arXiv 1908.10084)."""
+"""More scores of finished games than their tasks have, by models."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
 
+from agents.hf import HFAgent, Row
+from clarify_env.actions import TAGS
 from clarify_env.games.base import Trajectory
 from clarify_env.games.clarification import closing_answer
 from clarify_env.tasks.base import Task
 
 
-class Similarity:
-    """Scores finished games: cosine similarity, in [-1, 1], of the closing answer to the nearest gold answer.
+def gold_logprobs(agent: HFAgent, task: Task, games: Sequence[Trajectory]) -> np.ndarray:
+    """Log-probability (nats) of each game's gold answer, as the message that ends it, under a language model.
 
-    ACT reports it on Abg-CoQA (arXiv 2406.00222). Games without a closing answer score 0.
+    What a conversation is worth to STaR-GATE (arXiv 2403.19154, under the base model there).
+    """
+    rows = []
+    for game in games:
+        view = [turn.view for turn in game.turns if turn.role == "assistant"][-1]
+        gold = task.lookup(game.episode_id).interpretations[game.intent].answers[0]
+        rows.append(Row(agent.encode(view), agent.tokenize_reply(f"{TAGS[1]} {gold}")))
+    return np.array([sum(logprobs) for logprobs in agent.logprobs(rows)])
+
+
+class Similarity:
+    """Likeness in meaning by sentence embeddings (Sentence-BERT, arXiv 1908.10084), of finished games.
+
+    It is the cosine similarity, in [-1, 1], of the answer a game closed with to the nearest gold answer; 0 without one.
+    ACT reports it on Abg-CoQA (arXiv 2406.00222).
 
     Args:
         model: Folder or hub id of a sentence-transformers model.

@@ -11,8 +11,8 @@ from toys import ASHFORD, Toy
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.clarification import ClarificationGame
-from trainers import evaluate, rest
-from trainers.similarity import Similarity
+from trainers import evaluate, prompted, rest
+from trainers.scores import Similarity
 
 # Each word has an axis of its own, so that the likeness of two texts is that of their bags of words.
 WORDS = ["[UNK]", "Ada", "Brandt", "Jon", "Vale", "Lund"]
@@ -86,8 +86,19 @@ def test_a_model_that_is_not_there_is_said_before_any_game(command, tmp_path, mo
 
 
 def test_the_package_is_asked_for(monkeypatch):
-    monkeypatch.setattr("trainers.similarity.find_spec", lambda name: None)
+    monkeypatch.setattr("trainers.scores.find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"eval\.similarity needs the package sentence-transformers; install the extra"
     ):
         Similarity("model")
+
+
+def test_the_log_probability_of_the_gold_answer_is_the_assistants(command, tmp_path):
+    run = tmp_path / "run"
+    options = ["eval.sets=[between]", "eval.modes=[greedy]", "eval.gold_logprob=true"]
+    assert command(prompted, *SMALL, *options, f"run_dir={run}") == (0, "")
+    found = json.loads((run / "summary.json").read_text())["eval"]["between"]["greedy"]["gold_logprob"]
+    # An untrained model's guess at each of the tokens; about that of a uniform one.
+    assert -200 < found < -10
+    code, said = command(evaluate, *SMALL, "assistant=scripted", *options, f"run_dir={tmp_path / 'other'}")
+    assert code == 1 and said == "error: eval.gold_logprob is a language model's, and assistant.kind=scripted is none\n"
