@@ -78,6 +78,8 @@ def test_a_sweep_of_settings_has_one_seed_and_sees_validation_questions_alone():
 def test_the_quick_form_has_every_method_once():
     cells = cells_of("comparison=quick")
     assert [cell.method for cell in cells] == FIXED + LEARNERS and {cell.games for cell in cells} == {None, 600}
+    learned = [configured(cell) for cell in cells if cell.command == "rest"]
+    assert [(its["update"].least_steps, its.rest.hindsight > 0) for its in learned] == [(0, False), (0, True)]
 
 
 def cell(where, *, games=None, questions=None, setting=()):

@@ -8,11 +8,17 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from toys import ASHFORD, Toy
 
+from agents.hf import HFAgent
+from agents.scripted import ScriptedAssistant
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.clarification import ClarificationGame
-from trainers import evaluate, prompted, rest
-from trainers.scores import Similarity
+from clarify_env.users import ScriptedUser
+from trainers import evaluate, parts, prompted, rest
+from trainers.metrics import play_cells
+from trainers.parts import Part
+from trainers.scores import Similarity, gold_logprobs
+from trainers.stargate import FixedAnswerer
 
 # Each word has an axis of its own, so that the likeness of two texts is that of their bags of words.
 WORDS = ["[UNK]", "Ada", "Brandt", "Jon", "Vale", "Lund"]
@@ -61,6 +67,41 @@ def test_closing_answers_are_likened_to_the_nearest_gold_answer(folder):
     assert [game.outcome.ungrounded for game in games] == [False] * 7 + [True, False]
     np.testing.assert_allclose(similarity(Toy(), games), expected, atol=1e-6)
     np.testing.assert_allclose(similarity(Toy(), games[::-1]), expected[::-1], atol=1e-6)
+
+
+def test_a_score_counts_by_the_readings_weights():
+    """The score is the intent's number, so that its mean is known: 0.5 of 0, 0.3 of 1 and 0.2 of 2."""
+    task = Toy()
+    agents = {"assistant": ScriptedAssistant(task, "guess", 2), "user": ScriptedUser(task)}
+    scores = {"intent": lambda task, games: np.array([game.intent for game in games], dtype=float)}
+    found = play_cells(task, [ASHFORD], [Costs(0.2, 0.02), Costs(0.3, 0.03)], agents, ClarificationGame, seed=0,
+                       chunk=1, scores=scores)  # fmt: skip
+    np.testing.assert_allclose(found.values["intent"], [[0.7, 0.7]])
+
+
+def test_the_answerer_is_the_one_whose_log_probabilities_count(almanac, tiny):
+    """In STaR-GATE's control, as `trainers.parts` plays it: a scripted opener has none."""
+    base = HFAgent(*tiny, style="pocket", max_new_tokens=24)
+    both = FixedAnswerer(ScriptedAssistant(almanac, "guess", 2), base)
+    options = {"selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none", "chunk": 8},
+               "eval": {"similarity": None, "gold_logprob": True}}  # fmt: skip
+    episode = almanac.episode("test", 0)
+    part = Part("between", "temperature", 1.0, (Costs(0.2, 0.02),), 0, 9)
+    agents = {1.0: {"assistant": both, "user": ScriptedUser(almanac)}}
+    (found,) = parts._play(options, almanac, [episode], agents, [part], lambda *_: None)
+    intents = range(len(episode.interpretations))
+    games = [played_by(almanac, episode, intent, part.cells[0]) for intent in intents]
+    weights = [reading.weight for reading in episode.interpretations]
+    assert found.values["gold_logprob"].item() == pytest.approx(weights @ gold_logprobs(base, almanac, games), abs=1e-3)
+
+
+def played_by(task, episode, intent, costs):
+    """A guess that ends the game at once."""
+    game = ClarificationGame(task, episode, intent, costs)
+    for message in ("#ANSWER no", "no"):
+        game.apply(Reply(message))
+    return Trajectory(0, "clarification", task.name, "test", episode.id, intent, costs, 0, "scripted",
+                      tuple(game.turns), game.outcome)  # fmt: skip
 
 
 def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):
