@@ -91,6 +91,11 @@ class CostPlane:
         """Every training cell."""
         return tuple(Costs(*cell) for cell in product(*self.train_values()))
 
+    def draw(self, size: int, rng: np.random.Generator) -> tuple[Costs, ...]:
+        """Draws so many training cells, none twice; where there are fewer, all of them."""
+        cells = self.train()
+        return tuple(cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False))
+
     def _between(self) -> tuple[list[float], list[float]]:
         # Five and four values at even ratios, off both ends: 20 cells.
         inner = [np.geomspace(*axis, n + 2)[1:-1] for axis, n in ((self.alpha, 5), (self.beta, 4))]

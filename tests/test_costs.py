@@ -37,6 +37,18 @@ def test_training_values_are_many_and_spaced_by_ratio():
     assert plane.train() == CostPlane().train() and len(plane.train()) == math.prod(map(len, plane.train_values()))
 
 
+def test_cells_are_drawn_once_each():
+    plane = CostPlane()
+    cells, rng = plane.train(), np.random.default_rng(0)
+    every = plane.draw(10**6, rng)
+    assert every != cells, "drawn, not listed"
+    assert len(every) == len(cells) and set(every) == set(cells)
+    drawn = [plane.draw(99, rng) for _ in range(100)]
+    assert all(len(set(some)) == 99 for some in drawn) and len(set(drawn)) == 100
+    assert {cell for some in drawn for cell in some} == set(cells), "none is left out"
+    assert plane.draw(9, np.random.default_rng(1)) == plane.draw(9, np.random.default_rng(1))
+
+
 def test_no_training_value_lies_in_the_band_of_a_between_value():
     plane = CostPlane()
     for axis, held in zip(plane.train_values(), np.array(plane.sets()["between"]).T, strict=True):

@@ -21,9 +21,9 @@ from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.users import ScriptedUser
 from trainers import grpo
+from trainers.muon import Muon
 from trainers.run import CONF, make_plane
 from trainers.store import ChunkLog
-from trainers.update import Muon
 
 TASK, COSTS = Toy(), Costs(0.25, 0.02)
 FEW = ["grpo.generations=4", "grpo.games_a_step=8", "budget.games=8"]

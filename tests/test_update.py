@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.hf import HFAgent, Row
 from trainers import update as updating
+from trainers.muon import Muon
 from trainers.update import UpdateConfig, average, collate, update, update_config, update_tokens, weighted_loss
 
 ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
@@ -142,7 +143,7 @@ def test_muon_leaves_tables_and_head_to_adamw():
     config = LlamaConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
                          tie_word_embeddings=False)  # fmt: skip
     model = LlamaForCausalLM(config)
-    matrices, rest = (group["params"] for group in updating.Muon(model, UpdateConfig()).param_groups)
+    matrices, rest = (group["params"] for group in Muon(model, rate=1e-3, decay=0.01).param_groups)
     assert {p.shape for p in matrices} == {(8, 8)} and {p.shape for p in rest} == {(10, 8), (8,)}
     assert len(matrices) + len(rest) == len(list(model.parameters()))
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 
 from trainers.pairs import Side
-from trainers.update import Muon, Progress, UpdateConfig, number_of_steps, training_options, with_lora
+from trainers.update import Progress, UpdateConfig, number_of_steps, optimizers, training_options, with_lora
 
 
 class Preference(NamedTuple):
@@ -113,7 +113,7 @@ def dpo(
             train_dataset=Dataset.from_list([row.to_dict() for row in pairs]),
             processing_class=tokenizer,
             callbacks=[Progress(report)],
-            optimizers=(Muon(trained, config) if config.optimizer == "muon" else None, None),
+            optimizers=optimizers(trained, config),
         )
         trainer.remove_callback(PrinterCallback)
         loss = trainer.train().training_loss

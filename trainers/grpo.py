@@ -33,7 +33,7 @@ from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, players, training_questions
 from trainers.store import ChunkLog, save_model
-from trainers.update import Muon, Progress, training_options, update_config, with_lora
+from trainers.update import Progress, optimizers, training_options, update_config, with_lora
 
 Messages = list[dict[str, Any]]
 
@@ -136,7 +136,7 @@ def make_trainer(config: DictConfig, run: Run, task: Task, base: PreTrainedModel
         processing_class=tokenizer,
         rollout_func=rollouts(config, run, task, players(config, task, model, tokenizer, 1.0)),
         callbacks=[Progress(reporter(run))],
-        optimizers=(Muon(model, update) if update.optimizer == "muon" else None, None),
+        optimizers=optimizers(model, update),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -59,11 +59,11 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration:
     With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
     """
     rng = np.random.default_rng([config.seed, 1000 + iteration])
-    train = np.array(running.make_plane(config).train())
+    plane = running.make_plane(config)
     rows = []
     for tree in trees:
         if config.rest.hindsight:
-            costs = train[rng.choice(len(train), size=min(config.rest.hindsight, len(train)), replace=False)]
+            costs = np.array(plane.draw(config.rest.hindsight, rng))
         else:
             costs = np.array(sorted(tree.costs))
         if config.rest.rule == "action":

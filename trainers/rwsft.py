@@ -56,16 +56,12 @@ def weigh(config: DictConfig, agent: HFAgent,
         The rows, and the number of (group, costs) that were skipped because all their games earned the same.
     """
     rng = np.random.default_rng([config.seed, 1000])
-    train = running.make_plane(config).train()
+    plane = running.make_plane(config)
     rows: list[Row] = []
     skipped = 0
     for episode, games in groups:
         weights = [reading.weight for reading in episode.interpretations]
-        if config.rwsft.hindsight:
-            drawn = rng.choice(len(train), size=min(config.rwsft.hindsight, len(train)), replace=False)
-            cells = [train[i] for i in drawn]
-        else:
-            cells = [games[0].costs]
+        cells = plane.draw(config.rwsft.hindsight, rng) if config.rwsft.hindsight else [games[0].costs]
         for costs in cells:
             messages = expected(games, costs, weights) if config.sample.marginal else earned(games, costs)
             if config.rwsft.weight == "refit":

@@ -28,6 +28,7 @@ from transformers.modeling_utils import unwrap_model
 
 from agents.decode import left_pad
 from agents.hf import Row, load
+from trainers.muon import Muon
 from trainers.run import Run
 from trainers.store import save_model
 from trainers.together import Report, together
@@ -38,7 +39,7 @@ class UpdateConfig:
     """How an update is made.
 
     Attributes:
-        optimizer: ``"adamw"``, or ``"muon"`` for the layers' matrices with AdamW for all else; see `Muon`.
+        optimizer: ``"adamw"``, or ``"muon"`` for the layers' matrices with AdamW for all else; see `trainers.muon`.
         learning_rate: Peak of AdamW's rate.
         epochs: Passes over the rows.
         least_steps: Steps made at least; where an update of so many epochs has fewer, it has more epochs.
@@ -140,41 +141,6 @@ def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tor
     said = batch["input_ids"][:, -longest:][spoken]
     loss = torch.nn.functional.cross_entropy(out.logits.float(), said, reduction="none")
     return (loss * weights[spoken]).sum() / max(int(spoken.sum()), 1)
-
-
-class Muon(torch.optim.Optimizer):
-    """Muon (momentum, orthogonalised) on the layers' matrices, AdamW on embeddings, output head, gains and biases.
-
-    Facts seen rarely are learned in fewer steps than by AdamW alone. Both have the same rate, Muon's scaled as torch's
-    ``match_rms_adamw`` does.
-
-    Args:
-        model: What is trained.
-        config: Rate and decay.
-    """
-
-    def __init__(self, model: torch.nn.Module, config: UpdateConfig):
-        tables = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
-        head = model.get_output_embeddings()
-        tables |= {id(p) for p in head.parameters()} if head is not None else set()
-        trained = [p for p in model.parameters() if p.requires_grad]
-        matrices = [p for p in trained if p.ndim == 2 and id(p) not in tables]
-        rest = [p for p in trained if p.ndim != 2 or id(p) in tables]
-        rate, decay = config.learning_rate, config.weight_decay
-        self._parts: list[torch.optim.Optimizer] = []
-        if matrices:
-            self._parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay,
-                                                adjust_lr_fn="match_rms_adamw"))  # fmt: skip
-        if rest:
-            self._parts.append(torch.optim.AdamW(rest, lr=rate, weight_decay=decay))
-        # The groups are shared, so that a schedule set on this optimizer moves the rates of both.
-        super().__init__([group for part in self._parts for group in part.param_groups], {})
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        """One step of both."""
-        for part in self._parts:
-            part.step()
 
 
 class WeightedTrainer(Trainer):
@@ -281,7 +247,7 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
         train_dataset=batches,
         data_collator=lambda items: collate(items[0], pad),
         callbacks=[Progress(report)],
-        optimizers=(Muon(model, config) if config.optimizer == "muon" else None, None),
+        optimizers=optimizers(model, config),
     )
     trainer.remove_callback(PrinterCallback)
     loss = trainer.train().training_loss
@@ -290,6 +256,13 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
     if config.lora_rank:
         model = model.merge_and_unload()
     return model
+
+
+def optimizers(model: torch.nn.Module, config: UpdateConfig) -> tuple[Muon | None, None]:
+    """What every trainer of ours is given as ``optimizers``; without a first, `transformers.Trainer` makes an AdamW."""
+    if config.optimizer == "adamw":
+        return None, None
+    return Muon(model, config.learning_rate, config.weight_decay), None
 
 
 def training_options(config: UpdateConfig, steps: int, seed: int) -> dict[str, Any]:
