@@ -75,10 +75,14 @@ class Solved:
         Returns:
             Its value times the readings' weight, and its index in `plans`; both of shape [C].
         """
-        chosen = list(readings)
-        gain = self._mass[:, chosen].sum(1)[:, None] - np.outer(self._words * self.weights[chosen].sum(), costs[:, 1])
+        gain = self._gains(costs, readings)
         best = gain.argmax(0)
         return gain[best, np.arange(len(costs))], best
+
+    def _gains(self, costs: np.ndarray, readings: Group) -> np.ndarray:
+        """Value of each plan as the last message, times the readings' weight; shape [plans, C]."""
+        chosen = list(readings)
+        return self._mass[:, chosen].sum(1)[:, None] - np.outer(self._words * self.weights[chosen].sum(), costs[:, 1])
 
     def best(self, costs: np.ndarray, readings: Group, left: int) -> Best:
         """The best way to play on when one of ``readings`` may be meant and ``left`` questions are allowed."""
@@ -124,6 +128,24 @@ class Solved:
         """
         best = self.best(costs, self.everyone, self.max_questions)
         return best.value, best.action
+
+    def by_action(self, costs: np.ndarray) -> np.ndarray:
+        """What the best plan earns that begins with each action; -inf where none does.
+
+        Args:
+            costs: Shape [C, 2].
+
+        Returns:
+            Shape [C, 3], in the order of `ACTIONS`. The highest is the oracle's value.
+        """
+        gains, left = self._gains(costs, self.everyone), self.max_questions - 1
+        values = [gains[self._action == i].max(0, initial=-np.inf) for i in range(len(ACTIONS))]
+        if left >= 0:
+            # Where no question tells readings apart, one can still be asked for nothing.
+            splits = self._splits(self.everyone) or [("", [self.everyone])]
+            asked = [self.ask(costs, cells, left) for _, cells in splits]
+            values[ACTIONS.index("clarify")] = np.max(asked, axis=0)
+        return np.stack(values, axis=1)
 
     def words_used(self, costs: np.ndarray) -> np.ndarray:
         """Expected words of the oracle's last message, shape [C]."""

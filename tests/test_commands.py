@@ -27,8 +27,8 @@ from trainers.store import ChunkLog
 
 REST = [*SMALL, "budget.games=60", "rest.hindsight=4", "rest.iterations=1", "update.learning_rate=1e-3",
         "update.least_steps=0"]  # fmt: skip
-ENTRY = {"reward", "reward_ci", "oracle", "regret", "gap_closed", "accuracy", "accuracy_clear", "f1", "questions",
-         "words", "share", "ungrounded", "leak", "fixed", "dominance"}  # fmt: skip
+ENTRY = {"reward", "reward_ci", "oracle", "regret", "regret_action", "gap_closed", "accuracy", "accuracy_clear", "f1",
+         "questions", "words", "share", "ungrounded", "leak", "fixed", "dominance"}  # fmt: skip
 
 
 class Stop(BaseException):

@@ -13,7 +13,8 @@ from clarify_env.games.clarification import ClarificationGame
 from clarify_env.oracle import FIXED, solve
 from clarify_env.users import ScriptedUser
 from trainers import metrics
-from trainers.metrics import Played, Reference, bootstrap, check_not_beaten, play_cells, spearman, steering, summarize
+from trainers.metrics import Played, Reference, bootstrap, check_not_beaten, play_cells, summarize
+from trainers.steering import spearman, steering, steering_report
 
 EPISODES, CELLS = [ASHFORD, DUNLEY], (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))
 
@@ -99,15 +100,25 @@ def grid(**values):
                   np.array([[0, 1], [2, 3]]), np.zeros(shape, dtype=bool), [], 9)  # fmt: skip
 
 
+# Of the first question at both costs, then the second; its messages are those of `grid`: ask, guess, list, invalid.
+BY_ACTION = np.array([[[0.85, 0.9, 0.1], [0.7, 0.65, 0.1]], [[0.6, 0.5, -np.inf], [0.4, 0.3, -np.inf]]])
+
+
 def test_summarize_by_hand():
     played = grid(reward=[[0.8, 0.6], [0.4, 0.2]], accuracy=[[1, 1], [0.5, 0.5]], words=[[2, 4], [6, 8]],
                   invalid=[[0, 0], [0, 0.5]], f1=[[1, 1], [1, 0]], leak=[[0, 1], [0, 0]])  # fmt: skip
     fixed = {"guess": [[0.5, 0.5], [0.3, 0.3]], "list": [[0.9, 0.0], [0.0, 0.0]],
              "ask": [[0.0, 0.5], [0.0, 0.4]], "threshold": [[0.1, 0.1], [0.1, 0.1]]}  # fmt: skip
-    against = Reference(np.array([[0.9, 0.7], [0.6, 0.4]]), None, None, {k: np.array(v) for k, v in fixed.items()})
+    against = Reference(
+        np.array([[0.9, 0.7], [0.6, 0.4]]), None, None, {k: np.array(v) for k, v in fixed.items()}, BY_ACTION
+    )
     found = summarize(played, against, EPISODES, 0)
     assert found["reward"] == pytest.approx(0.5) and found["oracle"] == pytest.approx(0.65)
     assert found["regret"] == pytest.approx(0.15)
+    # Asked at 0.85 where 0.9 was to be had, guessed at 0.65 instead of 0.7; a list without a plan and a message that is
+    # invalid lose all of their 0.2.
+    lost = metrics.lost_by_action(played, against)
+    assert lost == pytest.approx(np.array([[0.05, 0.05], [0.2, 0.2]])) and found["regret_action"] == lost.mean()
     assert found["gap_closed"] == pytest.approx((0.5 - 0.4) / (0.65 - 0.4)), "guess, at 0.4, is the best of the fixed"
     assert found["fixed"] == pytest.approx({"guess": 0.4, "list": 0.225, "ask": 0.225, "threshold": 0.1})
     # Cell means of the policy: 0.6, 0.4; of the best fixed strategy there: 0.45 (list), 0.45 (ask).
@@ -120,7 +131,7 @@ def test_summarize_by_hand():
     assert 0.3 <= low < 0.5 < high <= 0.7
     near = grid(reward=[[0.8, 0.64], [0.4, 0.22]])
     assert summarize(near, against, EPISODES, 0)["dominance"] == 1, "short by 0.02: within the margin"
-    equal = Reference(np.full((2, 2), 0.4), None, None, {name: np.full((2, 2), 0.4) for name in FIXED})
+    equal = Reference(np.full((2, 2), 0.4), None, None, {name: np.full((2, 2), 0.4) for name in FIXED}, BY_ACTION)
     assert summarize(played, equal, EPISODES, 0)["gap_closed"] == 0, "no gap"
 
 
@@ -138,7 +149,7 @@ def test_actions_are_held_against_labels_by_hand():
 
 def test_labels_are_reported_where_every_question_has_one():
     labels = [episode._replace(meta=episode.meta | {"ambiguous": i == 0}) for i, episode in enumerate(EPISODES)]
-    against = Reference(np.ones((2, 2)), None, None, {name: np.zeros((2, 2)) for name in FIXED})
+    against = Reference(np.ones((2, 2)), None, None, {name: np.zeros((2, 2)) for name in FIXED}, BY_ACTION)
     assert {"action_f1", "asked_accuracy"} <= set(summarize(grid(), against, labels, 0))
     assert "action_f1" not in summarize(grid(), against, EPISODES, 0)
 
@@ -254,7 +265,7 @@ def test_the_maps_are_those_of_the_cells():
     assert found["oracle"]["reward"][2][0] == pytest.approx(
         metrics.reference(solve(task, EPISODES), (Costs(alphas[2], betas[0]),)).oracle.mean()
     ), "[alpha][beta]"
-    steers = metrics.steering_report(found)
+    steers = steering_report(found)
     assert steers["ask_alpha"]["policy"] == steers["ask_alpha"]["oracle"]
     assert steers["words_beta"]["policy"] == steers["words_beta"]["oracle"]
 
@@ -263,7 +274,7 @@ def test_steering_reads_the_maps_the_right_way_round():
     falls_with_alpha = np.array([[0.8] * 3, [0.2] * 3])
     falls_with_beta = np.array([[9.0, 5.0, 1.0]] * 2)
     side = {"clarify": falls_with_alpha.tolist(), "words": falls_with_beta.tolist()}
-    found = metrics.steering_report({"alphas": [0.1, 0.2], "betas": [0.1, 0.2, 0.3], "policy": side, "oracle": side})
+    found = steering_report({"alphas": [0.1, 0.2], "betas": [0.1, 0.2, 0.3], "policy": side, "oracle": side})
     for name in ("ask_alpha", "words_beta"):
         assert found[name] == pytest.approx({"policy": -1, "oracle": -1, "range_ratio": 1}), name
 

@@ -270,6 +270,33 @@ def test_fixed_strategies_never_beat_the_oracle(solved):
         assert all((earned <= value + 1e-12).all() for earned in fixed.values())
 
 
+def test_of_plans_by_action_the_best_is_the_oracles(solved):
+    lists = 0
+    for s in solved:
+        value, action = s.oracle(CELLS)
+        best, fixed = s.by_action(CELLS), s.fixed(CELLS)
+        assert best.shape == (len(CELLS), len(ACTIONS)) and best.max(1) == pytest.approx(value)
+        clear = np.sort(best)[:, -1] - np.sort(best)[:, -2] > 1e-9
+        assert (best.argmax(1) == action)[clear].all()
+        for strategy, taken in (("ask", "clarify"), ("guess", "answer"), ("list", "multi_answer")):
+            earned = best[:, ACTIONS.index(taken)]
+            assert (earned >= fixed[strategy] - 1e-12).all() or not np.isfinite(earned).any()
+        lists += np.isfinite(best[:, ACTIONS.index("multi_answer")]).all()
+    assert 0 < lists < len(solved), "one reading cannot be listed"
+
+
+def test_plans_by_action_by_hand():
+    def best(task, **options):
+        (one,) = solve(task, [task.episode("test", 0)], **options)
+        return one.by_action(np.array([[0.2, 0.02]]))[0].tolist()
+
+    # The likeliest reading has an answer of one word (articles do not count), the others have two.
+    assert best(TASKS["plain"]) == pytest.approx([1 - 0.2 - 1.5 * 0.02, 0.5 - 0.02, 1 - 8 * 0.02])
+    assert best(TASKS["plain"], max_questions=0)[0] == -np.inf, "none may be asked"
+    one = Attributed("em", (1.0, "film Tudor Wales", "Ada Brandt"))
+    assert best(one) == pytest.approx([0.96 - 0.2, 0.96, -np.inf]), "a question tells nothing, and costs"
+
+
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("up", [0.0, 1e-15, -1e-15])
 def test_of_guesses_that_differ_by_rounding_alone_the_shorter_is_taken(order, up):

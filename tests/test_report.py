@@ -24,6 +24,7 @@ HOSTILE = (
 def _entry(reward: float) -> dict:
     return {
         "reward": reward, "reward_ci": [reward - 0.012, reward + 0.010], "oracle": 0.62, "regret": 0.62 - reward,
+        "regret_action": 0.4 * (0.62 - reward),
         "gap_closed": (reward - 0.5) / 0.12, "accuracy": 0.83, "f1": 0.85, "questions": 0.41, "words": 3.4,
         "share": {"clarify": 0.4, "answer": 0.27, "multi_answer": 0.328, "invalid": 0.002},
         "ungrounded": 0.0, "leak": 0.004,

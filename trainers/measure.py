@@ -15,6 +15,7 @@ from trainers.parts import Part, Players, play_parts
 from trainers.report import print_table, write_report
 from trainers.run import Run, game_maker, make_plane
 from trainers.scores import Similarity
+from trainers.steering import steering_report
 from trainers.store import append_lines, read_json, write_json
 
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
@@ -85,7 +86,7 @@ class Evaluation(NamedTuple):
     def results(self) -> dict[str, Any]:
         """``eval`` and ``steering`` of the summary."""
         table = self.by_set(lambda _, played, against: metrics.summarize(played, against, self.episodes, self.seed))
-        return {"eval": table, "steering": metrics.steering_report(self.grid())}
+        return {"eval": table, "steering": steering_report(self.grid())}
 
     def by_task(self) -> dict[str, "Evaluation"]:
         """The same for the questions of each of a mix's tasks; empty for any other task."""

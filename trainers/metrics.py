@@ -17,8 +17,6 @@ _COMPONENTS = ("reward", "accuracy", "f1", "questions", "words", "invalid", "ung
 MODES = {"temperature": 1.0, "greedy": 0.0}
 # A policy that earns as much as the best fixed strategy but for this margin is not dominated by it.
 DOMINANCE_MARGIN = 0.03
-# Rows of the grid in which the oracle hardly varies say nothing about steering.
-_VARIES = 0.1
 
 
 # Of finished games, in one go: shape [games].
@@ -125,18 +123,27 @@ def _tied(game: Trajectory, task: Task) -> bool:
 
 
 class Reference(NamedTuple):
-    """What the oracle and the fixed strategies earn on the same pairs; shapes [questions, cells]."""
+    """What the oracle and the fixed strategies earn on the same pairs; shapes [questions, cells].
+
+    Attributes:
+        oracle: The oracle's value.
+        action: Its first action, as an index into `ACTIONS`.
+        words: Its words.
+        fixed: The value of each fixed strategy.
+        by_action: What the best plan earns that begins with each of `ACTIONS`: [questions, cells, actions].
+    """
 
     oracle: np.ndarray
     action: np.ndarray
     words: np.ndarray
     fixed: dict[str, np.ndarray]
+    by_action: np.ndarray
 
     def rows(self, rows: Sequence[int]) -> "Reference":
         """Of some of the questions alone."""
         kept = list(rows)
         fixed = {name: value[kept] for name, value in self.fixed.items()}
-        return Reference(self.oracle[kept], self.action[kept], self.words[kept], fixed)
+        return Reference(self.oracle[kept], self.action[kept], self.words[kept], fixed, self.by_action[kept])
 
 
 def reference(solved: Sequence[Solved], cells: Sequence[Costs]) -> Reference:
@@ -149,6 +156,7 @@ def reference(solved: Sequence[Solved], cells: Sequence[Costs]) -> Reference:
         np.array([action for _, action in best]),
         np.array([s.words_used(costs) for s in solved]),
         {name: np.array([row[name] for row in fixed]) for name in FIXED},
+        np.array([s.by_action(costs) for s in solved]),
     )
 
 
@@ -160,6 +168,19 @@ def check_not_beaten(played: Played, against: Reference, episodes: Sequence[Epis
         raise AssertionError(
             f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[e].id}: its plans have a hole"
         )
+
+
+def lost_by_action(played: Played, against: Reference) -> np.ndarray:
+    """The part of the regret that the first action decides, whatever is said with it; shape [questions, cells].
+
+    The oracle's value less what the best plan earns that begins with the action played. The rest of the regret is lost
+    by what was said: a wrong fact, a reading too many, a question that tells too little. A first message that is
+    invalid, or an action that no plan begins with, has lost all by itself.
+    """
+    chosen = np.minimum(played.first, len(ACTIONS) - 1)[..., None]
+    best = np.take_along_axis(against.by_action, chosen, axis=2)[..., 0]
+    planned = (played.first < len(ACTIONS)) & np.isfinite(best)
+    return against.oracle - np.where(planned, best, played.values["reward"])
 
 
 def summarize(played: Played, against: Reference, episodes: Sequence[Episode], seed: int) -> dict[str, Any]:
@@ -178,6 +199,7 @@ def summarize(played: Played, against: Reference, episodes: Sequence[Episode], s
         "reward_ci": bootstrap(played.values["reward"], episodes, seed),
         "oracle": float(oracle),
         "regret": float(oracle - reward),
+        "regret_action": float(lost_by_action(played, against).mean()),
         "gap_closed": float((reward - best) / (oracle - best)) if oracle - best > 1e-9 else 0.0,
         "accuracy": float(played.values["accuracy"].mean()),
         "accuracy_clear": float(clear.mean()) if clear.size else None,
@@ -243,44 +265,6 @@ def interval(values: np.ndarray, about: Sequence[str], seed: int, draws: int = 1
     return np.quantile(means, [0.025, 0.975]).tolist()
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation; 0 where either is constant."""
-    ranks = [_ranks(np.asarray(values, dtype=float)) for values in (x, y)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(values.round(12), return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> dict[str, float]:
-    """How a quantity follows a cost, beside the oracle's own.
-
-    Args:
-        policy: Its mean at each point of the grid, shape [rows, len(axis)]: one row for each value of the other cost.
-        oracle: The oracle's.
-        axis: The cost's values, increasing.
-
-    Returns:
-        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the
-        oracle's quantity varies by
-        at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the highest) over the
-        oracle's, on the same rows.
-    """
-    rows = np.ptp(oracle, axis=1) >= _VARIES * np.ptp(oracle)
-    if not rows.any() or np.ptp(oracle) == 0:
-        return {"policy": 0.0, "oracle": 0.0, "range_ratio": 0.0}
-    fall = (oracle[rows, 0] - oracle[rows, -1]).sum()
-    return {
-        "policy": float(np.mean([spearman(np.array(axis), row) for row in policy[rows]])),
-        "oracle": float(np.mean([spearman(np.array(axis), row) for row in oracle[rows]])),
-        "range_ratio": float((policy[rows, 0] - policy[rows, -1]).sum() / fall) if abs(fall) > 1e-9 else 0.0,
-    }
-
-
 def grid_report(played: Played, against: Reference, alphas: Sequence[float], betas: Sequence[float]) -> dict[str, Any]:
     """The maps of the cost plane for the report: matrices indexed [alpha][beta]."""
 
@@ -298,13 +282,6 @@ def grid_report(played: Played, against: Reference, alphas: Sequence[float], bet
         "oracle": shares(against.action, ACTIONS, ACTIONS)
         | {"words": square(against.words), "reward": square(against.oracle)},
     }
-
-
-def steering_report(grid: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The ``steering`` entry of ``summary.json``, from `grid_report`."""
-    ask = [np.array(grid[who]["clarify"]).T for who in ("policy", "oracle")]
-    words = [np.array(grid[who]["words"]) for who in ("policy", "oracle")]
-    return {"ask_alpha": steering(*ask, grid["alphas"]), "words_beta": steering(*words, grid["betas"])}
 
 
 def cells_report(played: Played, against: Reference, cells: Sequence[Costs]) -> dict[str, Any]:
