@@ -101,7 +101,7 @@ def grid(**values):
 
 
 # Of the first question at both costs, then the second; its messages are those of `grid`: ask, guess, list, invalid.
-BY_ACTION = np.array([[[0.85, 0.9, 0.1], [0.7, 0.65, 0.1]], [[0.6, 0.5, -np.inf], [0.4, 0.3, -np.inf]]])
+BY_ACTION = np.array([[[0.85, 0.9, 0.1], [0.7, 0.65, 0.1]], [[0.6, 0.5, -np.inf], [0.4, 0.3, 0.35]]])
 
 
 def test_summarize_by_hand():

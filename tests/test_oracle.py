@@ -313,11 +313,20 @@ def test_fewer_questions_are_never_better(solved):
     assert (np.diff(np.array(values), axis=0) >= -1e-12).all()
 
 
-def test_a_second_question_is_planned_where_one_does_not_do():
-    class Halving(Attributed):
-        def questions(self, episode):
-            return [self.ask_attribute(name) for name in self.attributes]
+class Halving(Attributed):
+    def questions(self, episode):
+        return [self.ask_attribute(name) for name in self.attributes]
 
+
+def test_of_questions_that_part_readings_otherwise_the_better_counts():
+    task = Halving("em", (0.5, "film Tudor Wales", "Abel"), (0.3, "film Roman Wales", "Bauer"),
+                   (0.2, "opera Roman Wales", "Conti"))  # fmt: skip
+    (one,) = solve(task, [task.episode("test", 0)], 1)
+    # Asked for the era, then guessed: right for 0.5 and 0.3, of one word. For the kind it would be 0.5 and 0.2.
+    assert one.by_action(np.array([[0.1, 0.2]]))[0, 0] == pytest.approx(0.8 - 0.1 - 0.2)
+
+
+def test_a_second_question_is_planned_where_one_does_not_do():
     task = Halving("em", (0.25, "film Tudor Wales", "Abel"), (0.25, "opera Tudor Malta", "Bauer"),
                    (0.25, "film Roman Malta", "Conti"), (0.25, "opera Roman Wales", "Duval Engel"))  # fmt: skip
     one, two = (solve(task, [task.episode("test", 0)], n)[0] for n in (1, 2))

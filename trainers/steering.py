@@ -31,10 +31,9 @@ def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> d
         axis: The cost's values, increasing.
 
     Returns:
-        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the
-        oracle's quantity varies by
-        at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the highest) over the
-        oracle's, on the same rows.
+        ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the oracle's
+        quantity varies by at least a tenth of its range; ``range_ratio``: (value at the lowest cost minus value at the
+        highest) over the oracle's, on the same rows.
     """
     rows = np.ptp(oracle, axis=1) >= _VARIES * np.ptp(oracle)
     if not rows.any() or np.ptp(oracle) == 0:
