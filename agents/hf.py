@@ -25,12 +25,14 @@ class Row(NamedTuple):
         ids: Token ids of the reply.
         weight: Of each reply token's loss.
         lead: Weights of the reply's first tokens, where these differ.
+        instead: Position in the reply, and the id that is learned there in place of the reply's own.
     """
 
     prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     weight: float = 1.0
     lead: tuple[float, ...] = ()
+    instead: tuple[int, int] | None = None
 
 
 def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False,

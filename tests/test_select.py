@@ -1,17 +1,19 @@
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from toys import ASHFORD, Toy
 
+from agents.hf import Row
 from agents.selfplay import Start, play
 from clarify_env.actions import kind, parse, words
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
 from clarify_env.users import ScriptedUser
 from trainers import rest
-from trainers.select import Tree, decision
+from trainers.select import Choice, Tree, decision
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
 TWO = "#MULTI_ANS film: Brandt; opera: Jon Vale"
@@ -52,8 +54,8 @@ class Says:
         self.first, self.then = first, then
 
     def act(self, views, seeds, prefixes=None):
-        return [Reply(self.then.get(view.history[-1][1], "#ANSWER") if view.history else self.first,
-                      (1,), (len(view.history) + 10, 2), (0.0, 0.0)) for view in views]  # fmt: skip
+        texts = [self.then.get(view.history[-1][1], "#ANSWER") if view.history else self.first for view in views]
+        return [Reply(text, (1,), tuple(text.split())) for text in texts]
 
 
 def games(first, then=None, costs=COSTS, intents=(0, 1, 2), user=None):
@@ -131,6 +133,24 @@ def test_a_choice_says_what_its_action_earns_more_than_the_next_best():
     assert set(alone.values()) == {np.inf}, "no other action was tried there"
 
 
+@pytest.mark.parametrize("temperature", [0.05, 0.2])
+def test_actions_are_drawn_by_what_their_best_message_earns(temperature):
+    grown, rng = tree(*(games(first, then) for first, then in PLAYED)), np.random.default_rng(0)
+    for cell in ((0.2, 0.045), (0.35, 0.02)):
+        best: dict[str, tuple[float, str]] = {}
+        for first, then in PLAYED[:-1]:
+            best[first.split()[0]] = max(best.get(first.split()[0], (-np.inf, "")), (worth(first, then, cell), first))
+        odds = np.exp([value / temperature for value, _ in best.values()])
+        drawn = [first for first, *_ in grown.choices(np.array([cell] * 4000), temperature, rng)]
+        said = Counter(choice.reply.text for choice in drawn)
+        assert set(said) <= {first for _, first in best.values()}, "of each action its best message, and none invalid"
+        shares = [said[first] / 4000 for _, first in best.values()]
+        assert np.allclose(shares, odds / odds.sum(), atol=0.03) and min(shares) > 0
+        (sure,) = grown.choices(np.array([cell]))
+        assert {(choice.best, choice.margin) for choice in drawn} == {(sure[0].reply, sure[0].margin)}
+        assert sure[0].best == sure[0].reply, "without temperature, the best alone"
+
+
 class Encodes:
     """An agent whose tokens are words."""
 
@@ -143,7 +163,7 @@ class Encodes:
 
 def selected(played, **options):
     cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
-    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": {"rule": "action"} | options,
+    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": {"rule": "action", "temperature": 0.0} | options,
                                "user": {"kind": "scripted"}})  # fmt: skip
     return rest.select(config, Encodes(), [tree(*played)], 1)
 
@@ -156,6 +176,33 @@ def test_tags_count_by_what_their_action_earns_more(full):
         margin = tree(*played).choices(np.array([row.prompt_ids[0]]))[0][0].margin
         assert row.weight == 1 and row.lead == (pytest.approx(min(1, margin / full) if full else 1),)
     assert len(rows) == 200 and (min(row.lead[0] for row in rows) < 0.2) is bool(full)
+
+
+def test_whatever_is_said_the_best_tag_is_learned():
+    played = [games(first, then) for first, then in PLAYED]
+    rows = [row for row in selected(played, hindsight=300, margin=0.1, temperature=0.1) if not row.prompt_ids[1]]
+    other = 0
+    for row in rows:
+        (choice, *_) = tree(*played).choices(np.array([row.prompt_ids[0]]))[0]
+        tag, weight = choice.best.text.split()[0], pytest.approx(min(1, choice.margin / 0.1))
+        assert row.weight == 1 and row.lead == (weight,)
+        assert row.instead == (None if row.ids[0] == tag else (0, tag))
+        other += row.ids[0] != tag
+    assert 30 < other < 200, "what is said is now and then another action's message"
+
+
+def test_tags_of_several_tokens_part_at_one():
+    """Of tags that begin alike, the first token in which they differ decides."""
+
+    class Letters(Encodes):
+        def leading(self, ids, characters):
+            return characters
+
+    said, best = (Reply(text, ids=tuple(text)) for text in ("#ANSWER Brandt", "#ASK Which?"))
+    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, best, 0.05), 0.5)
+    assert row == Row((7,), tuple("#ANSWER Brandt"), lead=(0.5,) * 3, instead=(2, "S"))
+    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, said, 0.05), 0.5)
+    assert row == Row((7,), tuple("#ANSWER Brandt"), lead=(0.5,) * 7)
 
 
 def test_follow_ups_are_kept_as_often_as_play_comes_to_them():

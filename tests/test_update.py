@@ -53,6 +53,18 @@ def test_collate():
     assert led["weights"].tolist() == [[0.25, 0, 1], [0, 0, 0.75]], "what leads has weights of its own"
 
 
+def test_another_token_learned_in_place_of_the_one_said(tiny):
+    row = Row((2, 9), (20, 21, 1), lead=(0.5,), instead=(0, 30))
+    batch = collate([row, ROWS[1]], 0)
+    assert batch["labels"].tolist() == [[30, 21, 1], [2, 9, 30]] and batch["input_ids"][0].tolist() == [2, 9, 20, 21, 1]
+    with torch.no_grad():
+        logprobs = tiny[0](torch.tensor([[2, 9, 20, 21, 1]])).logits[0].log_softmax(1)
+        by_hand = -(0.5 * logprobs[1, 30] + logprobs[2, 21] + logprobs[3, 1]).item() / 3
+        assert weighted_loss(tiny[0], collate([row], 0)).item() == pytest.approx(by_hand, abs=1e-5), (
+            "what was said is read"
+        )
+
+
 def test_only_the_replys_tokens_are_learned(tiny):
     model = tiny[0]
     batch = collate([ROWS[0]._replace(weight=0.0)], 0)

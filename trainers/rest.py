@@ -20,7 +20,7 @@ from trainers.measure import measure, task_to_measure, validate
 from trainers.rules import Keep, kept, kept_games, rule
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, grow, players
-from trainers.select import Tree
+from trainers.select import Choice, Tree
 from trainers.update import improve, update_config, update_tokens
 
 
@@ -28,8 +28,9 @@ def rest(config: DictConfig, run: Run) -> None:
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
     running.seed_everything(config.seed)
     update_config(config["update"])  # a wrong option is said before any game is played
-    if config.rest.margin < 0:
-        raise ValueError(f"rest.margin must be at least 0, not {config.rest.margin}")
+    for option in ("margin", "temperature"):
+        if config.rest[option] < 0:
+            raise ValueError(f"rest.{option} must be at least 0, not {config.rest[option]}")
     if config.rest.rule != "action":
         make_rule(config, 1)
     task = task_to_measure(config)
@@ -76,22 +77,36 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration:
 
 
 def decisions(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, rng: np.random.Generator) -> list[Row]:
-    """The decisions that earn most at each of the costs, of shape [C, 2]: first message and follow-ups.
+    """What is learned at each of the costs, of shape [C, 2]: the best action, and how each action is best carried out.
+
+    A message is the best one of its action, and the action that of highest value or, by ``rest.temperature``, one drawn
+    by its value: what is best said after a tag is worth knowing where another tag is better, as at dearer costs it may
+    be the one to use. But the tag that is learned is always that of the best action.
 
     Where another action earns about as much, which is chosen matters little and is decided by chance: there the tag
     counts less, in proportion to what it earns more, up to ``rest.margin``. A follow-up is kept as often as play comes
     to it.
     """
     rows, episode = [], tree.episode
-    for cell, choices in zip(costs, tree.choices(costs), strict=True):
+    for cell, choices in zip(costs, tree.choices(costs, config.rest.temperature, rng), strict=True):
         for choice in choices:
             if rng.random() < choice.mass:
                 view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
                             len(choice.history), episode.id)  # fmt: skip
-                tag = agent.leading(choice.reply.ids, tag_length(choice.reply.text))
                 weight = min(1.0, choice.margin / config.rest.margin) if config.rest.margin else 1.0
-                rows.append(Row(agent.encode(view), choice.reply.ids, lead=(weight,) * tag))
+                rows.append(with_tag(agent, agent.encode(view), choice, weight))
     return rows
+
+
+def with_tag(agent: HFAgent, prompt: tuple[int, ...], choice: Choice, weight: float) -> Row:
+    """The row of a choice, in which the best action's tag is learned with this weight and all else in full."""
+    said, best = choice.reply.ids, choice.best.ids
+    tag = agent.leading(said, tag_length(choice.reply.text))
+    turn = next((i for i in range(tag) if said[i : i + 1] != best[i : i + 1]), None)
+    if turn is None:
+        return Row(prompt, said, lead=(weight,) * tag)
+    # Tags are told apart by one token; what may follow of a tag is no decision.
+    return Row(prompt, said, lead=(weight,) * (turn + 1), instead=(turn, best[turn]))
 
 
 def by_rule(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, iteration: int) -> list[Row]:

@@ -4,7 +4,7 @@ The games of one question form a tree: decisions at the assistant's turns, branc
 are linear in the costs, so the tree is valued at any costs, those it was not played at included (hindsight).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -73,14 +73,16 @@ class Choice(NamedTuple):
 
     Attributes:
         history: After which messages.
-        reply: What was said.
+        reply: The best message of its action.
         mass: Share of the question's intents for which play comes here.
-        margin: What its action earns more than the best message of another; infinite where no other was taken here.
+        best: The best message of all.
+        margin: What that earns more than the best message of another action; infinite where no other was taken here.
     """
 
     history: tuple[tuple[str, str], ...]
     reply: Reply
     mass: float
+    best: Reply
     margin: float
 
 
@@ -162,18 +164,11 @@ class Tree:
 
     def value(self, costs: np.ndarray) -> np.ndarray:
         """Value, shape [C], of playing the best known decision at every turn, at costs of shape [C, 2]."""
-        return self._node(self.root, {i: 1.0 for i in self.root.games}, costs)[0]
+        return self._values(self.root, {i: 1.0 for i in self.root.games}, costs).max(0)
 
-    def _node(self, node: Node, share: dict[int, float], costs: np.ndarray):
-        """Best value (times the intents' mass) at a node, which decision it is, and its action's margin; each [C]."""
-        keys = list(node.branches)
-        values = np.stack([self._value(node.branches[key], share, costs) for key in keys])
-        words = np.array([node.branches[key].words for key in keys])
-        # Ties, to within rounding, go to fewest words.
-        best = np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
-        highest, kinds = values.max(0), np.array([key[0] for key in keys])
-        values[kinds[:, None] == kinds[best]] = -np.inf
-        return highest, best, keys, highest - values.max(0)
+    def _values(self, node: Node, share: dict[int, float], costs: np.ndarray) -> np.ndarray:
+        """Values of a node's decisions, times the intents' mass; shape [decisions, C]."""
+        return np.stack([self._value(branch, share, costs) for branch in node.branches.values()])
 
     def _value(self, branch: Branch, share: dict[int, float], costs: np.ndarray) -> np.ndarray:
         """A decision's value times the mass of the intents that may stand here.
@@ -190,29 +185,62 @@ class Tree:
         for node, below in _shares(branch, share):
             if below:
                 mass = sum(self.weights[i] * part for i, part in below.items())
-                total += self._node(node, below, costs)[0] - mass * alpha
+                total += self._values(node, below, costs).max(0) - mass * alpha
                 known += mass
         mass = sum(self.weights[i] * part for i, part in share.items())
         return total * mass / known if known else np.full(len(costs), -np.inf)
 
-    def choices(self, costs: np.ndarray) -> list[list[Choice]]:
-        """What to learn at each of the costs (shape [C, 2]): the best first message, then the best of each branch."""
+    def choices(self, costs: np.ndarray, temperature: float = 0.0,
+                rng: np.random.Generator | None = None) -> list[list[Choice]]:  # fmt: skip
+        """What to learn at each of the costs: a first message, then one in each branch.
+
+        Args:
+            costs: Shape [C, 2].
+            temperature: Actions are drawn with odds exp(value / temperature), the value being that of an action's best
+                message; in units of reward. 0: the action of highest value.
+            rng: What draws them; needed where the temperature is not 0.
+        """
         chosen: list[list[Choice]] = [[] for _ in costs]
-        self._choose(self.root, {i: 1.0 for i in self.root.games}, costs, np.arange(len(costs)), chosen)
+
+        def noise(*shape: int) -> np.ndarray:
+            # The highest of values with Gumbel noise is one drawn with these odds.
+            return temperature * rng.gumbel(size=shape) if temperature else np.zeros(shape)
+
+        self._choose(self.root, {i: 1.0 for i in self.root.games}, costs, np.arange(len(costs)), chosen, noise)
         return chosen
 
-    def _choose(
-        self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray, chosen: list[list[Choice]]
-    ):
-        _, best, keys, margin = self._node(node, share, costs[where])
-        mass = sum(self.weights[i] * part for i, part in share.items())
-        for index in np.unique(best):
-            branch, here = node.branches[keys[index]], where[best == index]
-            for cell, more in zip(here, margin[best == index] / mass, strict=True):
-                chosen[cell].append(Choice(node.history, branch.reply, mass, float(more)))
+    def _choose(self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray,
+                chosen: list[list[Choice]], noise: Callable[..., np.ndarray]) -> None:  # fmt: skip
+        branches, mass = list(node.branches.values()), sum(self.weights[i] * part for i, part in share.items())
+        words, kinds = np.array([branch.words for branch in branches]), np.array([key[0] for key in node.branches])
+        values = self._values(node, share, costs[where]) / mass
+        # What is invalid is drawn only where nothing else was said.
+        actions = [kind for kind in dict.fromkeys(kinds) if kind != "invalid"] or ["invalid"]
+        # Of each action the best decision, shape [actions, C], and its value.
+        tops = np.stack([_highest(np.where((kinds == action)[:, None], values, -np.inf), words) for action in actions])
+        worth = np.take_along_axis(values, tops, 0)
+        drawn, best = (
+            np.take_along_axis(tops, _highest(given, words[tops])[None], 0)[0]
+            for given in (worth + noise(*worth.shape), worth)
+        )
+        margin = np.sort(np.vstack([worth, np.full(len(where), -np.inf)]), 0)[-2:]
+        for index in np.unique(drawn):
+            branch, here = branches[index], np.flatnonzero(drawn == index)
+            for at in here:
+                chosen[where[at]].append(Choice(node.history, branch.reply, mass, branches[best[at]].reply,
+                                                float(margin[1, at] - margin[0, at])))  # fmt: skip
             for child, below in _shares(branch, share):
                 if below:
-                    self._choose(child, below, costs, here, chosen)
+                    self._choose(child, below, costs, where[here], chosen, noise)
+
+
+def _highest(values: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Which of the values (shape [n, C]) is highest, shape [C]; ties, to within rounding, go to fewest words.
+
+    Words have shape [n] or [n, C].
+    """
+    words = words if words.ndim == 2 else words[:, None]
+    return np.where(values >= values.max(0) - 1e-9, -words, -np.inf).argmax(0)
 
 
 def _shares(branch: Branch, share: dict[int, float]) -> Iterator[tuple[Node, dict[int, float]]]:

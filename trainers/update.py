@@ -113,17 +113,20 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
     """Rows as tensors, padded on the left so that replies end together.
 
     Returns:
-        ``input_ids`` and ``attention_mask``, shape [rows, length], and ``weights``, shape [rows, longest reply]: the
-        weight of each reply token's loss, 0 where there is none.
+        ``input_ids`` and ``attention_mask``, shape [rows, length]; ``labels``, shape [rows, longest reply]: the ids to
+        learn; and ``weights``, of the same shape: the weight of each one's loss, 0 where there is none.
     """
     ids, mask = left_pad([(*row.prompt_ids, *row.ids) for row in rows], pad)
     longest = max(len(row.ids) for row in rows)
-    weights = torch.zeros(len(rows), longest)
+    labels, weights = ids[:, -longest:].clone(), torch.zeros(len(rows), longest)
     for index, row in enumerate(rows):
         first = longest - len(row.ids)
         weights[index, first:] = row.weight
         weights[index, first : first + len(row.lead)] = torch.tensor(row.lead)
-    return {"input_ids": ids, "attention_mask": mask, "weights": weights}
+        if row.instead:
+            position, token = row.instead
+            labels[index, first + position] = token
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "weights": weights}
 
 
 def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -138,8 +141,7 @@ def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tor
                     logits_to_keep=longest + 1, use_cache=False)  # fmt: skip
     finally:
         hook.remove()
-    said = batch["input_ids"][:, -longest:][spoken]
-    loss = torch.nn.functional.cross_entropy(out.logits.float(), said, reduction="none")
+    loss = torch.nn.functional.cross_entropy(out.logits.float(), batch["labels"][spoken], reduction="none")
     return (loss * weights[spoken]).sum() / max(int(spoken.sum()), 1)
 
 
