@@ -214,33 +214,25 @@ class Tree:
         branches, mass = list(node.branches.values()), sum(self.weights[i] * part for i, part in share.items())
         words, kinds = np.array([branch.words for branch in branches]), np.array([key[0] for key in node.branches])
         values = self._values(node, share, costs[where]) / mass
-        # What is invalid is drawn only where nothing else was said.
-        actions = [kind for kind in dict.fromkeys(kinds) if kind != "invalid"] or ["invalid"]
-        # Of each action the best decision, shape [actions, C], and its value.
-        tops = np.stack([_highest(np.where((kinds == action)[:, None], values, -np.inf), words) for action in actions])
-        worth = np.take_along_axis(values, tops, 0)
-        drawn, best = (
-            np.take_along_axis(tops, _highest(given, words[tops])[None], 0)[0]
-            for given in (worth + noise(*worth.shape), worth)
-        )
-        margin = np.sort(np.vstack([worth, np.full(len(where), -np.inf)]), 0)[-2:]
+        # All decisions of an action are lifted alike, so the best of them stands for it; what is invalid never is.
+        actions = [kind for kind in dict.fromkeys(kinds) if kind != "invalid"]
+        lift = dict(zip(actions, noise(len(actions), len(where)), strict=True))
+        lifted = values + np.stack([lift.get(kind, np.zeros(len(where))) for kind in kinds])
+        drawn, best = _highest(lifted, words), _highest(values, words)
+        margin = values.max(0) - np.where(kinds[:, None] == kinds[best], -np.inf, values).max(0)
         for index in np.unique(drawn):
             branch, here = branches[index], np.flatnonzero(drawn == index)
             for at in here:
                 chosen[where[at]].append(Choice(node.history, branch.reply, mass, branches[best[at]].reply,
-                                                float(margin[1, at] - margin[0, at])))  # fmt: skip
+                                                float(margin[at])))  # fmt: skip
             for child, below in _shares(branch, share):
                 if below:
                     self._choose(child, below, costs, where[here], chosen, noise)
 
 
 def _highest(values: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Which of the values (shape [n, C]) is highest, shape [C]; ties, to within rounding, go to fewest words.
-
-    Words have shape [n] or [n, C].
-    """
-    words = words if words.ndim == 2 else words[:, None]
-    return np.where(values >= values.max(0) - 1e-9, -words, -np.inf).argmax(0)
+    """Which of the values (shape [n, C]) is highest, shape [C]; ties, to within rounding, go to fewest words ([n])."""
+    return np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
 
 
 def _shares(branch: Branch, share: dict[int, float]) -> Iterator[tuple[Node, dict[int, float]]]:
