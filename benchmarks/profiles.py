@@ -1,0 +1,89 @@
+"""Which mixes of almanac's profiles make a world that needs steering, and how little they ask beyond the trained costs.
+
+``python benchmarks/profiles.py``: the mix that ships, then the mix by a linear program over many profiles that loses
+least beyond both when it is decided by the largest trained costs, within the limits that the default plane keeps to: no
+fixed strategy earns more than 88 % of the oracle between costs or 81 % beyond both, and each action is the oracle's on
+a fifth of (question, costs) pairs. A minute on one core.
+"""
+
+from itertools import product
+
+import numpy as np
+from scipy.optimize import linprog
+
+from clarify_env import CostPlane, make_task
+from clarify_env.oracle import ACTIONS, Solved
+from clarify_env.tasks import almanac
+from clarify_env.tasks.profiles import ANY, LONG, SHORT
+
+QUESTIONS = 50  # of each profile
+LENGTHS = {"short": SHORT, "long": LONG, "any": ANY} | {str(n): {n: 1.0} for n in range(1, 5)}
+PROFILES = [(1, 1.0, name) for name in LENGTHS] + list(product(range(2, 6), (1.05, 1.5, 2.5, 4.0, 8.0), LENGTHS))
+FIXED = ("guess", "list", "ask", "threshold")
+LIMITS = {"between": 0.88, "beyond_both": 0.81}
+LEAST_SHARE, LEAST_CLEAR, MOST_OF_ONE = 0.2, 0.06, 0.34
+
+
+def measured(profile: tuple[int, float, str], rng: np.random.Generator) -> dict[str, float]:
+    """Means over questions of a profile: rewards at each cost set, and the oracle's actions between costs."""
+    readings, ratio, lengths = profile
+    task, plane, found = make_task("almanac"), CostPlane(), []
+    for _ in range(QUESTIONS // 2):
+        questions = almanac._entity("Ashford", (0, readings, ratio, LENGTHS[lengths]), rng)
+        for episode in questions:
+            solved, values = Solved(task, episode._replace(id="profile"), 2), {}
+            for name in LIMITS:
+                costs = np.array(plane.sets()[name])
+                earned, clamped = (np.nan_to_num(solved.by_action(at), neginf=-1.0)
+                                   for at in (costs, np.minimum(costs, plane.train()[-1])))  # fmt: skip
+                values[f"{name} oracle"] = earned.max(1).mean()
+                values[f"{name} clamped"] = np.take_along_axis(earned, clamped.argmax(1)[:, None], 1).mean()
+                values |= {f"{name} {fixed}": value.mean() for fixed, value in solved.fixed(costs).items()}
+                for i, action in enumerate(ACTIONS):
+                    values[f"{name} share of {action}"] = (earned.argmax(1) == i).mean()
+            found.append(values)
+    return {key: float(np.mean([values[key] for values in found])) for key in found[0]}
+
+
+def least_asked(table: dict[str, np.ndarray]) -> np.ndarray:
+    """Shares of the profiles that lose least beyond both by clamping, found by halving the loss allowed."""
+    limits = [
+        table[f"{name} {fixed}"] - most * table[f"{name} oracle"] for name, most in LIMITS.items() for fixed in FIXED
+    ]
+    limits += [LEAST_SHARE - table[f"between share of {action}"] for action in ACTIONS]
+    limits.append(LEAST_CLEAR - np.array([readings == 1 for readings, *_ in PROFILES], dtype=float))
+    low, high, best = 0.0, 0.2, None
+    while high - low > 1e-4:
+        allowed = (low + high) / 2
+        loss = (1 - allowed) * table["beyond_both oracle"] - table["beyond_both clamped"]
+        done = linprog(np.zeros(len(PROFILES)), A_ub=np.array([*limits, loss]), b_ub=np.zeros(len(limits) + 1),
+                       A_eq=np.ones((1, len(PROFILES))), b_eq=[1], bounds=(0, MOST_OF_ONE))  # fmt: skip
+        low, high, best = (low, allowed, done.x) if done.status == 0 else (allowed, high, best)
+    if best is None:
+        raise SystemExit("no mix of these profiles keeps to the limits")
+    return best
+
+
+def main() -> None:
+    """Prints both mixes and what they come to."""
+    rng = np.random.default_rng(0)
+    rows = [measured(profile, rng) for profile in PROFILES]
+    table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    names = {id(LENGTHS[name]): name for name in LENGTHS}
+    ships = dict.fromkeys(PROFILES, 0.0)
+    for share, readings, ratio, lengths in almanac.PROFILES:
+        ships[readings, ratio, names[id(lengths)]] += share
+    for title, shares in (("ships", np.array(list(ships.values()))), ("least asked", least_asked(table))):
+        print(f"{title}: (share, readings, ratio, length of answers)")
+        print("  ", *(f"({share:.2f}, {', '.join(map(str, p))})" for share, p in zip(shares, PROFILES, strict=True)
+                     if share > 0.005))  # fmt: skip
+        for name in LIMITS:
+            of = {
+                who: shares @ table[f"{name} {who}"] / (shares @ table[f"{name} oracle"]) for who in ("clamped", *FIXED)
+            }
+            print(f"   {name}, of the oracle:", *(f"{who} {value:.3f}" for who, value in of.items()))
+        print("   actions between:", *(f"{a} {shares @ table[f'between share of {a}']:.2f}" for a in ACTIONS))
+
+
+if __name__ == "__main__":
+    main()
