@@ -17,7 +17,7 @@ from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
 # What names are like: (share, readings, how much likelier each reading is than the next, lengths). The shares solve a
 # linear program over many such profiles: on the default plane of costs each action is the oracle's on a fifth of
 # (question, costs) pairs, and no fixed strategy earns more than 88 % of it between, 94 % beyond one maximum or 81 %
-# beyond both (`python -m clarify_env.oracle task=almanac` prints the map; benchmarks/profiles.py looks for other mixes).
+# beyond both (`python -m clarify_env.oracle task=almanac` prints the map; benchmarks/profiles.py seeks other mixes).
 PROFILES = (
     (0.08, 1, 1.0, ANY),
     (0.34, 2, 1.05, SHORT),
