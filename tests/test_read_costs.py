@@ -46,3 +46,5 @@ def test_what_is_lost_is_a_share_of_what_could_be_earned():
     earned = np.array([[[0.5, 0.3, -np.inf], [0.1, 0.4, 0.3]]])
     assert BENCHMARK["lost"](np.array([[[1.0, 0, 0], [0, 1, 0]]]), earned) == "0.0 %"
     assert BENCHMARK["lost"](np.array([[[0.5, 0.5, 0], [1, 0, 0]]]), earned) == f"{100 * (0.1 + 0.3) / 0.9:.1f} %"
+    valueless = np.array([[[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]])
+    assert BENCHMARK["lost"](valueless, earned) == f"{100 * 0.05 / 0.9:.1f} %", "an action without a value is left out"
