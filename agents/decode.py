@@ -129,5 +129,5 @@ def _draw(logits: torch.Tensor, draws: torch.Tensor, temperature: float) -> tupl
     logprob = (logits.float() / temperature).log_softmax(1)
     cumulative = logprob.double().exp().cumsum(1)
     # Rounding leaves the last sum a little off 1; scaling by it keeps every draw inside the vocabulary.
-    token = (cumulative < (draws * cumulative[:, -1])[:, None]).sum(1).clamp(max=logits.shape[1] - 1)
+    token = torch.searchsorted(cumulative, (draws * cumulative[:, -1])[:, None])[:, 0].clamp(max=logits.shape[1] - 1)
     return token, logprob

@@ -30,6 +30,7 @@ from clarify_env.games.base import Agent, Game
 from clarify_env.games.clarification import ClarificationGame
 from clarify_env.tasks.base import Task, make_task, task_class, task_names
 from clarify_env.users import ScriptedUser
+from trainers.memory import keep_freed
 from trainers.store import append_lines, read_json, read_lines, write_json
 
 _HERE = Path(__file__).resolve().parent
@@ -70,6 +71,7 @@ def command(function: Callable[[DictConfig, "Run"], None]) -> Callable[[], None]
 
     @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
     def main(config: DictConfig) -> None:
+        keep_freed()
         try:
             with Run(name, config) as run:
                 function(config, run)
@@ -221,10 +223,11 @@ def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
 def make_plane(config: DictConfig) -> CostPlane:
     """The cost plane of ``costs.*``."""
     options = OmegaConf.to_container(config.costs, resolve=True)
-    for name in ("alpha", "beta"):
+    for name in (name for name in ("alpha", "beta", "steps") if name in options):
         axis = options[name]
         if not (isinstance(axis, list) and len(axis) == 2 and all(isinstance(value, int | float) for value in axis)):
-            raise ValueError(f"costs.{name} must be two increasing positive numbers, not {axis}")
+            kind = "two positive" if name == "steps" else "two increasing positive"
+            raise ValueError(f"costs.{name} must be {kind} numbers, not {axis}")
         options[name] = tuple(axis)
     try:
         return CostPlane(**options)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from trainers.memory import keep_freed
+
 # A report of progress: step, number of steps, logs.
 Report = Callable[[int, int, dict[str, Any]], None]
 
@@ -91,6 +93,7 @@ def _died(number: int) -> RuntimeError:
 
 def _carry_out(pipe: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
+    keep_freed()
     try:
         work, job = pipe.recv()
         # Where the parent has been killed, the next report finds nobody to hear it and ends the work.
