@@ -47,6 +47,9 @@ def plain(value: float, places: int) -> str:
 
 
 SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
+# Chance by which drawn training costs are the dearest: what is done there is what a policy does at costs beyond both,
+# and among all training costs they are one cell in 2,704.
+CORNER = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,19 @@ class CostPlane:
         alpha: Smallest and largest trained cost of a question.
         beta: Smallest and largest trained cost of a word.
         values: Grid values an axis, before those in a band are taken out.
+        steps: Training values are whole multiples of these: (alpha, beta).
         band: Half-width, as a ratio less one, of the band around each between value.
     """
 
     # Chosen with the profiles of the almanac, by its map: between, no fixed strategy earns more than 88 % of the
     # oracle, and beyond both, 81 %. The largest begin, as prompts write them (prompts.QUESTIONS, prompts.WORDS), with
-    # the digit of all that lie beyond them.
-    alpha: tuple[float, float] = (0.15, 0.62)
+    # the digit of all that lie beyond them, and the steps are such that prompts write trained prices as long as others.
+    # Values are many, lest a price be known by heart instead of read: with 25 and 17 an axis, on an earlier almanac,
+    # the policy took prices beyond both for lower ones (docs/results.md).
+    alpha: tuple[float, float] = (0.16, 0.62)
     beta: tuple[float, float] = (0.022, 0.052)
-    values: int = 40
+    values: int = 100
+    steps: tuple[float, float] = (0.005, 0.00025)
     band: float = 0.05
 
     def __post_init__(self):
@@ -76,14 +83,17 @@ class CostPlane:
             low, high = getattr(self, name)
             if not 0 < low < high:
                 raise ValueError(f"costs.{name} must be two increasing positive numbers, not {low}, {high}")
+        if not min(self.steps) > 0:
+            raise ValueError(f"costs.steps must be two positive numbers, not {self.steps}")
         if min(map(len, self.train_values())) < 12:
             raise ValueError(f"costs.values={self.values} leaves fewer than 12 training values on an axis")
 
     def train_values(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The training values of each axis: (alphas, betas)."""
         axes = []
-        for (low, high), held, places in zip((self.alpha, self.beta), self._between(), (2, 3), strict=True):
-            grid = dict.fromkeys(round(v, places) for v in np.geomspace(low, high, self.values).tolist())
+        for (low, high), held, step in zip((self.alpha, self.beta), self._between(), self.steps, strict=True):
+            spaced = np.geomspace(low, high, self.values).tolist()
+            grid = dict.fromkeys(round(round(value / step) * step, 9) for value in spaced)
             axes.append(tuple(v for v in grid if all(max(v / h, h / v) > 1 + self.band for h in held)))
         return axes[0], axes[1]
 
@@ -92,9 +102,11 @@ class CostPlane:
         return tuple(Costs(*cell) for cell in product(*self.train_values()))
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[Costs, ...]:
-        """Draws so many training cells, none twice; where there are fewer, all of them."""
+        """Draws so many training cells: the dearest by a chance of ``CORNER``, others none twice, or all there are."""
         cells = self.train()
-        return tuple(cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False))
+        dear = int((rng.random(size) < CORNER).sum())
+        others = rng.choice(len(cells) - 1, min(size - dear, len(cells) - 1), replace=False)
+        return tuple(cells[i] for i in others) + cells[-1:] * dear
 
     def _between(self) -> tuple[list[float], list[float]]:
         # Five and four values at even ratios, off both ends: 20 cells.

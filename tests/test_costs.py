@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from clarify_env.costs import SETS, CostPlane, Costs, check_costs
+from clarify_env.costs import CORNER, SETS, CostPlane, Costs, check_costs
 from clarify_env.games.base import View
 from clarify_env.prompts import messages
 
@@ -37,16 +37,34 @@ def test_training_values_are_many_and_spaced_by_ratio():
     assert plane.train() == CostPlane().train() and len(plane.train()) == math.prod(map(len, plane.train_values()))
 
 
-def test_cells_are_drawn_once_each():
+def test_drawn_cells_are_the_dearest_now_and_then_and_others_once():
     plane = CostPlane()
     cells, rng = plane.train(), np.random.default_rng(0)
-    every = plane.draw(10**6, rng)
-    assert every != cells, "drawn, not listed"
-    assert len(every) == len(cells) and set(every) == set(cells)
-    drawn = [plane.draw(99, rng) for _ in range(100)]
-    assert all(len(set(some)) == 99 for some in drawn) and len(set(drawn)) == 100
+    every = plane.draw(10**5, rng)
+    assert every[: len(cells) - 1] != cells[:-1], "drawn, not listed"
+    assert set(every) == set(cells)
+    assert abs(every.count(cells[-1]) - CORNER * 10**5) < 500
+    drawn = [plane.draw(99, rng) for _ in range(400)]
+    assert all(len(some) == 99 for some in drawn) and len(set(drawn)) == 400
+    dear = [some.count(cells[-1]) for some in drawn]
+    assert np.mean(dear) == pytest.approx(99 * CORNER, abs=0.5) and np.std(dear) > 1
+    assert all(len(set(some) - {cells[-1]}) == 99 - n for some, n in zip(drawn, dear, strict=True)), "others once"
     assert {cell for some in drawn for cell in some} == set(cells), "none is left out"
     assert plane.draw(9, np.random.default_rng(1)) == plane.draw(9, np.random.default_rng(1))
+
+
+def test_trained_prices_are_written_as_long_as_those_of_evaluation():
+    plane = CostPlane()
+
+    def places(cells):
+        views = (View("assistant", "", "", None, (), costs, 0, "") for costs in cells)
+        shown = [re.findall(r"\d\.(\d+)", messages(view, "pocket")[0]["content"]) for view in views]
+        return [{len(prices[axis]) for prices in shown} for axis in (0, 1)]
+
+    measured = [cell for name, cells in plane.sets().items() if name != "seen" for cell in cells]
+    trained = places(plane.train())
+    assert trained == [{2}, {2, 3}]
+    assert all(some <= known for some, known in zip(places(measured), trained, strict=True))
 
 
 def test_no_training_value_lies_in_the_band_of_a_between_value():
@@ -72,7 +90,7 @@ def test_beyond_values_are_beyond_one_axis_at_a_time():
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"alpha": (0.9, 0.1)}, "costs.alpha must be"), ({"beta": (0, 0.1)}, "costs.beta must be"),
-     ({"values": 12}, "costs.values=12 leaves")],
+     ({"values": 12}, "costs.values=12 leaves"), ({"steps": (0.005, 0)}, "costs.steps must be")],
 )  # fmt: skip
 def test_impossible_planes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -134,7 +134,8 @@ def test_recipe_and_weights_have_not_parted_ways(task):
     manifest = json.loads((SHIPPED[task] / "manifest.json").read_text())
     built = manifest["recipe"]
     with initialize_config_dir(str(running.CONF), version_base="1.3"):
-        config = compose("pretrain", [f"task={task}", f"recipe={task}", f"seed={built['seed']}"])
+        plane = [f"costs={task}"] if (running.CONF / "costs" / f"{task}.yaml").exists() else []
+        config = compose("pretrain", [f"task={task}", f"recipe={task}", f"seed={built['seed']}", *plane])
     now = recipe(config, running.make_task_from(config), running.make_plane(config).train())
     now = json.loads(json.dumps(now))
     # A model that was continued has the stages of what it was continued from before its own, each with its digest of

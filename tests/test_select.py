@@ -126,10 +126,10 @@ def test_a_choice_says_what_its_action_earns_more_than_the_next_best():
         margins.append(choices[0].margin)
     assert min(margins) < 0.02 and max(margins) > 0.2
     # In a branch of its own a follow-up is measured per game that comes there.
-    poor = GOOD | {"The film one.": "#MULTI_ANS film: Jon Vale", "The opera one.": "#ANSWER Brandt"}
+    poor = GOOD | {"The film one.": "#MULTI_ANS film: Jon Vale; opera: Brandt", "The opera one.": "#ANSWER Brandt"}
     (chosen,) = tree(games("#CLARIFY Which kind?", GOOD), games("#CLARIFY Which kind?", poor)).choices(CELLS[:1])
     alone = {choice.history[-1][1]: choice.margin for choice in chosen if choice.history}
-    assert alone.pop("The film one.") == pytest.approx(1 + 2 * CELLS[0, 1])
+    assert alone.pop("The film one.") == pytest.approx(1 + 4 * CELLS[0, 1])
     assert set(alone.values()) == {np.inf}, "no other action was tried there"
 
 
@@ -226,6 +226,16 @@ def test_a_lucky_guess_is_worth_its_weight(lucky, why):
     grown = tree(lucky, games("#ANSWER Brandt"))
     assert grown.choices(cell)[0][0].reply.text == "#ANSWER Brandt", why
     assert tree(lucky).value(cell) == pytest.approx(0.2 - 0.003)
+
+
+def test_a_list_of_one_reading_is_a_guess():
+    """Else its value stands beside the guess's as another action's, and the guess seems hardly worth learning."""
+    cell = np.array([(0.9, 0.02)])
+    (chosen,) = tree(games("#ANSWER Brandt"), games("#MULTI_ANS bridge: Brandt"), games(TWO)).choices(cell)[0]
+    (alone,) = tree(games("#ANSWER Brandt"), games(TWO)).choices(cell)[0]
+    assert chosen == alone and chosen.margin > 0.02
+    first = tree(games("#MULTI_ANS bridge: Brandt"), games(TWO)).actions(Costs(0.9, 0.02))
+    assert set(first) == {"answer", "multi_answer"}
 
 
 def test_a_follow_up_is_kept_only_where_it_is_the_best_of_its_branch():

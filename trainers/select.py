@@ -35,6 +35,12 @@ def decision(task: Task, episode: Episode, text: str) -> Decision:
     return ("invalid", action.text)
 
 
+def _action(key: Decision) -> str:
+    """What a decision counts as beside others: a list of one reading is a guess, said in more words."""
+    tag, said, *_ = key
+    return "answer" if tag == "multi_answer" and len(said) == 1 else tag
+
+
 @dataclass
 class Branch:
     """One decision at a node of the tree, with all games that took it.
@@ -158,8 +164,9 @@ class Tree:
         share, cell = {i: 1.0 for i in self.root.games}, np.array([costs])
         for key, branch in self.root.branches.items():
             value = float(self._value(branch, share, cell)[0])
-            if key[0] not in best or value > best[key[0]][0]:
-                best[key[0]] = value, key
+            action = _action(key)
+            if action not in best or value > best[action][0]:
+                best[action] = value, key
         return best
 
     def value(self, costs: np.ndarray) -> np.ndarray:
@@ -212,7 +219,8 @@ class Tree:
     def _choose(self, node: Node, share: dict[int, float], costs: np.ndarray, where: np.ndarray,
                 chosen: list[list[Choice]], noise: Callable[..., np.ndarray]) -> None:  # fmt: skip
         branches, mass = list(node.branches.values()), sum(self.weights[i] * part for i, part in share.items())
-        words, kinds = np.array([branch.words for branch in branches]), np.array([key[0] for key in node.branches])
+        words = np.array([branch.words for branch in branches])
+        kinds = np.array([_action(key) for key in node.branches])
         values = self._values(node, share, costs[where]) / mass
         # All decisions of an action are lifted alike, so the best of them stands for it; what is invalid never is.
         actions = [kind for kind in dict.fromkeys(kinds) if kind != "invalid"]
