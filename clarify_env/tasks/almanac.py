@@ -15,9 +15,9 @@ from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
 
 # What names are like: (share, readings, how much likelier each reading is than the next, lengths). The shares come of a
-# linear program over many such profiles (as in benchmarks/profiles.py): each action is the oracle's on a fifth of
-# the grid where steering is measured; no fixed strategy earns more than 88 % of the oracle between, 94 % beyond one
-# maximum or 81 % beyond both (`python -m clarify_env.oracle task=almanac` prints the map); and what the oracle does hangs
+# linear program over many such profiles (as in benchmarks/profiles.py): each action is the oracle's on a fifth of the
+# grid where steering is measured; no fixed strategy earns more than 88 % of the oracle between, 94 % beyond one maximum
+# or 81 % beyond both (`python -m clarify_env.oracle task=almanac` prints the map); and what the oracle does hangs
 # neither on corners of the plane nor on costs beyond the trained ones.
 PROFILES = (
     (0.08, 1, 1.0, ANY),
