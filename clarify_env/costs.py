@@ -47,9 +47,6 @@ def plain(value: float, places: int) -> str:
 
 
 SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
-# Chance by which drawn training costs are the dearest: what is done there is what a policy does at costs beyond both,
-# and among all training costs they are one cell in 2,704.
-CORNER = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,12 +98,27 @@ class CostPlane:
         """Every training cell."""
         return tuple(Costs(*cell) for cell in product(*self.train_values()))
 
-    def draw(self, size: int, rng: np.random.Generator) -> tuple[Costs, ...]:
-        """Draws so many training cells: the dearest by a chance of ``CORNER``, others none twice, or all there are."""
+    def draw(
+        self, size: int, rng: np.random.Generator, dearest: float = 0.0, cheapest: float = 0.0
+    ) -> tuple[Costs, ...]:
+        """Draws so many training cells, none twice; where there are fewer, all of them.
+
+        Args:
+            size: How many.
+            rng: What draws them.
+            dearest: Chance by which one drawn makes way for the cell of both largest costs.
+            cheapest: Chance by which it makes way for the one of its alpha and the smallest beta.
+        """
         cells = self.train()
-        dear = int((rng.random(size) < CORNER).sum())
-        others = rng.choice(len(cells) - 1, min(size - dear, len(cells) - 1), replace=False)
-        return tuple(cells[i] for i in others) + cells[-1:] * dear
+        drawn = [cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False)]
+        if dearest or cheapest:
+            smallest = cells[0].beta
+            for i, lot in enumerate(rng.random(len(drawn))):
+                if lot < dearest:
+                    drawn[i] = cells[-1]
+                elif lot < dearest + cheapest:
+                    drawn[i] = Costs(drawn[i].alpha, smallest)
+        return tuple(drawn)
 
     def _between(self) -> tuple[list[float], list[float]]:
         # Five and four values at even ratios, off both ends: 20 cells.

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from clarify_env.costs import CORNER, SETS, CostPlane, Costs, check_costs
+from clarify_env.costs import SETS, CostPlane, Costs, check_costs
 from clarify_env.games.base import View
 from clarify_env.prompts import messages
 
@@ -37,20 +37,28 @@ def test_training_values_are_many_and_spaced_by_ratio():
     assert plane.train() == CostPlane().train() and len(plane.train()) == math.prod(map(len, plane.train_values()))
 
 
-def test_drawn_cells_are_the_dearest_now_and_then_and_others_once():
+def test_cells_are_drawn_once_each():
     plane = CostPlane()
     cells, rng = plane.train(), np.random.default_rng(0)
-    every = plane.draw(10**5, rng)
-    assert every[: len(cells) - 1] != cells[:-1], "drawn, not listed"
-    assert set(every) == set(cells)
-    assert abs(every.count(cells[-1]) - CORNER * 10**5) < 500
+    every = plane.draw(10**6, rng)
+    assert every != cells, "drawn, not listed"
+    assert len(every) == len(cells) and set(every) == set(cells)
     drawn = [plane.draw(99, rng) for _ in range(400)]
-    assert all(len(some) == 99 for some in drawn) and len(set(drawn)) == 400
-    dear = [some.count(cells[-1]) for some in drawn]
-    assert np.mean(dear) == pytest.approx(99 * CORNER, abs=0.5) and np.std(dear) > 1
-    assert all(len(set(some) - {cells[-1]}) == 99 - n for some, n in zip(drawn, dear, strict=True)), "others once"
+    assert all(len(set(some)) == 99 for some in drawn) and len(set(drawn)) == 400
     assert {cell for some in drawn for cell in some} == set(cells), "none is left out"
     assert plane.draw(9, np.random.default_rng(1)) == plane.draw(9, np.random.default_rng(1))
+
+
+def test_ends_are_drawn_now_and_then():
+    plane = CostPlane()
+    (alphas, betas), rng = plane.train_values(), np.random.default_rng(0)
+    drawn = [plane.draw(1000, rng, dearest=0.1, cheapest=0.2) for _ in range(100)]
+    share = np.mean([cell == (alphas[-1], betas[-1]) for some in drawn for cell in some])
+    assert share == pytest.approx(0.1, abs=0.01)
+    cheap = [cell.alpha for some in drawn for cell in some if cell.beta == betas[0]]
+    assert len(cheap) / 100_000 == pytest.approx(0.2 + 0.7 / len(betas), abs=0.01)
+    assert set(cheap) == set(alphas) and np.mean(cheap) == pytest.approx(np.mean(alphas), rel=0.02)
+    assert {cell for some in drawn for cell in some} == set(plane.train())
 
 
 def test_trained_prices_are_written_as_long_as_those_of_evaluation():

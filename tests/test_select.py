@@ -161,9 +161,12 @@ class Encodes:
         return 1 if characters else 0
 
 
+REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "cheapest": 0.0}
+
+
 def selected(played, **options):
     cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
-    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": {"rule": "action", "temperature": 0.0} | options,
+    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": REST | options,
                                "user": {"kind": "scripted"}})  # fmt: skip
     return rest.select(config, Encodes(), [tree(*played)], 1)
 

@@ -64,7 +64,7 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration:
     rows = []
     for tree in trees:
         if config.rest.hindsight:
-            costs = np.array(plane.draw(config.rest.hindsight, rng))
+            costs = np.array(plane.draw(config.rest.hindsight, rng, config.rest.dearest, config.rest.cheapest))
         else:
             costs = np.array(sorted(tree.costs))
         if config.rest.rule == "action":
