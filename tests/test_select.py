@@ -177,8 +177,8 @@ def test_tags_count_by_what_their_action_earns_more(full):
     rows = [row for row in selected(played, hindsight=200, margin=full) if not row.prompt_ids[1]]
     for row in rows:
         margin = tree(*played).choices(np.array([row.prompt_ids[0]]))[0][0].margin
-        assert row.weight == 1 and row.lead == (pytest.approx(min(1, margin / full) if full else 1),)
-    assert len(rows) == 200 and (min(row.lead[0] for row in rows) < 0.2) is bool(full)
+        assert row.weight == 1 and row.lead == (pytest.approx(np.clip(margin / full, rest.LEAST, 1) if full else 1),)
+    assert len(rows) == 200 and min(row.lead[0] for row in rows) == (rest.LEAST if full else 1)
 
 
 def test_whatever_is_said_the_best_tag_is_learned():
@@ -187,7 +187,7 @@ def test_whatever_is_said_the_best_tag_is_learned():
     other = 0
     for row in rows:
         (choice, *_) = tree(*played).choices(np.array([row.prompt_ids[0]]))[0]
-        tag, weight = choice.best.text.split()[0], pytest.approx(min(1, choice.margin / 0.1))
+        tag, weight = choice.best.text.split()[0], pytest.approx(np.clip(choice.margin / 0.1, rest.LEAST, 1))
         assert row.weight == 1 and row.lead == (weight,)
         assert row.instead == (None if row.ids[0] == tag else (0, tag))
         other += row.ids[0] != tag
