@@ -6,7 +6,7 @@ them (`taken`). Where little is left, the oracle's fall hangs on corners of the 
 nothing, and a policy that earns all but the oracle's reward shows a range ratio far below 1. The mix keeps to limits:
 no fixed strategy earns more than 88 % of the oracle between costs, 94 % beyond one maximum or 81 % beyond both; each
 action is the oracle's on a fifth of the grid on which steering is measured; and to decide beyond both by 0.85 of the
-largest trained costs loses at most 2 % of the oracle. Some minutes on one core.
+largest trained costs loses at most 2 % of the oracle. A minute and a half on one core.
 """
 
 from itertools import product
