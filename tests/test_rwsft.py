@@ -94,7 +94,7 @@ def weighed(groups, marginal=False, hindsight=0, weight="swift"):
                                "sample": {"marginal": marginal}, "selfplay": {"max_questions": 2},
                                "assistant": {"max_new_tokens": 10},
                                "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40,
-                                         "band": 0.05}})  # fmt: skip
+                                         "steps": [0.01, 0.001], "band": 0.05}})  # fmt: skip
     return rwsft.weigh(config, Encodes(), groups), config
 
 

@@ -94,7 +94,7 @@ GUESSING = {
     "seed": 0, "budget": {"questions": None},
     "sample": {"free": 2, "forced": 0, "actions": [], "marginal": True, "follow_ups": 1},
     "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none"},
-    "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05},
+    "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "steps": [0.01, 0.001], "band": 0.05},
 }  # fmt: skip
 
 

@@ -165,10 +165,17 @@ REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "cheapest": 0.0}
 
 
 def selected(played, **options):
-    cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "band": 0.05}
+    cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "steps": [0.01, 0.001], "band": 0.05}
     config = OmegaConf.create({"seed": 0, "costs": cell, "rest": REST | options,
                                "user": {"kind": "scripted"}})  # fmt: skip
     return rest.select(config, Encodes(), [tree(*played)], 1)
+
+
+@pytest.mark.parametrize(("end", "axes"), [("dearest", {0: 0.62, 1: 0.05}), ("cheapest", {1: 0.02})])
+def test_ends_of_the_plane_are_selected_at(end, axes):
+    rows = selected([games("#ANSWER Brandt")], hindsight=50, margin=0.1, **{end: 1.0})
+    seen = np.array([row.prompt_ids[0] for row in rows])
+    assert len(rows) == 50 and all(set(seen[:, axis]) == {value} for axis, value in axes.items())
 
 
 @pytest.mark.parametrize("full", [0.0, 0.1])

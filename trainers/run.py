@@ -223,7 +223,7 @@ def _refuse_other(stored: Path, config: dict[str, Any]) -> None:
 def make_plane(config: DictConfig) -> CostPlane:
     """The cost plane of ``costs.*``."""
     options = OmegaConf.to_container(config.costs, resolve=True)
-    for name in (name for name in ("alpha", "beta", "steps") if name in options):
+    for name in ("alpha", "beta", "steps"):
         axis = options[name]
         if not (isinstance(axis, list) and len(axis) == 2 and all(isinstance(value, int | float) for value in axis)):
             kind = "two positive" if name == "steps" else "two increasing positive"
