@@ -1,7 +1,8 @@
-"""Batched decoding of a causal language model: shared prompts computed once, finished rows leave the batch.
+"""Batched decoding of a causal language model: what prompts share is computed once, finished rows leave the batch.
 
 The one place where tokens are drawn. `generate` of transformers would compute every sample's prompt anew and carry
-finished rows to the end; here a prompt's cache is forked for its samples and the cache shrinks as rows finish.
+finished rows to the end; here the cache of a beginning that prompts share is forked for these, that of a prompt for its
+samples, and the cache shrinks as rows finish.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
+# A beginning that prompts share is computed apart where that spares this share of their tokens: it takes a second pass.
+_SHARED_AT = 0.2
 # Rows that have finished are dropped once they are this share of the batch: each drop copies the cache.
 _DROP_AT = 0.2
 
@@ -74,12 +79,10 @@ def decode(
         One sample a row. Log-probabilities are those of the distribution sampled from (temperature 1 where greedy).
     """
     device = model.device
-    ids, mask = left_pad(prompts, pad)
-    ids, mask = ids.to(device), mask.to(device)
-    out = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=True, logits_to_keep=1)
+    cache, logits, mask = _read(model, prompts, pad)
     fork = torch.tensor(rows, device=device)
-    cache, logits, mask = out.past_key_values, out.logits[:, -1].index_select(0, fork), mask.index_select(0, fork)
     cache.reorder_cache(fork)
+    logits, mask = logits.index_select(0, fork), mask.index_select(0, fork)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     given = torch.full((len(rows), max(map(len, forced), default=0)), -1)
     for row, opening in enumerate(forced):
@@ -116,6 +119,43 @@ def decode(
         Sample(tuple(row[:n]), tuple(probs[:n]))
         for row, probs, n in zip(tokens, logprobs, lengths.tolist(), strict=True)
     ]
+
+
+def _read(
+    model: torch.nn.Module, prompts: Sequence[Sequence[int]], pad: int
+) -> tuple[Cache, torch.Tensor, torch.Tensor]:
+    """The cache of the prompts, the logits of what follows each, and the mask of what the cache holds."""
+    shared = shared_length(prompts) if _keeps_every_token(model) else 0
+    ids, mask = (part.to(model.device) for part in left_pad([prompt[shared:] for prompt in prompts], pad))
+    cache = None
+    if shared:
+        starts = [tuple(prompt[:shared]) for prompt in prompts]
+        index = {start: i for i, start in enumerate(dict.fromkeys(starts))}
+        heads = torch.tensor(list(index), device=model.device)
+        cache = model(input_ids=heads, use_cache=True, logits_to_keep=1).past_key_values
+        cache.reorder_cache(torch.tensor([index[start] for start in starts], device=model.device))
+        mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
+    out = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask)[:, shared:], past_key_values=cache,
+                use_cache=True, logits_to_keep=1)  # fmt: skip
+    return out.past_key_values, out.logits[:, -1], mask
+
+
+def _keeps_every_token(model: torch.nn.Module) -> bool:
+    # A state cannot leave out the padding that stands behind a shared beginning, and a window counts it in.
+    return {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
+
+
+def shared_length(prompts: Sequence[Sequence[int]]) -> int:
+    """Where to part the prompts so that computing each beginning once spares most tokens; 0: not worth it anywhere."""
+    most = min(map(len, prompts)) - 1  # something of each prompt must follow, from which to draw
+    if len(prompts) == 1 or not most:
+        return 0
+    starts = np.array(sorted(tuple(prompt[:most]) for prompt in prompts))
+    # Sorted, neighbours share the most: each that parts from the one before begins anew, at any greater length.
+    parted = np.append(starts[1:] != starts[:-1], np.ones((len(starts) - 1, 1), dtype=bool), axis=1).argmax(1)
+    lengths = np.arange(most + 1)
+    spared = lengths * (parted[:, None] >= lengths).sum(0)
+    return int(spared.argmax()) if spared.max() >= _SHARED_AT * sum(map(len, prompts)) else 0
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

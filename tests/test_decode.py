@@ -1,10 +1,19 @@
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Lfm2Config, Lfm2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from agents import decode as decoding
-from agents.decode import decode, left_pad, uniforms
+from agents.decode import decode, left_pad, shared_length, uniforms
 
 COMMON = {"temperature": 1.0, "max_new_tokens": 12}
 
@@ -93,6 +102,66 @@ def test_rows_that_leave_the_batch_change_nothing(model, prompts, play, monkeypa
     assert close(leaving, play(model, prompts, rows, seeds, max_new_tokens=24)), "never dropped"
     monkeypatch.setattr(decoding, "_DROP_AT", 0)
     assert close(leaving, play(model, prompts, rows, seeds, max_new_tokens=24)), "dropped at once"
+
+
+@pytest.fixture
+def alike(tiny):
+    """Prompts of several lengths that begin alike, three by three, one of them in full the beginning of another."""
+    costs = [f"<|system|>2 questions cost {price}, 24 words 0.624.<|end|><|user|>" for price in ("0.40", "0.90")]
+    texts = [
+        start + text for start in costs for text in ("Who", "When?<|end|>", "Which opera is it?<|end|><|assistant|>")
+    ]
+    return [tiny[1](text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def test_a_beginning_that_prompts_share_changes_nothing(model, alike, play, monkeypatch):
+    rows, seeds = [*range(6)] * 4, list(range(24))
+    shared = play(model, alike, rows, seeds)
+    assert close(shared, [play(model, [alike[r]], [0], [s])[0] for r, s in zip(rows, seeds, strict=True)]), "alone"
+    assert close(play(model, alike, rows, seeds, forced=[(5,), ()] * 12)[1::2], shared[1::2]), "with forced ids"
+    monkeypatch.setattr(decoding, "_SHARED_AT", 2)
+    assert close(shared, play(model, alike, rows, seeds)), "each prompt read in full"
+
+
+def test_a_beginning_that_prompts_share_is_read_once(model, alike, play):
+    shapes, most = [], max(map(len, alike))
+    model.register_forward_pre_hook(lambda m, a, k: shapes.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    play(model, alike, [*range(6)], range(6))
+    cut = min(map(len, alike)) - 1
+    if model.config.model_type == "lfm2":
+        assert shapes[0] == (6, most), "its states cannot be told to leave out padding"
+    else:
+        assert shapes[:2] == [(2, cut), (6, most - cut)]
+    shapes.clear()
+    play(model, [alike[0], alike[3][::-1]], [0, 1], range(2))
+    assert shapes[0] == (2, len(alike[0])), "nothing shared, one pass"
+
+
+def test_a_window_that_slides_sees_no_padding(tiny, alike, play):
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": len(tiny[1])}
+    config = MistralConfig(num_attention_heads=4, num_key_value_heads=2, sliding_window=8, **size)
+    model, shapes = MistralForCausalLM(config).eval(), []
+    model.register_forward_pre_hook(lambda m, a, k: shapes.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    play(model, alike, [*range(6)], range(6))
+    assert shapes[0] == (6, max(map(len, alike)))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "length", "why"),
+    [
+        (["abcdx", "abcdy", "abcdz"], 4, "all begin alike"),
+        (["abcd", "abcd"], 3, "something must follow"),
+        (["abcdx"], 0, "nobody to share with"),
+        (["a", "abcdx"], 0, "nothing could follow"),
+        (["xabcd", "yabcd"], 0, "nothing in common"),
+        (["abcdefgh1", "abcdefgh2", "xyzuvwst1", "xyzuvwst2"], 8, "two beginnings"),
+        (["ab34567", "ab45678", "ab56789", "ab67890"], 2, "just enough"),
+        (["a2345678", "a3456789", "a4567890", "a5678901"], 0, "too little"),
+        (["abcde1", "abcde2", "abx456", "aby567", "abz678", "abw789"], 2, "two of all rather than five of two"),
+    ],
+)
+def test_shared_length(prompts, length, why):
+    assert shared_length([[ord(c) for c in prompt] for prompt in prompts]) == length, why
 
 
 def test_work_done(tiny, prompts, play):
