@@ -99,7 +99,7 @@ class CostPlane:
         return tuple(Costs(*cell) for cell in product(*self.train_values()))
 
     def draw(
-        self, size: int, rng: np.random.Generator, dearest: float = 0.0, cheapest: float = 0.0
+        self, size: int, rng: np.random.Generator, dearest: float = 0.0, word_ends: float = 0.0
     ) -> tuple[Costs, ...]:
         """Draws so many training cells, none twice; where there are fewer, all of them.
 
@@ -107,18 +107,18 @@ class CostPlane:
             size: How many.
             rng: What draws them.
             dearest: Chance by which one drawn makes way for the cell of both largest costs.
-            cheapest: Chance by which it makes way for the one of its alpha and the smallest beta.
+            word_ends: Chance by which its beta makes way for the smallest, and as much for the largest.
         """
         cells = self.train()
-        drawn = [cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False)]
-        if dearest or cheapest:
-            smallest = cells[0].beta
-            for i, lot in enumerate(rng.random(len(drawn))):
-                if lot < dearest:
-                    drawn[i] = cells[-1]
-                elif lot < dearest + cheapest:
-                    drawn[i] = Costs(drawn[i].alpha, smallest)
-        return tuple(drawn)
+        drawn = np.array(cells)[rng.choice(len(cells), min(size, len(cells)), replace=False)]
+        if dearest or word_ends:
+            which = np.searchsorted(
+                [dearest, dearest + word_ends, dearest + 2 * word_ends], rng.random(len(drawn)), "right"
+            )
+            drawn[which == 0] = cells[-1]
+            drawn[which == 1, 1] = cells[0].beta
+            drawn[which == 2, 1] = cells[-1].beta
+        return tuple(Costs(*cell) for cell in drawn.tolist())
 
     def _between(self) -> tuple[list[float], list[float]]:
         # Five and four values at even ratios, off both ends: 20 cells.

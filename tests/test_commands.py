@@ -202,7 +202,7 @@ BAD = [
     (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
     (rest, ["rest.dearest=-0.1"], r"rest\.dearest must be at least 0", "less than never"),
-    (rest, ["rest.dearest=0.6", "rest.cheapest=0.5"], r"rest\.dearest and rest\.cheapest are chances", "over 1"),
+    (rest, ["rest.dearest=0.6", "rest.word_ends=0.3"], r"rest\.dearest and twice rest\.word_ends are", "over 1"),
     (rest, ["rest.temperature=-1"], r"rest\.temperature must be at least 0", "colder than the best"),
     (rest, ["update.runs=0"], r"update\.runs must be at least 1, not 0", "no update"),
     (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),

@@ -52,13 +52,14 @@ def test_cells_are_drawn_once_each():
 def test_ends_are_drawn_now_and_then():
     plane = CostPlane()
     (alphas, betas), rng = plane.train_values(), np.random.default_rng(0)
-    drawn = [plane.draw(1000, rng, dearest=0.1, cheapest=0.2) for _ in range(100)]
-    share = np.mean([cell == (alphas[-1], betas[-1]) for some in drawn for cell in some])
-    assert share == pytest.approx(0.1, abs=0.01)
-    cheap = [cell.alpha for some in drawn for cell in some if cell.beta == betas[0]]
-    assert len(cheap) / 100_000 == pytest.approx(0.2 + 0.7 / len(betas), abs=0.01)
-    assert set(cheap) == set(alphas) and np.mean(cheap) == pytest.approx(np.mean(alphas), rel=0.02)
-    assert {cell for some in drawn for cell in some} == set(plane.train())
+    drawn = [cell for _ in range(100) for cell in plane.draw(1000, rng, dearest=0.1, word_ends=0.2)]
+    assert np.mean([cell == (alphas[-1], betas[-1]) for cell in drawn]) == pytest.approx(0.1, abs=0.01)
+    for end, others in ((betas[0], alphas), (betas[-1], alphas[:-1])):
+        there = [cell.alpha for cell in drawn if cell.beta == end and cell.alpha in others]
+        share = (0.2 + 0.5 / len(betas)) * len(others) / len(alphas)
+        assert len(there) / len(drawn) == pytest.approx(share, abs=0.01)
+        assert set(there) == set(others) and np.mean(there) == pytest.approx(np.mean(others), rel=0.02)
+    assert set(drawn) == set(plane.train())
 
 
 def test_trained_prices_are_written_as_long_as_those_of_evaluation():

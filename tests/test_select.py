@@ -161,7 +161,7 @@ class Encodes:
         return 1 if characters else 0
 
 
-REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "cheapest": 0.0}
+REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "word_ends": 0.0}
 
 
 def selected(played, **options):
@@ -171,11 +171,13 @@ def selected(played, **options):
     return rest.select(config, Encodes(), [tree(*played)], 1)
 
 
-@pytest.mark.parametrize(("end", "axes"), [("dearest", {0: 0.62, 1: 0.05}), ("cheapest", {1: 0.02})])
-def test_ends_of_the_plane_are_selected_at(end, axes):
-    rows = selected([games("#ANSWER Brandt")], hindsight=50, margin=0.1, **{end: 1.0})
+@pytest.mark.parametrize(
+    ("ends", "axes"), [({"dearest": 1.0}, {0: {0.62}, 1: {0.05}}), ({"word_ends": 0.5}, {1: {0.02, 0.05}})]
+)
+def test_ends_of_the_plane_are_selected_at(ends, axes):
+    rows = selected([games("#ANSWER Brandt")], hindsight=50, margin=0.1, **ends)
     seen = np.array([row.prompt_ids[0] for row in rows])
-    assert len(rows) == 50 and all(set(seen[:, axis]) == {value} for axis, value in axes.items())
+    assert len(rows) == 50 and all(set(seen[:, axis]) == values for axis, values in axes.items())
 
 
 @pytest.mark.parametrize("full", [0.0, 0.1])

@@ -28,9 +28,9 @@ def rest(config: DictConfig, run: Run) -> None:
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
     running.seed_everything(config.seed)
     update_config(config["update"])  # a wrong option is said before any game is played
-    if config.rest.dearest + config.rest.cheapest > 1:
-        raise ValueError("rest.dearest and rest.cheapest are chances, of at most 1 together")
-    for option in ("margin", "temperature", "dearest", "cheapest"):
+    if config.rest.dearest + 2 * config.rest.word_ends > 1:
+        raise ValueError("rest.dearest and twice rest.word_ends are chances, of at most 1 together")
+    for option in ("margin", "temperature", "dearest", "word_ends"):
         if config.rest[option] < 0:
             raise ValueError(f"rest.{option} must be at least 0, not {config.rest[option]}")
     if config.rest.rule != "action":
@@ -71,7 +71,7 @@ def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration:
     rows = []
     for tree in trees:
         if config.rest.hindsight:
-            costs = np.array(plane.draw(config.rest.hindsight, rng, config.rest.dearest, config.rest.cheapest))
+            costs = np.array(plane.draw(config.rest.hindsight, rng, config.rest.dearest, config.rest.word_ends))
         else:
             costs = np.array(sorted(tree.costs))
         if config.rest.rule == "action":
