@@ -55,6 +55,9 @@ Reply to the assistant. To a question, answer just what was asked, in a few word
 not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
 that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
+# Texts kept: each game has other costs, and the default plane has 2,704 training cells.
+_CELLS = 4096
+
 STYLES = ("pocket", "zero_shot", "few_shot", "reasoning")
 
 
@@ -86,7 +89,7 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
 
 
 # The same all through a game, and asked for at each of its turns.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_CELLS)
 def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> str:
     context = f"\n{context}" if context else ""
     if style == "pocket":
@@ -105,7 +108,7 @@ def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) ->
     return rules + context
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_CELLS)
 def _user_system(query: str, secret: Secret, style: str) -> str:
     if secret.attributes:
         meant = ", ".join(f"{name} {value}" for name, value in secret.attributes)
@@ -128,7 +131,7 @@ def transcript(view: View) -> str:
     return "\n".join(lines)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_CELLS)
 def _header(costs: Costs | None, context: str, secret: Secret | None) -> str:
     if secret is not None:
         return f"you mean: {_indented(secret.text)}"
