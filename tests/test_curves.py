@@ -40,6 +40,7 @@ def test_only_the_last_point_of_a_curve_is_measured_in_full():
     assert cells_of("only=[rest]", "games=[500,10000]")[3].folder == cells_of("only=[rest]")[0].folder
 
 
+@pytest.mark.slow
 def test_the_default_comparison_has_every_method_at_one_budget_with_three_seeds():
     cells = cells_of()
     assert list(dict.fromkeys(cell.method for cell in cells)) == FIXED + LEARNERS
@@ -59,6 +60,7 @@ def test_several_budgets_and_numbers_of_questions_are_points_of_the_learning_met
     assert "budget.questions=50" in cells[1].overrides
 
 
+@pytest.mark.slow
 def test_a_sweep_of_settings_has_one_seed_and_sees_validation_questions_alone():
     cells = cells_of("tune=true")
     assert list(dict.fromkeys(cell.method for cell in cells)) == LEARNERS

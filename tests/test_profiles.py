@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "profiles.py"))
 PROFILES = BENCHMARK["PROFILES"]
 
