@@ -11,6 +11,7 @@ Everything that turns text into an action, or an action into a price, is here.
 
 import re
 import unicodedata
+from itertools import chain
 from typing import NamedTuple
 
 CLARIFY, ANSWER, MULTI_ANS = TAGS = ("#CLARIFY", "#ANSWER", "#MULTI_ANS")
@@ -56,6 +57,7 @@ class Invalid(NamedTuple):
 Action = Clarify | Answer | MultiAnswer | Invalid
 
 _TAG = re.compile(r"\s*#(CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
+_BULLETS = ("-", "*", "•")
 _BULLET = re.compile(r"\A[-*•]\s+")
 _BREAKS = r"\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
 _LINES = re.compile(f"[{_BREAKS}]+")
@@ -84,7 +86,8 @@ def strip_invisible(text: str) -> str:
 
 
 def _item(text: str) -> Item:
-    text = _BULLET.sub("", text.strip())
+    if text.startswith(_BULLETS):
+        text = _BULLET.sub("", text)
     label, colon, answer = text.partition(": ")
     return Item(label.strip(), answer.strip()) if colon else Item("", text)
 
@@ -112,10 +115,11 @@ def parse(text: str | None) -> Action:
         return Clarify(body)
     if tag == "ANSWER":
         return Answer(body)
-    parts = _LINES.split(body)
+    # No line break is printable, so most lists of one line are not searched for one.
+    parts = [body] if body.isprintable() else _LINES.split(body)
     if len(parts) == 1:
         parts = body.split(";")
-    items = tuple(_item(part) for part in parts if part.strip())
+    items = tuple([_item(part) for part in map(str.strip, parts) if part])
     return MultiAnswer(items) if items else Invalid(body, "empty list")
 
 
@@ -153,7 +157,7 @@ def words(action: Action) -> int:
     free while it is answered; as an `Invalid` message they are charged like any other.
     """
     if isinstance(action, MultiAnswer):
-        return sum(count_words(item.label) + count_words(item.answer) for item in action.items)
+        return count_words(" ".join(chain.from_iterable(action.items)))
     return 0 if isinstance(action, Clarify) else count_words(action.text)
 
 

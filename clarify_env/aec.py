@@ -59,9 +59,10 @@ class Dealer:
             ValueError: An option's value is not possible.
         """
         options = options or {}
-        if unknown := [name for name in options if name not in _OPTIONS]:
-            # Not an error: PettingZoo's own compliance test resets with an option of its invention.
-            warnings.warn(f"reset option {unknown[0]!r} is ignored; known: {', '.join(_OPTIONS)}", stacklevel=3)
+        for name in options:
+            if name not in _OPTIONS:
+                # Not an error: PettingZoo's own compliance test resets with an option of its invention.
+                warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(_OPTIONS)}", stacklevel=3)
         episode = self._episode(rng, options.get("split", "train"), options.get("index"))
         intent = _intent(rng, episode, options.get("intent"))
         costs = options.get("costs")
@@ -77,11 +78,12 @@ class Dealer:
 
 
 def _intent(rng: np.random.Generator, episode: Episode, intent: int | None) -> int:
-    n = len(episode.interpretations)
+    readings = episode.interpretations
+    n = len(readings)
     if intent is None:
         left = rng.random()
-        for i in range(n):
-            left -= episode.interpretations[i].weight
+        for i, reading in enumerate(readings):
+            left -= reading.weight
             if left < 0:
                 return i
         return n - 1
@@ -113,7 +115,7 @@ def observation(view: View) -> dict[str, Any]:
     """What a role observes: its transcript, the turn, and, as assistant, the costs (alpha, beta)."""
     seen = {"transcript": transcript(view), "turn": view.turn}
     if view.costs is not None:
-        seen["costs"] = np.array(view.costs, dtype=np.float64)
+        seen["costs"] = np.fromiter(view.costs, np.float64, 2)
     return seen
 
 
@@ -209,7 +211,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self._infos: dict[str, dict[str, Any]] | None = None
+        self._infos: dict[str, dict[str, Any]] = {}
         self._skip_agent_selection = None
         self.agent_selection = self.game.to_move
         if self.render_mode == "human":
@@ -218,9 +220,20 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     @property
     def infos(self) -> dict[str, dict[str, Any]]:
         """What `info` says for each agent, made when first asked for after a step."""
-        if self._infos is None:
-            self._infos = {role: info(self.game.view(role), self._style, self.game.outcome) for role in self.agents}
+        for agent in self.agents:
+            if agent not in self._infos:
+                self._infos[agent] = info(self.game.view(agent), self._style, self.game.outcome)
         return self._infos
+
+    def last(self, observe: bool = True) -> tuple[dict[str, Any] | None, float, bool, bool, dict[str, Any]]:
+        """Observation, reward, terminated, truncated and info of the agent whose turn it is."""
+        agent = self.agent_selection
+        view = self.game.view(agent)
+        told = self._infos.get(agent)
+        if told is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
+            told = self._infos[agent] = info(view, self._style, self.game.outcome)
+        return (observation(view) if observe else None, self._cumulative_rewards[agent], self.terminations[agent],
+                self.truncations[agent], told)  # fmt: skip
 
     def observe(self, agent: str) -> dict[str, Any]:
         """What an agent can see now."""
@@ -238,7 +251,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         game = self.game
         self._cumulative_rewards[self.agent_selection] = 0.0
         game.apply(Reply(action))
-        self._infos = None
+        self._infos = {}
         if game.outcome is None:
             self.agent_selection = game.to_move
         else:

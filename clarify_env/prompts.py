@@ -78,14 +78,15 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     """
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
-    if view.role == "assistant":
+    own = view.role
+    if own == "assistant":
         system = _assistant_system(view.costs, view.context, style, view.reasoning)
         chat = [{"role": "system", "content": system}, {"role": "user", "content": view.query}]
     else:
         chat = [{"role": "system", "content": _user_system(view.query, view.secret, style)}]
-    return chat + [
-        {"role": "assistant" if role == view.role else "user", "content": text} for role, text in view.history
-    ]
+    for role, text in view.history:
+        chat.append({"role": "assistant" if role == own else "user", "content": text})
+    return chat
 
 
 # The same all through a game, and asked for at each of its turns.
@@ -124,18 +125,16 @@ def transcript(view: View) -> str:
 
     Lines after the first of a message are indented, so that no message can pass itself off as another's.
     """
-    header = _header(view.costs, view.context, view.secret)
-    lines = [f"system: {header}"] if header else []
-    lines.append(f"user: {_indented(view.query)}")
-    lines += [f"{role}: {text if text.isprintable() else _indented(text)}" for role, text in view.history]
-    return "\n".join(lines)
+    shown = _before_query(view.costs, view.context, view.secret) + _indented(view.query)
+    for role, text in view.history:
+        shown = f"{shown}\n{role}: {text if text.isprintable() else _indented(text)}"
+    return shown
 
 
 @lru_cache(maxsize=_CELLS)
-def _header(costs: Costs | None, context: str, secret: Secret | None) -> str:
-    if secret is not None:
-        return f"you mean: {_indented(secret.text)}"
-    return _indented("\n".join(str(part) for part in (costs, context) if part))
+def _before_query(costs: Costs | None, context: str, secret: Secret | None) -> str:
+    header = f"you mean: {secret.text}" if secret else "\n".join(str(part) for part in (costs, context) if part)
+    return f"system: {_indented(header)}\nuser: " if header else "user: "
 
 
 def _indented(text: str) -> str:

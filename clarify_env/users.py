@@ -50,8 +50,12 @@ def leaks(text: str, question: str, episode: Episode, intent: int) -> bool:
 
     Compared as normalised word sequences, so that "Brandts" does not leak "Brandt".
     """
-    said, asked = f" {normalize(text)} ", f" {normalize(question)} {normalize(episode.query)} "
-    return any(f" {secret} " in said and f" {secret} " not in asked for secret in _secrets(episode, intent))
+    reading, said = episode.interpretations[intent], f" {normalize(text)} "
+    told = [words for words in map(normalize, (*reading.answers, reading.text)) if words and f" {words} " in said]
+    if not told:
+        return False
+    asked = f" {normalize(question)} {normalize(episode.query)} "
+    return any(f" {words} " not in asked for words in told)
 
 
 def redact(text: str, episode: Episode, intent: int) -> str:
@@ -62,8 +66,3 @@ def redact(text: str, episode: Episode, intent: int) -> str:
         spelled = r"\s+".join(map(re.escape, secret.split()))
         shown = re.sub(rf"(?<!\w){spelled}(?!\w)", "[redacted]", shown, flags=re.IGNORECASE)
     return "[redacted]" if leaks(shown, "", episode, intent) else shown
-
-
-def _secrets(episode: Episode, intent: int) -> list[str]:
-    reading = episode.interpretations[intent]
-    return [words for words in map(normalize, (*reading.answers, reading.text)) if words]

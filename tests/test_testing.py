@@ -87,15 +87,15 @@ def test_faults_of_a_task_are_named(task, message, why):
 class Telling(ClarificationGame):
     """Hands the assistant the user's secret."""
 
-    def _view(self, role):
-        return super()._view(role)._replace(secret=self._secret)
+    def view(self, role):
+        return super().view(role)._replace(secret=self._secret)
 
 
 class Hinting(ClarificationGame):
     """Words the query by the intent."""
 
-    def _view(self, role):
-        return super()._view(role)._replace(query=f"{self.episode.query} ({self.intent})")
+    def view(self, role):
+        return super().view(role)._replace(query=f"{self.episode.query} ({self.intent})")
 
 
 class Endless(ClarificationGame):

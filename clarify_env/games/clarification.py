@@ -59,18 +59,18 @@ class ClarificationGame:
 
     def view(self, role: str) -> View:
         """What ``role`` sees now: the costs and the context only as assistant, the intent only as user."""
-        if role not in self._views:
-            self._views[role] = self._view(role)
-        return self._views[role]
-
-    def _view(self, role: str) -> View:
-        episode, history = self.episode, self._history
-        if role == "assistant":
-            return View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id,
-                        self.reasoning)  # fmt: skip
-        if role == "user":
-            return View(role, episode.query, "", self._secret, history, None, len(history), episode.id)
-        raise ValueError(f"the clarification game has no role {role!r}")
+        view = self._views.get(role)
+        if view is None:
+            episode, history = self.episode, self._history
+            if role == "assistant":
+                view = View(role, episode.query, episode.context, None, history, self.costs, len(history), episode.id,
+                            self.reasoning)  # fmt: skip
+            elif role == "user":
+                view = View(role, episode.query, "", self._secret, history, None, len(history), episode.id)
+            else:
+                raise ValueError(f"the clarification game has no role {role!r}")
+            self._views[role] = view
+        return view
 
     def apply(self, reply: Reply) -> Turn:
         """Plays ``reply`` for the role to move.
@@ -114,7 +114,7 @@ class ClarificationGame:
         text = reply.text if isinstance(reply.text, str) else ""
         asked = self.turns[-1].action
         if isinstance(asked, Clarify):
-            questions = "\n".join(said for role, said in self._history if role == "assistant")
+            questions = "\n".join([said for role, said in self._history if role == "assistant"])
             if leaks(text, questions, self.episode, self.intent):
                 self._leak = True
                 text = redact(text, self.episode, self.intent) if self.redact_leaks else text
@@ -126,7 +126,7 @@ class ClarificationGame:
     def _close(self, action: Action, closing: str | None) -> None:
         # A user who refuses every item scores 0 but made nothing up.
         said = normalize(closing) if closing is not None else REFUSAL
-        grounded = any(said == normalize(answer) for answer in _answers(action))
+        grounded = said in map(normalize, _answers(action))
         accuracy = self.task.score(closing, self.intent, self.episode) if grounded else 0.0
         self.outcome = Outcome(
             accuracy=accuracy,
