@@ -76,6 +76,8 @@ class CostPlane:
     band: float = 0.05
 
     def __post_init__(self):
+        for name in ("alpha", "beta", "steps"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list has no hash
         for name in ("alpha", "beta"):
             low, high = getattr(self, name)
             if not 0 < low < high:
@@ -96,7 +98,7 @@ class CostPlane:
 
     def train(self) -> tuple[Costs, ...]:
         """Every training cell."""
-        return tuple(Costs(*cell) for cell in product(*self.train_values()))
+        return _train_cells(self)
 
     def draw(
         self, size: int, rng: np.random.Generator, dearest: float = 0.0, word_ends: float = 0.0
@@ -110,7 +112,7 @@ class CostPlane:
             word_ends: Chance by which its beta makes way for the smallest, and as much for the largest.
         """
         cells = self.train()
-        drawn = np.array(cells)[rng.choice(len(cells), min(size, len(cells)), replace=False)]
+        drawn = np.array([cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False)])
         if dearest or word_ends:
             which = np.searchsorted(
                 [dearest, dearest + word_ends, dearest + 2 * word_ends], rng.random(len(drawn)), "right"
@@ -145,3 +147,9 @@ class CostPlane:
         """The n x n grid on which steering is measured: (alphas, betas), evenly spaced by ratio."""
         alphas, betas = (np.geomspace(*axis, n).tolist() for axis in (self.alpha, self.beta))
         return tuple(round(a, 2) for a in alphas), tuple(round(b, 3) for b in betas)
+
+
+# Asked for at every draw.
+@lru_cache(maxsize=16)
+def _train_cells(plane: CostPlane) -> tuple[Costs, ...]:
+    return tuple(Costs(*cell) for cell in product(*plane.train_values()))

@@ -1,27 +1,28 @@
-"""A language model small enough for unit tests, made once a session."""
+"""A language model small enough for unit tests, made once a session.
+
+What takes seconds to import is imported where it is used: the process that hands out the tests needs none of it.
+"""
 
 import sys
 
 import numpy as np
 import pytest
-import torch
 
-from agents.hf import load
-from agents.pocket import build_model, build_tokenizer
 from clarify_env.costs import CostPlane
 from clarify_env.tasks.base import make_task
-from trainers import pretrain, sample
-from trainers.pretrain import _Encoder
-from trainers.store import save_model
-from trainers.update import UpdateConfig, update
-
-# Sizes here are far below what a second thread pays for, and tests run side by side.
-torch.set_num_threads(1)
 
 ALMANAC = {"train_names": 4, "validation_names": 2, "test_names": 2}
 # What makes a command small enough for a test.
 SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
          "eval.grid=3", "eval.transcripts=2"]  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Sizes here are far below what a second thread pays for, and tests run side by side."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,13 @@ def almanac():
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory, almanac):
     """A Llama of 20,000 weights that has seen enough games to use the tags and to end its messages, in its folder."""
+    import torch
+
+    from agents.pocket import build_model, build_tokenizer
+    from trainers.pretrain import _Encoder
+    from trainers.store import save_model
+    from trainers.update import UpdateConfig, update
+
     rng, cells = np.random.default_rng(0), CostPlane().train()
     streams = [
         almanac.demonstrations(split, rng, cells, {"assistant": 0.4, "user": 0.4, "card": 0.2})
@@ -53,14 +61,30 @@ def tiny_folder(tmp_path_factory, almanac):
 @pytest.fixture
 def tiny(tiny_folder):
     """The tiny model, loaded anew: (model, tokenizer)."""
+    from agents.hf import load
+
     return load(tiny_folder, device="cpu")
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tiny_folder):
+def drawn():
+    """Has the reports of a test's commands hold their figures, which take longer than all else in such a run."""
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tiny_folder, request):
     """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
+    from hydra._internal.hydra import Hydra
+    from hydra.types import RunMode
+
+    from trainers import pretrain, report, sample
+
     monkeypatch.setenv("NO_PROGRESS", "1")
     monkeypatch.setattr(sample, "GROUPS", 2)
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(report, "_draw", lambda *_: {})
+    # To learn whether a command is a sweep, hydra makes its config once more, a third of a test's time. None here is.
+    monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: RunMode.RUN)
 
     def run(module, *overrides):
         model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]

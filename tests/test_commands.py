@@ -75,13 +75,13 @@ def check_files(folder, *names):
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
 
 
-def test_prompted_leaves_a_summary_and_a_report(command, tmp_path):
+def test_prompted_leaves_a_summary_and_a_report(command, drawn, tmp_path):
     folder = tmp_path / "run"
     assert command(prompted, *SMALL, f"run_dir={folder}") == (0, "")
     summary = check_summary(folder, "prompted")
     assert {key: value for key, value in summary["budget"].items() if key != "seconds"} == {
         "games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}  # fmt: skip
-    check_files(folder)
+    check_files(folder, "figures/steering.png", "figures/regret.png")
     stored = json.loads((folder / "config.json").read_text())
     assert stored["command"] == "prompted" and stored["eval"]["episodes"] == 2 and "run_dir" not in stored
     shown = lines(folder / "transcripts.jsonl")
@@ -94,10 +94,16 @@ def once(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_rest_from_end_to_end_and_again(command, once, almanac, monkeypatch):
+def test_rest_from_end_to_end_and_again(command, drawn, once, almanac, monkeypatch):
     assert command(rest, *REST, f"run_dir={once}")[0] == 0
     summary = check_summary(once, "rest")
-    check_files(once, "metrics.jsonl", "trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors")
+    check_files(
+        once,
+        "metrics.jsonl",
+        "figures/learning.png",
+        "trajectories/iteration-1.jsonl",
+        "checkpoints/iteration-1/model.safetensors",
+    )
     games = [g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
              for g in chunk]  # fmt: skip
     assert summary["budget"]["games"] == len(games) >= 60 and [g.id for g in games] == list(range(len(games)))
@@ -253,7 +259,8 @@ def test_hydra_says_which_option_there_is_not(command, tmp_path, override):
     assert override.split("=")[0].replace(".", "/").split("/")[-1] in error
 
 
-def test_a_directory_in_use_is_refused(command, unmeasured, tmp_path):
+def test_a_directory_in_use_is_refused(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(prompted, "measure_assistant", lambda *args, **kwargs: None)
     folder = tmp_path / "run"
     folder.mkdir()
     with FileLock(folder / ".lock"):
@@ -297,7 +304,7 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
 
 
 def test_some_cost_sets_alone_are_measured_as_among_all(command, tmp_path):
-    asked = ["assistant=scripted", "assistant.strategy=list", *SMALL]
+    asked = ["assistant=scripted", "assistant.strategy=list", "eval.modes=[greedy]", *SMALL]
     found = []
     for name, sets in (("all", []), ("some", ["eval.sets=[between,beyond_beta]"])):
         assert command(evaluate, *asked, *sets, f"run_dir={tmp_path / name}")[0] == 0

@@ -116,3 +116,7 @@ def test_beyond_the_trained_costs_the_pocket_model_meets_no_new_first_digit():
 
     assert first(plane.train()[-1]) == ["1", "1"]
     assert all(first(cell) == ["1", "1"] for cell in plane.sets()["beyond_both"])
+
+
+def test_ranges_may_be_lists():
+    assert CostPlane(alpha=[0.2, 0.6]).train() == CostPlane(alpha=(0.2, 0.6)).train()

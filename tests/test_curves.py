@@ -29,14 +29,16 @@ def configured(cell):
         return compose(cell.command, list(cell.overrides))
 
 
-def test_only_the_last_point_of_a_curve_is_measured_in_full():
-    for option, at in (("games=[500,2000]", "games"), ("curve=true", "questions")):
-        cells = cells_of(option, "only=[list,rest]", "seeds=[0]")
-        sets = {getattr(cell, at): list(configured(cell).eval.sets) for cell in cells}
-        last = max(point for point in sets if point)
-        assert {point for point, its in sets.items() if its == list(SETS)} == {None, last}
-        assert all(its == ["between"] for point, its in sets.items() if point not in (None, last))
-    # So that a curve shares its last cells with the comparison itself.
+@pytest.mark.parametrize(("option", "at"), [("games=[500,2000]", "games"), ("curve=true", "questions")])
+def test_only_the_last_point_of_a_curve_is_measured_in_full(option, at):
+    cells = cells_of(option, "only=[list,rest]", "seeds=[0]")
+    sets = {getattr(cell, at): list(configured(cell).eval.sets) for cell in cells}
+    last = max(point for point in sets if point)
+    assert {point for point, its in sets.items() if its == list(SETS)} == {None, last}
+    assert all(its == ["between"] for point, its in sets.items() if point not in (None, last))
+
+
+def test_a_curve_shares_its_last_cells_with_the_comparison_itself():
     assert cells_of("only=[rest]", "games=[500,10000]")[3].folder == cells_of("only=[rest]")[0].folder
 
 

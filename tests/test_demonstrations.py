@@ -26,7 +26,7 @@ def almanac():
 
 @pytest.fixture(scope="module")
 def shown(almanac):
-    return list(islice(almanac.demonstrations("train", np.random.default_rng(0), CELLS), 24_000))
+    return list(islice(almanac.demonstrations("train", np.random.default_rng(0), CELLS), 12_000))
 
 
 def openings(demonstrations):

@@ -35,10 +35,11 @@ def test_imitation_of_the_oracle(command, tmp_path):
     check_files(folder, "metrics.jsonl", "checkpoints/iteration-1/model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [
     ["contrastive.rounds=1"],
-    pytest.param(["contrastive.on_policy=false"], marks=pytest.mark.slow),
-    pytest.param(["contrastive.labels=gold", "contrastive.simulate=false"], marks=pytest.mark.slow),
+    ["contrastive.on_policy=false"],
+    ["contrastive.labels=gold", "contrastive.simulate=false"],
 ])  # fmt: skip
 def test_contrastive_training(command, tmp_path, options):
     folder = tmp_path / "run"

@@ -10,7 +10,7 @@ from clarify_env.games.base import Reply
 from clarify_env.prompts import messages
 from trainers import prompted, rest
 
-QUICK = [*SMALL, "eval.episodes=1", "eval.modes=[greedy]"]
+QUICK = [*SMALL, "eval.episodes=1", "eval.modes=[greedy]", "eval.sets=[between]"]
 
 
 @pytest.fixture

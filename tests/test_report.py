@@ -44,16 +44,16 @@ def summary() -> dict:
     }  # fmt: skip
 
 
-def evaluation() -> dict:
-    alphas, betas = CostPlane().grid()
-    a, b = np.meshgrid(np.linspace(0, 1, 8), np.linspace(0, 1, 8), indexing="ij")
+def evaluation(n: int = 3) -> dict:
+    alphas, betas = CostPlane().grid(n)
+    a, b = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, n), indexing="ij")
     rng = np.random.default_rng(0)
 
     def shares(noise: float) -> dict:
         ask, many = 1.4 * (1 - a) * (0.4 + 0.6 * b), (1 - b) * (0.3 + 0.7 * a)
-        weights = np.stack([ask, 0.2 + a * b, many]) * np.exp(noise * rng.normal(size=(3, 8, 8)))
+        weights = np.stack([ask, 0.2 + a * b, many]) * np.exp(noise * rng.normal(size=(3, n, n)))
         clarify, answer, multi = weights / weights.sum(0)
-        reward = 0.75 - 0.25 * a - 0.15 * b - abs(noise * rng.normal(size=(8, 8))) / 5
+        reward = 0.75 - 0.25 * a - 0.15 * b - abs(noise * rng.normal(size=(n, n))) / 5
         named = {"clarify": clarify, "answer": answer, "multi_answer": multi, "words": 2 + 5 * multi, "reward": reward}
         return {name: values.tolist() for name, values in named.items()}
 
@@ -90,13 +90,14 @@ def transcripts(texts: tuple[str, ...] = ("Ada Brandt",)) -> list[dict]:
     return games
 
 
-def fill(folder: Path, texts: tuple[str, ...] = ("Ada Brandt",), maps: bool = False) -> Path:
-    """Makes a run directory; the maps, which take a second to draw, only where a test looks at them."""
+def fill(folder: Path, texts: tuple[str, ...] = ("Ada Brandt",), maps: bool = False, curves: bool = False) -> Path:
+    """Makes a run directory; what maps and curves are drawn from, which takes long, only where a test looks at them."""
     write_json(folder / "config.json", {"command": "rest", "seed": 0, "assistant": {"model": texts[0]}})
     write_json(folder / "summary.json", summary())
     if maps:
         write_json(folder / "evaluation.json", evaluation())
-    append_lines(folder / "metrics.jsonl", metrics())
+    if curves:
+        append_lines(folder / "metrics.jsonl", metrics())
     append_lines(folder / "transcripts.jsonl", transcripts(texts))
     return folder
 
@@ -134,7 +135,7 @@ def report(folder: Path) -> tuple[str, Page]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = fill(tmp_path_factory.mktemp("run"), HOSTILE, maps=True)
+    folder = fill(tmp_path_factory.mktemp("run"), HOSTILE, maps=True, curves=True)
     return folder, *report(folder)
 
 
@@ -200,8 +201,7 @@ def test_a_missing_file_is_said_in_one_sentence(tmp_path, name, says):
 
 
 def test_a_run_that_learned_nothing_misses_nothing(tmp_path):
-    (fill(tmp_path, maps=True) / "metrics.jsonl").unlink()
-    text = " ".join(report(tmp_path)[1].text)
+    text = " ".join(report(fill(tmp_path, maps=True))[1].text)
     assert "No learning in this run" in text and "does not hold" not in text
 
 
@@ -217,7 +217,7 @@ def test_a_torn_last_line_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("kept", ["update/loss", "validation/reward", "validation/clarify", "grow/games"])
 def test_learning_curves_are_drawn_from_what_there_is(tmp_path, kept):
-    (fill(tmp_path) / "metrics.jsonl").unlink()
+    fill(tmp_path)
     lines = [{key: value for key, value in line.items() if "/" not in key or key == kept} for line in metrics()]
     append_lines(tmp_path / "metrics.jsonl", lines)
     assert ("No learning in this run" in report(tmp_path)[0]) == (kept == "grow/games")
@@ -253,7 +253,7 @@ def test_global_state_of_matplotlib_is_left_alone(tmp_path):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    write_report(fill(tmp_path))
+    write_report(fill(tmp_path, curves=True))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -261,5 +261,5 @@ def test_equal_runs_give_equal_reports(tmp_path):
     pages = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        pages.append(report(fill(tmp_path / name))[0])
+        pages.append(report(fill(tmp_path / name, curves=True))[0])
     assert pages[0] == pages[1]

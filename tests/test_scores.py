@@ -106,7 +106,7 @@ def played_by(task, episode, intent, costs):
 
 def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):
     run = tmp_path / "run"
-    options = ["assistant=scripted", "assistant.strategy=guess", "eval.sets=[between]"]
+    options = ["assistant=scripted", "assistant.strategy=guess", "eval.sets=[between]", "eval.modes=[greedy]"]
     assert command(evaluate, *SMALL, *options, f"eval.similarity={folder}", f"run_dir={run}") == (0, "")
     entry = json.loads((run / "summary.json").read_text())["eval"]["between"]["greedy"]
     # The world's words are unknown to this model, hence all alike: only games without an answer score 0.

@@ -139,8 +139,9 @@ def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[flo
     mesh = axis.pcolormesh(values.T, cmap=_MAP, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)
     for (column, row), value in np.ndenumerate(values):
         dark = mesh.norm(value) < 0.6
+        # Within its cell: measuring it for the layout would take as long as drawing it.
         axis.text(column + 0.5, row + 0.5, form.format(value), ha="center", va="center", fontsize=6.5,
-                  color="#ffffff" if dark else "#000000")  # fmt: skip
+                  color="#ffffff" if dark else "#000000", in_layout=False)  # fmt: skip
     axis.set_xticks(np.arange(len(grid["alphas"])) + 0.5, [f"{alpha:g}" for alpha in grid["alphas"]], fontsize=6.5)
     axis.set_yticks(np.arange(len(grid["betas"])) + 0.5, [f"{beta:g}" for beta in grid["betas"]], fontsize=6.5)
     axis.tick_params(length=0)
