@@ -92,7 +92,7 @@ def test_weights_weigh(tiny, heavy):
     assert likely[heavy] - likely[1 - heavy] > 1, "of two replies to one prompt the heavier is likelier, ten times"
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_seed_the_same_weights(tiny, rank):
     config = UpdateConfig(learning_rate=3e-3, epochs=3, batch=2, lora_rank=rank)
     rows = [row._replace(prompt_ids=(*row.prompt_ids, 50 + i)) for i in range(4) for row in ROWS]
