@@ -3,6 +3,7 @@ import random
 
 import numpy as np
 import pytest
+from pettingzoo import AECEnv
 from pettingzoo.test import api_test, seed_test
 from toys import ASHFORD, Toy
 
@@ -185,6 +186,24 @@ def test_order_is_enforced():
     env.step("no tag")
     with pytest.raises(ValueError, match="only valid action is None"):
         env.step("#ANSWER Ada")
+
+
+def test_the_dead_leave_as_in_pettingzoo():
+    ours, theirs = clarify_env.raw_env(Toy()), clarify_env.raw_env(Toy())
+    for env in (ours, theirs):
+        env.reset(seed=0)
+        env.step("#ANSWER Ada Brandt")
+        env.step("Ada Brandt")
+    assert ours.rewards == ours._cumulative_rewards and len(set(ours.rewards.values()) - {0.0}) == 1
+    for left in (["user"], []):
+        ours.step(None)
+        AECEnv._was_dead_step(theirs, None)
+        assert ours.agents == theirs.agents == left
+        assert not left or ours.agent_selection == theirs.agent_selection == "user"
+        for kept in ("rewards", "_cumulative_rewards", "terminations", "truncations", "infos"):
+            assert getattr(ours, kept) == getattr(theirs, kept) and list(getattr(ours, kept)) == left
+    with pytest.raises(ValueError, match="every agent has left it; call reset"):
+        ours.step(None)
 
 
 def test_rendering(capsys):
