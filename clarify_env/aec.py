@@ -29,7 +29,17 @@ def env(*args: Any, **options: Any) -> OrderEnforcingWrapper:
 
     There is no bounds wrapper: over-long text and ``None`` are the game's to judge, not errors.
     """
-    return OrderEnforcingWrapper(raw_env(*args, **options))
+    return _Ordered(raw_env(*args, **options))
+
+
+class _Ordered(OrderEnforcingWrapper):
+    """PettingZoo's order checks; but `last` is asked of the environment at once, which makes infos of one agent only."""
+
+    def last(self, observe: bool = True) -> tuple[dict[str, Any] | None, float, bool, bool, dict[str, Any]]:
+        return self.env.last(observe) if self._has_reset else super().last(observe)
+
+    def __str__(self) -> str:
+        return str(self.env)
 
 
 class Dealer:

@@ -182,7 +182,10 @@ def test_order_is_enforced():
     env = clarify_env.env(Toy())
     with pytest.raises(AttributeError, match="before reset"):
         _ = env.agent_selection
+    with pytest.raises(AttributeError, match="before reset"):
+        env.last()
     env.reset()
+    assert str(env) == str(env.unwrapped) == "clarify_env_v0"
     env.step("no tag")
     with pytest.raises(ValueError, match="only valid action is None"):
         env.step("#ANSWER Ada")
