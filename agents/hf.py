@@ -13,6 +13,11 @@ from agents.decode import decode, left_pad
 from clarify_env.games.base import Reply, View
 from clarify_env.prompts import messages
 
+# Models of at most so many parameters leave most of a processor idle. On a GPU bf16 makes them no faster, but rounds
+# what they learn: on an H100 ReST took the embedded model, in 245 s, to 94.0 % of the oracle beyond both and closed .30
+# of the gap beyond beta; in float32, in 242 s, to 94.6 % and .50.
+SMALL = 20_000_000
+
 # What a template writes between messages without its being a token of its own, such as [INST] or <<SYS>>.
 _MARKER = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+\]")
 
@@ -39,15 +44,26 @@ def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bo
          device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # fmt: skip
     """Loads a model and its tokenizer by folder or hub id: bf16 on a GPU that has it, float32 elsewhere.
 
+    Small models (`SMALL`) are float32 everywhere. On a GPU, torch's choice of attention kernels is narrowed for the
+    whole process: cuDNN's are left out.
+
     Raises:
         ValueError: The model cannot be loaded, or has no chat template; the message says which.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
+    dtype = torch.float32
+    if device.startswith("cuda"):
+        # The gradients of some batches padded on the left were NaN by cuDNN 9 (torch 2.11, H100, bf16), and by no other
+        # kernel; and it plans anew for each length: games took 104 s instead of 35 s.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else dtype
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options).to(device).eval()
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
+        if model.num_parameters() <= SMALL and dtype != torch.float32:
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **options)
+        model = model.to(device).eval()
     except (OSError, ValueError, SafetensorError) as error:
         # The first sentence says what is wrong; what follows is advice about the hub.
         reason = str(error).strip().splitlines()[0].partition(". ")[0]

@@ -33,7 +33,7 @@ def env(*args: Any, **options: Any) -> OrderEnforcingWrapper:
 
 
 class _Ordered(OrderEnforcingWrapper):
-    """PettingZoo's order checks; but `last` is asked of the environment at once, which makes infos of one agent only."""
+    """PettingZoo's order checks; but the environment's own `last`, which makes the infos of one agent only."""
 
     def last(self, observe: bool = True) -> tuple[dict[str, Any] | None, float, bool, bool, dict[str, Any]]:
         return self.env.last(observe) if self._has_reset else super().last(observe)

@@ -25,7 +25,7 @@ def total(model, tokenizer, rows):
 
 
 def weights(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return torch.cat([parameter.detach().cpu().flatten() for parameter in model.parameters()])
 
 
 def test_the_loss_by_hand(tiny):
@@ -140,13 +140,33 @@ def test_a_loss_that_is_no_number(tiny):
         update(tiny[0], ROWS, FAST, seed=0, pad=0)
 
 
+def test_a_loss_that_is_no_number_is_said_when_it_is_seen(tiny):
+    with torch.no_grad():
+        tiny[0].model.norm.weight[0] = math.nan
+    done = []
+    with pytest.raises(FloatingPointError, match=r"the loss became nan; a lower update\.learning_rate may help"):
+        update(tiny[0], ROWS, replace(FAST, least_steps=60), seed=0, pad=0, report=lambda step, *_: done.append(step))
+    assert not done, "at the first log, and not recorded"
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_steps_too_small_for_bf16_add_up(tiny, rank):
+    """Above a weight of 1, bf16 has no number nearer than 1.0078: one step of 0.0003 leaves it, 40 do not."""
+    config = replace(FAST, learning_rate=3e-4, epochs=20, lora_rank=rank)
+    start = copy.deepcopy(tiny[0]).to(torch.bfloat16)
+    after, exact = learned(start, ROWS[:2], config), learned(copy.deepcopy(start).float(), ROWS[:2], config)
+    assert after.dtype == torch.bfloat16 and not after.training
+    moved = weights(exact) - weights(start).float()
+    assert torch.nn.functional.cosine_similarity(weights(after).float() - weights(start).float(), moved, dim=0) > 0.9
+
+
 def test_muon_learns_and_moves_every_kind_of_weight(tiny):
     model, tokenizer = tiny
     before = total(model, tokenizer, ROWS[:2])
     made = learned(model, ROWS[:2], UpdateConfig(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
     assert all(new > old for new, old in zip(total(made, tokenizer, ROWS[:2]), before, strict=True))
     for (name, old), new in zip(model.named_parameters(), made.parameters(), strict=True):
-        assert not torch.equal(old, new), name
+        assert not torch.equal(old, new.cpu()), name
     again = learned(model, ROWS[:2], UpdateConfig(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
     assert torch.equal(weights(made), weights(again))
 
@@ -166,7 +186,7 @@ def test_an_unknown_optimizer_is_refused():
 
 
 def test_low_rank_adapters_are_trained_and_merged(tiny, tmp_path):
-    model = learned(tiny[0], ROWS[:2] * 4, UpdateConfig(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2))
+    model = learned(tiny[0], ROWS[:2] * 4, UpdateConfig(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2)).cpu()
     assert type(model) is type(tiny[0]) and not any("lora" in name for name, _ in model.named_parameters())
     assert all(b > a + 0.5 for a, b in zip(total(*tiny, ROWS[:2]), total(model, tiny[1], ROWS[:2]), strict=True))
     changed = {name for (name, a), (_, b) in zip(tiny[0].named_parameters(), model.named_parameters(), strict=True)

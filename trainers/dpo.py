@@ -4,7 +4,6 @@ A side may hold turns of the user inside: they are read and never learned.
 """
 
 import copy
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +15,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 
 from trainers.pairs import Side
-from trainers.update import Progress, UpdateConfig, number_of_steps, optimizers, training_options, with_lora
+from trainers.update import (
+    Progress,
+    UpdateConfig,
+    check_finite,
+    number_of_steps,
+    optimizers,
+    trainable,
+    training_options,
+)
 
 
 class Preference(NamedTuple):
@@ -90,9 +97,7 @@ def dpo(
         FloatingPointError: The loss is no longer a number.
     """
     torch.manual_seed(seed)  # the adapters' first weights are drawn
-    trained = copy.deepcopy(model).train()
-    if config.lora_rank:
-        trained = with_lora(trained, config.lora_rank)
+    trained = trainable(copy.deepcopy(model).train(), config)
     steps = number_of_steps(len(pairs), config)
     with warnings.catch_warnings():
         # TRL asks transformers by old names.
@@ -116,9 +121,5 @@ def dpo(
             optimizers=optimizers(trained, config),
         )
         trainer.remove_callback(PrinterCallback)
-        loss = trainer.train().training_loss
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss became {loss}; a lower update.learning_rate may help")
-    if config.lora_rank:
-        trained = trained.merge_and_unload()
-    return trained.eval()
+        check_finite("loss", trainer.train().training_loss)
+    return (trained.merge_and_unload() if config.lora_rank else trained).to(model.dtype).eval()

@@ -33,7 +33,7 @@ from trainers.measure import measure, task_to_measure, validate
 from trainers.run import Run, command
 from trainers.sample import generated_tokens, players, training_questions
 from trainers.store import ChunkLog, save_model
-from trainers.update import Progress, optimizers, training_options, update_config, with_lora
+from trainers.update import Progress, check_finite, optimizers, trainable, training_options, update_config
 
 Messages = list[dict[str, Any]]
 
@@ -110,9 +110,7 @@ def make_trainer(config: DictConfig, run: Run, task: Task, base: PreTrainedModel
     """TRL's trainer of a copy of the model: it patches the model that it is given."""
     options, update = config.grpo, update_config(config["update"])
     torch.manual_seed(config.seed)  # the adapters' first weights are drawn
-    model = copy.deepcopy(base)
-    if update.lora_rank:
-        model = with_lora(model, update.lora_rank)
+    model = trainable(copy.deepcopy(base), update)
     steps, iterations = math.ceil(config.budget.games / options.games_a_step), int(update.epochs)
     groups = questions(config, task, steps * options.games_a_step // options.generations)
     arguments = GRPOConfig(
@@ -199,7 +197,7 @@ def rollouts(config: DictConfig, run: Run, task: Task,
                               first_id=played))  # fmt: skip
             trainer.model.train()
             for game in games:
-                _check_finite("log-probability", sum(game.turns[0].reply.logprobs))
+                check_finite("log-probability", sum(game.turns[0].reply.logprobs))
             log.append(games)
         played += len(games)
         made = [completion(game, end) for game in games]
@@ -279,15 +277,10 @@ def reporter(run: Run) -> Callable[[int, int, dict[str, Any]], None]:
             seen = step
             values = {name: logs[name] for name in kept if logs.get(name) is not None}
             for name, value in values.items():
-                _check_finite(name, value)
+                check_finite(name, value)
             run.record("grpo", 1, step, **values)
 
     return report
-
-
-def _check_finite(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the {name} became {value}; a lower update.learning_rate may help")
 
 
 def used(config: DictConfig, run: Run, task: Task, end: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from agents.hf import HFAgent
+from agents.hf import SMALL, HFAgent
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent
 from clarify_env.tasks.base import Episode, Task
@@ -17,8 +17,6 @@ from trainers.run import game_maker
 from trainers.scores import Similarity, gold_logprobs
 from trainers.together import Report, together
 
-# A model of more parameters makes good use of all cores by itself, and is better not held several times in memory.
-SMALL = 20_000_000
 # Makes the players at a sampling temperature of the assistant.
 Players = Callable[[float], dict[str, Agent]]
 
@@ -87,6 +85,7 @@ def play_parts(config: DictConfig, task: Task, episodes: Sequence[Episode], part
 
 def _at_once(players: Iterable[dict[str, Agent]]) -> int:
     models = [agent.model for agents in players for agent in agents.values() if isinstance(agent, HFAgent)]
+    # A larger model makes good use of all cores by itself, and is better not held several times in memory.
     small = [model for model in models if model.device.type == "cpu" and model.num_parameters() <= SMALL]
     return torch.get_num_threads() if models and len(small) == len(models) else 1
 

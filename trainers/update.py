@@ -165,7 +165,12 @@ class Progress(TrainerCallback):
         self.report = report
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        """See `transformers.TrainerCallback`."""
+        """See `transformers.TrainerCallback`.
+
+        Raises:
+            FloatingPointError: The loss is no longer a number.
+        """
+        check_finite("loss", (logs or {}).get("loss", 0.0))
         self.report(state.global_step, state.max_steps, logs or {})
 
 
@@ -208,7 +213,7 @@ def update(
         return average([pickle.loads(trained) for trained in models]).eval()
     return average([
         _trained(copy.deepcopy(model), rows, config, s, pad, partial(progress, run)) for run, s in enumerate(seeds)
-    ]).eval()  # fmt: skip
+    ]).to(model.dtype).eval()  # fmt: skip
 
 
 def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
@@ -236,13 +241,13 @@ def _trained_apart(model: bytes, rows: Sequence[Row], config: UpdateConfig, seed
 
 def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, seed: int, pad: int,
              report: Report) -> PreTrainedModel:  # fmt: skip
-    if config.lora_rank:
-        torch.manual_seed(seed)  # the adapters' first weights are drawn
-        model = with_lora(model, config.lora_rank)
+    half = model.device.type == "cuda" and model.dtype == torch.bfloat16 and not config.lora_rank
+    torch.manual_seed(seed)  # the adapters' first weights are drawn
+    model = trainable(model, config)
     batches = _Batches(rows, config.batch, np.random.default_rng(seed))
     steps = number_of_steps(len(rows), config)
     # An item of the data set is a batch.
-    arguments = TrainingArguments(**training_options(config, steps, seed), per_device_train_batch_size=1)
+    arguments = TrainingArguments(**training_options(config, steps, seed), per_device_train_batch_size=1, bf16=half)
     trainer = WeightedTrainer(
         model=model,
         args=arguments,
@@ -252,12 +257,14 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
         optimizers=optimizers(model, config),
     )
     trainer.remove_callback(PrinterCallback)
-    loss = trainer.train().training_loss
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss became {loss}; a lower update.learning_rate may help")
-    if config.lora_rank:
-        model = model.merge_and_unload()
-    return model
+    check_finite("loss", trainer.train().training_loss)
+    return model.merge_and_unload() if config.lora_rank else model
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raises FloatingPointError where what is learned from is no longer a number."""
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the {name} became {value}; a lower update.learning_rate may help")
 
 
 def optimizers(model: torch.nn.Module, config: UpdateConfig) -> tuple[Muon | None, None]:
@@ -288,6 +295,11 @@ def training_options(config: UpdateConfig, steps: int, seed: int) -> dict[str, A
         "dataloader_pin_memory": False,
         "remove_unused_columns": False,
     }
+
+
+def trainable(model: PreTrainedModel, config: UpdateConfig) -> torch.nn.Module:
+    """A model as it is trained: with adapters, or all of it in float32, as bf16 would round most steps away."""
+    return with_lora(model, config.lora_rank) if config.lora_rank else model.float()
 
 
 def with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:

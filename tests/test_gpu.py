@@ -1,0 +1,67 @@
+"""What only a GPU can show; elsewhere all of it is skipped."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents import hf
+from agents.hf import HFAgent, Row, load
+from agents.pocket import SHIPPED
+from clarify_env.costs import Costs
+from clarify_env.games.base import View
+from trainers.update import UpdateConfig, collate, update, weighted_loss
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+VIEWS = [
+    View("assistant", "Who designed Ashford?", "", None, history, Costs(alpha, 0.03), len(history), "train/0")
+    for alpha in (0.25, 0.5) for history in ((), (("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")))
+]  # fmt: skip
+
+
+@pytest.fixture
+def half(tiny_folder, monkeypatch):
+    """The tiny model as a large one is loaded: (model, tokenizer)."""
+    monkeypatch.setattr(hf, "SMALL", 0)
+    return load(tiny_folder)
+
+
+def test_small_models_play_as_on_a_cpu(tiny, tiny_folder):
+    there, here = load(tiny_folder), tiny
+    assert there[0].device.type == "cuda" and there[0].dtype == torch.float32
+    replies, others = (
+        HFAgent(*model, style="pocket", max_new_tokens=16).act(VIEWS * 5, list(range(20))) for model in (there, here)
+    )
+    assert [reply.ids for reply in replies] == [other.ids for other in others]
+    assert all(np.allclose(r.logprobs, o.logprobs, atol=1e-3) for r, o in zip(replies, others, strict=True))
+
+
+def test_large_models_are_bf16_and_play(half):
+    assert half[0].dtype == torch.bfloat16 and half[0].device.type == "cuda"
+    agent = HFAgent(*half, style="pocket", max_new_tokens=16)
+    replies = agent.act(VIEWS * 5, list(range(20)))
+    assert replies == agent.act(VIEWS * 5, list(range(20))), "same seeds, same replies"
+    scored = agent.logprobs([Row(reply.prompt_ids, reply.ids) for reply in replies])
+    assert all(np.allclose(r.logprobs, s, atol=0.1) for r, s in zip(replies, scored, strict=True))
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_large_models_learn_in_full_precision(half, rank):
+    rows = [Row((2, 9, 10, 1, 4), (20, 21, 1)), Row((2, 9), (30,))]
+    config = UpdateConfig(learning_rate=3e-3 if rank else 3e-4, epochs=40, batch=2, weight_decay=0.0, lora_rank=rank)
+    after = update(half[0], rows, config, seed=0, pad=0)
+    assert after.dtype == torch.bfloat16 and not after.training
+    before, now = (HFAgent(model, half[1]).logprobs(rows) for model in (half[0], after))
+    assert all(sum(new) > sum(old) + 0.1 for old, new in zip(before, now, strict=True))
+
+
+def test_gradients_of_rows_padded_on_the_left_are_numbers(monkeypatch):
+    """Of rows of these lengths cuDNN's attention made gradients that are NaN."""
+    monkeypatch.setattr(hf, "SMALL", 0)
+    model, rng = load(SHIPPED["almanac"])[0].train(), np.random.default_rng(0)
+    for _ in range(20):
+        rows = [Row(tuple(rng.integers(2, 400, n - 20).tolist()), tuple(rng.integers(2, 400, 20).tolist()))
+                for n in (60, 60, 60, 61, 61, 61, 63, 63, 63, 63, 63, 64)]  # fmt: skip
+        batch = {name: part.to(model.device) for name, part in collate(rows, 0).items()}
+        weighted_loss(model, batch).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
