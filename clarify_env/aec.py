@@ -272,7 +272,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         if self.render_mode == "human":
             self.render()
 
-    def _leave(self, action: None) -> None:
+    def _leave(self, action: str | None) -> None:
         # PettingZoo's `_was_dead_step` allows for agents who play on, makes the infos of all, and takes three times as
         # long; here all are dead at once.
         if action is not None:
