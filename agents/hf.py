@@ -53,7 +53,7 @@ def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bo
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32
     if device.startswith("cuda"):
-        # The gradients of some batches padded on the left were NaN by cuDNN 9 (torch 2.11, H100, bf16), and by no other
+        # The gradients of some batches padded on the left were NaN by cuDNN (torch 2.11, H100, bf16), and by no other
         # kernel; and it plans anew for each length: games took 104 s instead of 35 s.
         torch.backends.cuda.enable_cudnn_sdp(False)
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else dtype
