@@ -8,7 +8,7 @@ from pettingzoo.test import api_test, seed_test
 from toys import ASHFORD, Toy
 
 import clarify_env
-from clarify_env import CostPlane, Costs
+from clarify_env import CostPlane, Costs, aec
 from clarify_env.spaces import Text
 from clarify_env.users import ScriptedUser
 
@@ -189,6 +189,17 @@ def test_order_is_enforced():
     env.step("no tag")
     with pytest.raises(ValueError, match="only valid action is None"):
         env.step("#ANSWER Ada")
+
+
+@pytest.mark.parametrize("make", [clarify_env.raw_env, clarify_env.env])
+def test_last_makes_the_infos_of_one_agent(make, monkeypatch):
+    made = []
+    monkeypatch.setattr(aec, "info", lambda view, *_: made.append(view.role) or {})
+    env = make(Toy())
+    env.reset()
+    env.last()
+    assert made == ["assistant"]
+    assert list(env.infos) == ["assistant", "user"] and made == ["assistant", "user"]
 
 
 def test_the_dead_leave_as_in_pettingzoo():

@@ -193,6 +193,15 @@ def test_the_loss_is_that_of_the_paper_over_the_assistants_tokens(toy_pairs, tin
     assert any(not torch.equal(value.cpu(), before[name]) for name, value in trained.state_dict().items())
 
 
+def test_a_loss_that_is_no_number(toy_pairs, tiny_folder):
+    agent, _, rows = toy_pairs
+    reference, tokenizer = load(tiny_folder, device="cpu")
+    with torch.no_grad():
+        reference.model.norm.weight[0] = math.nan
+    with pytest.raises(FloatingPointError, match="the loss became nan"):
+        dpo(agent.model, reference, rows, UpdateConfig(batch=4), beta=0.3, seed=0, tokenizer=tokenizer)
+
+
 def test_padding_and_the_users_words_carry_no_loss(toy_pairs):
     _, _, rows = toy_pairs
     batch = collate([row.to_dict() for row in rows], pad=0)

@@ -46,7 +46,7 @@ def test_large_models_are_bf16_and_play(half):
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-def test_large_models_learn_in_full_precision(half, rank):
+def test_large_models_learn_and_stay_bf16(half, rank):
     rows = [Row((2, 9, 10, 1, 4), (20, 21, 1)), Row((2, 9), (30,))]
     config = UpdateConfig(learning_rate=3e-3 if rank else 3e-4, epochs=40, batch=2, weight_decay=0.0, lora_rank=rank)
     after = update(half[0], rows, config, seed=0, pad=0)

@@ -15,15 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 
 from trainers.pairs import Side
-from trainers.update import (
-    Progress,
-    UpdateConfig,
-    check_finite,
-    number_of_steps,
-    optimizers,
-    trainable,
-    training_options,
-)
+from trainers.update import Progress, UpdateConfig, number_of_steps, optimizers, trainable, training_options
 
 
 class Preference(NamedTuple):
@@ -121,5 +113,5 @@ def dpo(
             optimizers=optimizers(trained, config),
         )
         trainer.remove_callback(PrinterCallback)
-        check_finite("loss", trainer.train().training_loss)
+        trainer.train()
     return (trained.merge_and_unload() if config.lora_rank else trained).to(model.dtype).eval()

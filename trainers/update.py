@@ -155,7 +155,7 @@ class WeightedTrainer(Trainer):
 
 
 class Progress(TrainerCallback):
-    """Hands a trainer's steps and logs to a function.
+    """Hands a trainer's steps and logs to a function, and ends a training whose loss is no longer a number.
 
     Args:
         report: Called with step, number of steps and logs.
@@ -170,8 +170,10 @@ class Progress(TrainerCallback):
         Raises:
             FloatingPointError: The loss is no longer a number.
         """
-        check_finite("loss", (logs or {}).get("loss", 0.0))
-        self.report(state.global_step, state.max_steps, logs or {})
+        logs = logs or {}
+        for name in {"loss", "train_loss"} & logs.keys():  # as the training goes on, and the mean at its end
+            check_finite("loss", logs[name])
+        self.report(state.global_step, state.max_steps, logs)
 
 
 def update(
@@ -257,7 +259,7 @@ def _trained(model: PreTrainedModel, rows: Sequence[Row], config: UpdateConfig, 
         optimizers=optimizers(model, config),
     )
     trainer.remove_callback(PrinterCallback)
-    check_finite("loss", trainer.train().training_loss)
+    trainer.train()
     return model.merge_and_unload() if config.lora_rank else model
 
 
