@@ -111,8 +111,14 @@ def decode(
             cache.reorder_cache(keep)
             alive, mask, token, open_ = alive[keep], mask[keep], token[keep], open_[keep]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        out = model(input_ids=token[:, None], attention_mask=mask, position_ids=_positions(mask)[:, -1:],
-                    past_key_values=cache, use_cache=True, logits_to_keep=1)  # fmt: skip
+        out = model(
+            input_ids=token[:, None],
+            attention_mask=mask,
+            position_ids=_positions(mask)[:, -1:],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         logits = out.logits[:, -1]
     tokens, logprobs = tokens.tolist(), logprobs.tolist()
     return [
@@ -135,8 +141,14 @@ def _read(
         cache = model(input_ids=heads, use_cache=True, logits_to_keep=1).past_key_values
         cache.reorder_cache(torch.tensor([index[start] for start in starts], device=model.device))
         mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
-    out = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask)[:, shared:], past_key_values=cache,
-                use_cache=True, logits_to_keep=1)  # fmt: skip
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=_positions(mask)[:, shared:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
     return out.past_key_values, out.logits[:, -1], mask
 
 

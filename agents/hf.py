@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from agents.decode import decode, left_pad
 from clarify_env.games.base import Reply, View
-from clarify_env.prompts import messages
+from clarify_env.games.clarification.prompts import messages
 
 # Models of at most so many parameters leave most of a processor idle. On a GPU bf16 makes them no faster, but rounds
 # what they learn: on an H100 ReST took the embedded model, in 245 s, to 94.0 % of the oracle beyond both and closed .30
@@ -40,8 +40,9 @@ class Row(NamedTuple):
     instead: tuple[int, int] | None = None
 
 
-def load(path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False,
-         device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # fmt: skip
+def load(
+    path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False, device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a model and its tokenizer by folder or hub id: bf16 on a GPU that has it, float32 elsewhere.
 
     Small models (`SMALL`) are float32 everywhere. On a GPU, torch's choice of attention kernels is narrowed for the
@@ -83,15 +84,24 @@ class HFAgent:
     Args:
         model: A causal language model.
         tokenizer: Its tokenizer, with a chat template.
-        style: How views are rendered; see `clarify_env.prompts.messages`.
+        style: How views are rendered; see `clarify_env.games.clarification.prompts.messages`.
         temperature: Of sampling; 0 is greedy.
         max_new_tokens: Longest reply in tokens.
         batch: Most rows decoded at once.
         name: Recorded with results.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, style: str = "zero_shot",
-                 temperature: float = 1.0, max_new_tokens: int = 64, batch: int = 512, name: str = "hf"):  # fmt: skip
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        style: str = "zero_shot",
+        temperature: float = 1.0,
+        max_new_tokens: int = 64,
+        batch: int = 512,
+        name: str = "hf",
+    ):
         self.model, self.tokenizer, self.style = model, tokenizer, style
         self.temperature, self.max_new_tokens, self.batch, self.name = temperature, max_new_tokens, batch, name
         self._end = _end_of_turn(tokenizer)
@@ -181,9 +191,12 @@ class HFAgent:
             chunk = rows[start : start + self.batch]
             ids, mask = left_pad([(*row.prompt_ids, *row.ids) for row in chunk], self.tokenizer.pad_token_id)
             longest = max(len(row.ids) for row in chunk)
-            out = self.model(input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device),
-                             position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(self.model.device),
-                             logits_to_keep=longest + 1)  # fmt: skip
+            out = self.model(
+                input_ids=ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(self.model.device),
+                logits_to_keep=longest + 1,
+            )
             logprob = out.logits[:, :-1].float().log_softmax(-1)
             target = ids[:, -longest:].to(logprob.device)
             picked = logprob.gather(2, target[..., None])[..., 0].tolist()

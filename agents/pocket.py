@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from clarify_env.actions import TAGS
+from clarify_env.games.clarification.actions import TAGS
 
 END, PAD = "<|end|>", "<|pad|>"
 _ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -43,20 +43,35 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            vocab_size=vocabulary,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
-    )  # fmt: skip
+    )
     kept = (AddedToken(text, single_word=not text.startswith(" "), normalized=False) for text in whole)
     tokenizer.add_tokens([*TAGS, *kept])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left",
-                                   extra_special_tokens=list(_ROLES), clean_up_tokenization_spaces=False)  # fmt: skip
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        padding_side="left",
+        extra_special_tokens=list(_ROLES),
+        clean_up_tokenization_spaces=False,
+    )
     fast.chat_template = TEMPLATE
     return fast
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int | Sequence[str], heads: int,
-                kv_heads: int, feed_forward: int) -> PreTrainedModel:  # fmt: skip
+def build_model(
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    width: int,
+    layers: int | Sequence[str],
+    heads: int,
+    kv_heads: int,
+    feed_forward: int,
+) -> PreTrainedModel:
     """Makes a model with random weights (drawn from torch's global generator) for the tokenizer.
 
     Few key-value heads keep the cache small, which is most of what decoding on a CPU waits for.

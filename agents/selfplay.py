@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Game, Reply, Trajectory
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.tasks.base import Episode, Task
 
 
@@ -92,5 +92,16 @@ def turn_seed(seed: int, turn: int) -> int:
 
 def _trajectory(number: int, start: Start, game: Game, user: str) -> Trajectory:
     split = start.episode.id.rpartition("/")[0]
-    return Trajectory(number, game.name, game.task.name, split, start.episode.id, start.intent, start.costs, start.seed,
-                      user, tuple(game.turns), game.outcome)  # fmt: skip
+    return Trajectory(
+        number,
+        game.name,
+        game.task.name,
+        split,
+        start.episode.id,
+        start.intent,
+        start.costs,
+        start.seed,
+        user,
+        tuple(game.turns),
+        game.outcome,
+    )

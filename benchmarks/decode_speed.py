@@ -49,8 +49,17 @@ def main() -> None:
         )
 
     def decoded(prompts: Sequence[Sequence[int]], rows: Sequence[int]) -> None:
-        decode(model, prompts, rows, [()] * len(rows), list(range(len(rows))), temperature=1.0,
-               max_new_tokens=NEW_TOKENS, end=end, pad=pad)  # fmt: skip
+        decode(
+            model,
+            prompts,
+            rows,
+            [()] * len(rows),
+            list(range(len(rows))),
+            temperature=1.0,
+            max_new_tokens=NEW_TOKENS,
+            end=end,
+            pad=pad,
+        )
 
     sampled = [prompt(i, costs) for i, costs in enumerate(plane.train()[:GROUPS])]
     rows = [i for i in range(GROUPS) for _ in range(SAMPLES)]
@@ -61,8 +70,17 @@ def main() -> None:
 
     def generate() -> None:
         with torch.inference_mode():
-            model.generate(input_ids=ids, attention_mask=mask, do_sample=True, top_k=0, top_p=1.0, eos_token_id=end,
-                           num_return_sequences=SAMPLES, max_new_tokens=NEW_TOKENS, pad_token_id=pad)  # fmt: skip
+            model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=True,
+                top_k=0,
+                top_p=1.0,
+                eos_token_id=end,
+                num_return_sequences=SAMPLES,
+                max_new_tokens=NEW_TOKENS,
+                pad_token_id=pad,
+            )
 
     compare(f"{GROUPS} prompts x {SAMPLES} samples", len(rows), ours, generate)
     evaluated = [prompt(i, costs) for i in range(QUESTIONS) for costs in plane.sets()["between"]]

@@ -14,7 +14,7 @@ from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
 import clarify_env
-from clarify_env.users import ScriptedUser
+from clarify_env.games.clarification.users import ScriptedUser
 
 
 class BareEnv(AECEnv):
@@ -58,8 +58,12 @@ def scripts(task: clarify_env.tasks.Task, episodes: int) -> list[list[str]]:
         env.reset(seed=index, options={"index": index})
         readings = env.game.episode.interpretations
         listed = "; ".join(f"{reading.label}: {reading.answers[0]}" for reading in readings)
-        says = iter([f"#CLARIFY {task.questions(env.game.episode)[0]}",
-                     f"#MULTI_ANS {listed}" if index % 2 else f"#ANSWER {readings[0].answers[0]}"])  # fmt: skip
+        says = iter(
+            [
+                f"#CLARIFY {task.questions(env.game.episode)[0]}",
+                f"#MULTI_ANS {listed}" if index % 2 else f"#ANSWER {readings[0].answers[0]}",
+            ]
+        )
         said = []
         while env.game.to_move:
             said.append(next(says) if env.game.to_move == "assistant" else user.say(env.game.view("user"), index))
@@ -97,8 +101,10 @@ def main() -> None:
     for name, env, bare in (raw, checked):
         rounds = [[turns_a_second(each, games, args.seconds) for each in (env, bare)] for _ in range(args.rounds)]
         (rate, bare_rate), (fastest, _) = (list(map(of, zip(*rounds, strict=True))) for of in (median, max))
-        print(f"{name:10} {rate:8,.0f} turns/s (fastest {fastest:,.0f}); "
-              f"bare loop {bare_rate:8,.0f} turns/s; ratio {rate / bare_rate:.2f}")  # fmt: skip
+        print(
+            f"{name:10} {rate:8,.0f} turns/s (fastest {fastest:,.0f}); "
+            f"bare loop {bare_rate:8,.0f} turns/s; ratio {rate / bare_rate:.2f}"
+        )
 
 
 if __name__ == "__main__":

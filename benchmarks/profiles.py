@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from clarify_env import CostPlane, make_task
-from clarify_env.oracle import ACTIONS, FIXED, Solved
+from clarify_env.games.clarification.oracle import ACTIONS, FIXED, Solved
 from clarify_env.tasks import almanac
 from clarify_env.tasks.profiles import ANY, LONG, SHORT
 
@@ -90,8 +90,14 @@ def best_learned(table: dict[str, np.ndarray]) -> np.ndarray:
     while high - low > 1e-3:
         asked = (low + high) / 2
         missing = asked * table["fall"] - table["learned fall"]
-        done = linprog(np.zeros(len(PROFILES)), A_ub=np.array([*limits, missing]), b_ub=np.zeros(len(limits) + 1),
-                       A_eq=np.ones((1, len(PROFILES))), b_eq=[1], bounds=(0, MOST_OF_ONE))  # fmt: skip
+        done = linprog(
+            np.zeros(len(PROFILES)),
+            A_ub=np.array([*limits, missing]),
+            b_ub=np.zeros(len(limits) + 1),
+            A_eq=np.ones((1, len(PROFILES))),
+            b_eq=[1],
+            bounds=(0, MOST_OF_ONE),
+        )
         low, high, best = (asked, high, done.x) if done.status == 0 else (low, asked, best)
     if best is None:
         raise SystemExit("no mix of these profiles keeps to the limits")
@@ -109,8 +115,14 @@ def main() -> None:
         ships[readings, ratio, names[id(lengths)]] += share
     for title, shares in (("ships", np.array(list(ships.values()))), ("best learned", best_learned(table))):
         print(f"{title}: (share, readings, ratio, length of answers)")
-        print("  ", *(f"({share:.2f}, {', '.join(map(str, p))})" for share, p in zip(shares, PROFILES, strict=True)
-                     if share > 0.005))  # fmt: skip
+        print(
+            "  ",
+            *(
+                f"({share:.2f}, {', '.join(map(str, p))})"
+                for share, p in zip(shares, PROFILES, strict=True)
+                if share > 0.005
+            ),
+        )
         for name in LIMITS:
             whose, best = ("clamped", *FIXED), shares @ table[f"{name} oracle"]
             of = {who: shares @ table[f"{name} {who}"] / best for who in whose}

@@ -15,9 +15,9 @@ from agents.hf import HFAgent, Row, load
 from clarify_env import CostPlane, make_task
 from clarify_env.costs import SETS, Costs
 from clarify_env.games import make_game
-from clarify_env.oracle import ACTIONS, solve
+from clarify_env.games.clarification.oracle import ACTIONS, solve
 from clarify_env.tasks.base import Episode, Task
-from trainers.sample import TAG_OF
+from trainers.rollouts.sample import TAG_OF
 
 
 def tag_probabilities(agent: HFAgent, task: Task, episodes: list[Episode], cells: list[Costs]) -> np.ndarray:

@@ -9,11 +9,11 @@ from gymnasium.utils import seeding
 from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
-from clarify_env.actions import TAGS
 from clarify_env.costs import CostPlane, Costs, check_costs
 from clarify_env.games import game_class, make_game
 from clarify_env.games.base import Game, Outcome, Reply, View
-from clarify_env.prompts import messages, transcript
+from clarify_env.games.clarification.actions import TAGS
+from clarify_env.games.clarification.prompts import messages, transcript
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Task, make_task
 
@@ -158,7 +158,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
 
     **Agents.** ``"assistant"`` (moves first) and ``"user"``.
 
-    **Actions.** Text. The assistant's opens with ``#CLARIFY``, ``#ANSWER`` or ``#MULTI_ANS`` (`clarify_env.actions`);
+    **Actions.** Text. The assistant's opens with ``#CLARIFY``, ``#ANSWER`` or ``#MULTI_ANS`` (`actions` of the game);
     any other message, ``None`` included, is invalid and ends the game. With ``reasoning="free"`` or ``"charged"`` other
     text may stand before the line of the tag; the user never sees it. The user's messages are free.
 
@@ -179,15 +179,21 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training cells each reset draws (the default).
         game: Name of the game.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
-        style: Style of the chat messages; see `clarify_env.prompts.messages`.
+        style: Style of the chat messages; see `clarify_env.games.clarification.prompts.messages`.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
     """
 
     metadata = {"name": "clarify_env_v0", "render_modes": ["ansi", "human"], "is_parallelizable": False}
 
-    def __init__(self, task: Task | str, costs: CostPlane | tuple[float, float] | None = None,
-                 game: str = "clarification", render_mode: str | None = None, style: str = "zero_shot",
-                 **game_options: Any):  # fmt: skip
+    def __init__(
+        self,
+        task: Task | str,
+        costs: CostPlane | tuple[float, float] | None = None,
+        game: str = "clarification",
+        render_mode: str | None = None,
+        style: str = "zero_shot",
+        **game_options: Any,
+    ):
         super().__init__()
         self.dealer = Dealer(task, costs, game, **game_options)
         self.render_mode, self._style = render_mode, style
@@ -242,8 +248,13 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         told = self._infos.get(agent)
         if told is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
             told = self._infos[agent] = info(view, self._style, self.game.outcome)
-        return (observation(view) if observe else None, self._cumulative_rewards[agent], self.terminations[agent],
-                self.truncations[agent], told)  # fmt: skip
+        return (
+            observation(view) if observe else None,
+            self._cumulative_rewards[agent],
+            self.terminations[agent],
+            self.truncations[agent],
+            told,
+        )
 
     def observe(self, agent: str) -> dict[str, Any]:
         """What an agent can see now."""

@@ -7,9 +7,9 @@ import gymnasium
 from clarify_env.aec import Dealer, action_space, ending, info, observation, observation_space, show
 from clarify_env.costs import CostPlane
 from clarify_env.games.base import Agent, Reply
-from clarify_env.prompts import transcript
+from clarify_env.games.clarification.prompts import transcript
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import Task
-from clarify_env.users import ScriptedUser
 
 _ROLE = "assistant"
 
@@ -28,15 +28,22 @@ class AssistantEnv(gymnasium.Env):
         user: Who plays the user: the scripted user if ``None``.
         game: Name of the game.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
-        style: Style of the chat messages; see `clarify_env.prompts.messages`.
+        style: Style of the chat messages; see `clarify_env.games.clarification.prompts.messages`.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
     """
 
     metadata = {"render_modes": ["ansi", "human"]}
 
-    def __init__(self, task: Task | str = "almanac", costs: CostPlane | tuple[float, float] | None = None,
-                 user: Agent | None = None, game: str = "clarification", render_mode: str | None = None,
-                 style: str = "zero_shot", **game_options: Any):  # fmt: skip
+    def __init__(
+        self,
+        task: Task | str = "almanac",
+        costs: CostPlane | tuple[float, float] | None = None,
+        user: Agent | None = None,
+        game: str = "clarification",
+        render_mode: str | None = None,
+        style: str = "zero_shot",
+        **game_options: Any,
+    ):
         self.dealer = Dealer(task, costs, game, **game_options)
         self.user = ScriptedUser(self.dealer.task) if user is None else user
         self.render_mode, self._style = render_mode, style

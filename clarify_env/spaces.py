@@ -22,8 +22,9 @@ class Text(Space[str]):
         seed: Seeds `sample`.
     """
 
-    def __init__(self, max_length: int, openings: tuple[str, ...] = ("",),
-                 seed: int | np.random.Generator | None = None):  # fmt: skip
+    def __init__(
+        self, max_length: int, openings: tuple[str, ...] = ("",), seed: int | np.random.Generator | None = None
+    ):
         self.max_length, self.openings = max_length, openings
         super().__init__(dtype=str, seed=seed)
 

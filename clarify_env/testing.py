@@ -23,24 +23,25 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, seed_test
 
-from clarify_env.actions import Item
 from clarify_env.aec import env, raw_env
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games import make_game
 from clarify_env.games.base import Game, Reply, Secret
+from clarify_env.games.clarification.actions import Item
+from clarify_env.games.clarification.oracle import Solved
+from clarify_env.games.clarification.users import leaks
 from clarify_env.gym import AssistantEnv
-from clarify_env.oracle import Solved
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Interpretation, Task
-from clarify_env.users import leaks
 
 _MOST_MOVES = 100
 _TOLERANCE = 1e-9
 
 
-def check_task(task: Task, episodes: int = 20, plane: CostPlane | None = None,
-               make: Callable[[], Task] | None = None) -> None:  # fmt: skip
+def check_task(
+    task: Task, episodes: int = 20, plane: CostPlane | None = None, make: Callable[[], Task] | None = None
+) -> None:
     """Checks a task: its episodes, its scoring, its user and its oracle.
 
     Args:

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
+from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
 from clarify_env.tasks.base import make_task
 
 ALMANAC = {"train_names": 4, "validation_names": 2, "test_names": 2}
 # What makes a command small enough for a test.
-SMALL = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.episodes=2", "eval.validation=2",
-         "eval.grid=3", "eval.transcripts=2"]  # fmt: skip
+SMALL = [
+    *(f"task.{key}={value}" for key, value in ALMANAC.items()),
+    "eval.episodes=2",
+    "eval.validation=2",
+    "eval.grid=3",
+    "eval.transcripts=2",
+]
 
 
 # Imports make half a million objects; to look through them at each collection of garbage took a fifth of the time.
@@ -47,13 +53,13 @@ def tiny_folder(tmp_path_factory, almanac):
     import torch
 
     from agents.pocket import build_model, build_tokenizer
+    from trainers.learning.update import UpdateConfig, update
     from trainers.pretrain import _Encoder
-    from trainers.store import save_model
-    from trainers.update import UpdateConfig, update
+    from trainers.runs.store import save_model
 
     rng, cells = np.random.default_rng(0), CostPlane().train()
     streams = [
-        almanac.demonstrations(split, rng, cells, {"assistant": 0.4, "user": 0.4, "card": 0.2})
+        demonstrations(almanac, split, rng, cells, {"assistant": 0.4, "user": 0.4, "card": 0.2})
         for split in almanac.sizes
     ]
     shown = [next(stream) for _ in range(400) for stream in streams]
@@ -88,7 +94,9 @@ def command(monkeypatch, capsys, tiny_folder, request):
     from hydra._internal.hydra import Hydra
     from hydra.types import RunMode
 
-    from trainers import pretrain, report, sample
+    from trainers import pretrain
+    from trainers.reporting import report
+    from trainers.rollouts import sample
 
     monkeypatch.setenv("NO_PROGRESS", "1")
     monkeypatch.setattr(sample, "GROUPS", 2)

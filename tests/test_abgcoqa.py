@@ -20,17 +20,22 @@ def record(number, question="Who came?", answer="Ann", *, story=None, asked="", 
         for said, answers in (replies or {}).items()
     ]
     return {
-        "id": f"{number}|1|2", "story": story or f"{STORY} {number}.",
+        "id": f"{number}|1|2",
+        "story": story or f"{STORY} {number}.",
         "history_turns": [{"turn_id": i, "question": q, "answer": a} for i, (q, a) in enumerate(history)],
         "target_turn": {"turn_id": 9, "question": question, "answer": answer},
         "ambiguity": "ambiguous" if replies else "non_ambiguous",
         "clarification_turn": {"question": asked, "answers": answers} if replies else {},
-    }  # fmt: skip
+    }
 
 
 WHOLE = {"version": "1", "data": [record(i) for i in range(6)]}
-PETS = record("own", "What was it?", asked="Do you mean Ann's animal?",
-              replies={"Yes": ["A cat", "the cat", "Unknown"], "No, I mean Bob's.": ["dog"]})  # fmt: skip
+PETS = record(
+    "own",
+    "What was it?",
+    asked="Do you mean Ann's animal?",
+    replies={"Yes": ["A cat", "the cat", "Unknown"], "No, I mean Bob's.": ["dog"]},
+)
 
 
 @pytest.fixture
@@ -48,17 +53,32 @@ def episodes(task, key="own"):
 
 
 READINGS = [
-    (PETS, [("anns animal", ("A cat",), "What was it? Ann's animal"), ("bobs", ("dog",), "What was it? Bob's")],
-     "yes means what was asked, no what is said after it; an answer that no annotator found is left out"),
-    (record("own", "Was she glad?", asked='By "she" do you mean Ann or Eve?',
-            replies={"Ann": ["yes"], "I am referring to Eve.": ["Unknown", "unknown"]}),
-     [("ann", ("yes",), "Was she glad? Ann"), ("eve", ("Unknown",), "Was she glad? Eve")],
-     "unknown is an answer where nobody found another"),
-    (record("own", "What did he do?", asked="Do you mean before or after the race?",
-            replies={"I mean before.": ["slept"], "I mean after.": ["ran; then slept"]}),
-     [("before", ("slept",), "What did he do? before"), ("after", ("ran then slept",), "What did he do? after")],
-     "a choice, and an answer with a separator of lists"),
-]  # fmt: skip
+    (
+        PETS,
+        [("anns animal", ("A cat",), "What was it? Ann's animal"), ("bobs", ("dog",), "What was it? Bob's")],
+        "yes means what was asked, no what is said after it; an answer that no annotator found is left out",
+    ),
+    (
+        record(
+            "own",
+            "Was she glad?",
+            asked='By "she" do you mean Ann or Eve?',
+            replies={"Ann": ["yes"], "I am referring to Eve.": ["Unknown", "unknown"]},
+        ),
+        [("ann", ("yes",), "Was she glad? Ann"), ("eve", ("Unknown",), "Was she glad? Eve")],
+        "unknown is an answer where nobody found another",
+    ),
+    (
+        record(
+            "own",
+            "What did he do?",
+            asked="Do you mean before or after the race?",
+            replies={"I mean before.": ["slept"], "I mean after.": ["ran; then slept"]},
+        ),
+        [("before", ("slept",), "What did he do? before"), ("after", ("ran then slept",), "What did he do? after")],
+        "a choice, and an answer with a separator of lists",
+    ),
+]
 
 
 @pytest.mark.parametrize(("record", "readings", "why"), READINGS, ids=[why for *_, why in READINGS])

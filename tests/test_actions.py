@@ -1,6 +1,6 @@
 import pytest
 
-from clarify_env.actions import (
+from clarify_env.games.clarification.actions import (
     Answer,
     Clarify,
     Invalid,
@@ -132,7 +132,8 @@ def test_a_megabyte_of_reasoning_is_read_in_time(noise):
     assert split_reasoning(f"Hm.{noise}") == ("", f"Hm.{noise}")
 
 
-@pytest.mark.parametrize(("text", "tag"), [("#ANSWER Ada", "#ANSWER"), (" \n#CLARIFY", " \n#CLARIFY"), ("Ada", ""),
-                                           ("#ANSWERS Ada", "")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "tag"), [("#ANSWER Ada", "#ANSWER"), (" \n#CLARIFY", " \n#CLARIFY"), ("Ada", ""), ("#ANSWERS Ada", "")]
+)
 def test_the_length_of_the_tag(text, tag):
     assert text[: tag_length(text)] == tag

@@ -9,8 +9,8 @@ from toys import ASHFORD, Toy
 
 import clarify_env
 from clarify_env import CostPlane, Costs, aec
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.spaces import Text
-from clarify_env.users import ScriptedUser
 
 ROLES = ("assistant", "user")
 
@@ -60,8 +60,11 @@ def test_a_game_as_a_loop_sees_it():
     assert [m["role"] for m in seen[2][-1]["messages"]] == ["system", "user", "assistant", "user"]
     assert [m["role"] for m in seen[3][-1]["messages"]] == ["system", "user", "assistant", "user"]
     ends = [info["outcome"] for *_, info in seen[4:]]
-    assert ends[0] == ends[1] == {"accuracy": 1, "f1": 1, "questions": 1, "words": 1, "invalid": False,
-                                  "ungrounded": False, "leak": False}  # fmt: skip
+    assert (
+        ends[0]
+        == ends[1]
+        == {"accuracy": 1, "f1": 1, "questions": 1, "words": 1, "invalid": False, "ungrounded": False, "leak": False}
+    )
     assert not any("outcome" in info for *_, info in seen[:4])
 
 

@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from clarify_env.actions import count_words
 from clarify_env.costs import CostPlane
-from clarify_env.oracle import action_map, solve, summarize
-from clarify_env.plans import shortest_answer, shortest_label
-from clarify_env.scoring import normalize
+from clarify_env.games.clarification.oracle import action_map, solve, summarize
+from clarify_env.games.clarification.plans import shortest_answer, shortest_label
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks import make_task
 from clarify_env.testing import check_task
+from clarify_env.words import count_words
 
 
 @pytest.fixture(scope="module")

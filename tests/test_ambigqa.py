@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clarify_env.actions import Item, parse
-from clarify_env.oracle import solve
-from clarify_env.plans import closing_plans, list_message, shortest_answer, shortest_label
+from clarify_env.games.clarification.actions import Item, parse
+from clarify_env.games.clarification.oracle import solve
+from clarify_env.games.clarification.plans import closing_plans, list_message, shortest_answer, shortest_label
 from clarify_env.tasks import make_task
 from clarify_env.tasks.ambigqa import ONLY
 from clarify_env.tasks.base import distinguishing_labels

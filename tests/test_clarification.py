@@ -4,11 +4,11 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env import games
-from clarify_env.actions import Answer, Clarify
 from clarify_env.costs import Costs
 from clarify_env.games import game_class, game_names, make_game
 from clarify_env.games.base import Outcome, Reply
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification.actions import Answer, Clarify
+from clarify_env.games.clarification.rules import ClarificationGame
 
 COSTS = Costs(0.25, 0.03)
 ASK = ("#CLARIFY Which kind?", "The film one.")
@@ -47,11 +47,19 @@ GAMES = [
     ((None,), outcome(invalid=True), -0.25, "no text: alpha"),
     ((*ASK, "#MULTI_ANS"), outcome(questions=1, invalid=True), -0.5, "an empty list after a question"),
     ((ASK[0], "Ada Brandt!", "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1, leak=True), 0.72, "a leak"),
-    (("#CLARIFY Is it Ada Brandt?", "Ada Brandt", "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 0.72,
-     "what the question named is no leak"),
-    (("#CLARIFY Ada Brandt?", "Hm.", "#CLARIFY Who?", "Ada Brandt", "#ANSWER Brandt", "Brandt"),
-     outcome(1, questions=2, words=1), 0.47, "nor is what an earlier question named"),
-]  # fmt: skip
+    (
+        ("#CLARIFY Is it Ada Brandt?", "Ada Brandt", "#ANSWER Brandt", "Brandt"),
+        outcome(1, questions=1, words=1),
+        0.72,
+        "what the question named is no leak",
+    ),
+    (
+        ("#CLARIFY Ada Brandt?", "Hm.", "#CLARIFY Who?", "Ada Brandt", "#ANSWER Brandt", "Brandt"),
+        outcome(1, questions=2, words=1),
+        0.47,
+        "nor is what an earlier question named",
+    ),
+]
 
 
 @pytest.mark.parametrize(("said", "end", "reward", "why"), GAMES)
@@ -106,8 +114,12 @@ INVALID = THOUGHT.strip()
 REASONED = [
     ((f"{THOUGHT}#ANSWER Ada Brandt", "Ada Brandt"), outcome(1, words=2), 11, "a guess"),
     ((f"{THOUGHT} {LIST}", "Ada Brandt"), outcome(1, words=6), 11, "a list"),
-    ((THOUGHT + ASK[0], ASK[1], f"{THOUGHT}#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 22,
-     "the reasoning before a question costs too"),
+    (
+        (THOUGHT + ASK[0], ASK[1], f"{THOUGHT}#ANSWER Brandt", "Brandt"),
+        outcome(1, questions=1, words=1),
+        22,
+        "the reasoning before a question costs too",
+    ),
     ((THOUGHT + ASK[0], ASK[1], "#ANSWER Brandt", "Brandt"), outcome(1, questions=1, words=1), 11, "that alone"),
     (("#ANSWER Ada\n#ANSWER Brandt", "no"), outcome(words=3, ungrounded=True), 0, "the first tag opens the message"),
     ((INVALID,), outcome(words=11, invalid=True), 0, "no line begins with a tag: invalid, and pays its words"),
@@ -115,11 +127,15 @@ REASONED = [
     ((f"{THOUGHT}#MULTI_ANS ;",), outcome(words=1, invalid=True), 11, "an empty list"),
     ((*ASK, *ASK, THOUGHT + ASK[0]), outcome(questions=2, words=2, invalid=True), 11, "one question too many"),
     ((None,), outcome(invalid=True), 0, "no text"),
-    ((f"{THOUGHT}#CLARIFY Which kind?", "Ada Brandt!", "#ANSWER Brandt", "Brandt"),
-     outcome(1, questions=1, words=1, leak=True), 11, "what the user never saw asked for nothing: a leak"),
+    (
+        (f"{THOUGHT}#CLARIFY Which kind?", "Ada Brandt!", "#ANSWER Brandt", "Brandt"),
+        outcome(1, questions=1, words=1, leak=True),
+        11,
+        "what the user never saw asked for nothing: a leak",
+    ),
     ((f"{THOUGHT}#ANSWER Brandt", "Jon Vale"), outcome(words=1, ungrounded=True), 11, "nor did it offer anything"),
     (("Ada\u200bBrandt_or\u00a0Jon\u2028#ANSWER Brandt", "Brandt"), outcome(1, words=1), 3, "no spelling is cheaper"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("said", "end", "charged", "why"), REASONED)
@@ -178,7 +194,7 @@ def test_registry():
 
 
 def test_another_package_offers_a_game_by_entry_point(monkeypatch):
-    target = "clarify_env.games.clarification:ClarificationGame"
+    target = "clarify_env.games.clarification.rules:ClarificationGame"
     offered = EntryPoints([EntryPoint("theirs", target, "clarify_env.games")])
     monkeypatch.setattr(games, "entry_points", lambda group: offered.select(group=group))
     monkeypatch.setattr(games, "_LOADED", {})

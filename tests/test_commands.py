@@ -16,19 +16,42 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents.hf import HFAgent
-from clarify_env.actions import TAGS
 from clarify_env.costs import SETS
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.oracle import FIXED
-from trainers import evaluate, pretrain, prompted, rest, rwsft, sample
-from trainers import update as updating
-from trainers.run import CONF, config_hash
-from trainers.store import ChunkLog
+from clarify_env.games.clarification.actions import TAGS
+from clarify_env.games.clarification.oracle import FIXED
+from clarify_env.games.clarification.rules import ClarificationGame
+from trainers import evaluate, pretrain, prompted, rest, rwsft
+from trainers.learning import update as updating
+from trainers.rollouts import sample
+from trainers.runs.run import CONF, config_hash
+from trainers.runs.store import ChunkLog
 
-REST = [*SMALL, "budget.games=60", "rest.hindsight=4", "rest.iterations=1", "update.learning_rate=1e-3",
-        "update.least_steps=0"]  # fmt: skip
-ENTRY = {"reward", "reward_ci", "oracle", "regret", "regret_action", "gap_closed", "accuracy", "accuracy_clear", "f1",
-         "questions", "words", "share", "ungrounded", "leak", "fixed", "dominance"}  # fmt: skip
+REST = [
+    *SMALL,
+    "budget.games=60",
+    "rest.hindsight=4",
+    "rest.iterations=1",
+    "update.learning_rate=1e-3",
+    "update.least_steps=0",
+]
+ENTRY = {
+    "reward",
+    "reward_ci",
+    "oracle",
+    "regret",
+    "regret_action",
+    "gap_closed",
+    "accuracy",
+    "accuracy_clear",
+    "f1",
+    "questions",
+    "words",
+    "share",
+    "ungrounded",
+    "leak",
+    "fixed",
+    "dominance",
+}
 
 
 class Stop(BaseException):
@@ -65,8 +88,15 @@ def check_summary(folder, method, user="scripted"):
 
 
 def check_files(folder, *names):
-    for name in ("config.json", "summary.json", "report.html", "evaluation.json", "transcripts.jsonl", "run.log",
-                 *names):  # fmt: skip
+    for name in (
+        "config.json",
+        "summary.json",
+        "report.html",
+        "evaluation.json",
+        "transcripts.jsonl",
+        "run.log",
+        *names,
+    ):
         assert (folder / name).stat().st_size, name
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
     assert not list(folder.rglob("*.part")), "nothing half-written"
@@ -80,7 +110,11 @@ def test_prompted_leaves_a_summary_and_a_report(command, drawn, tmp_path):
     assert command(prompted, *SMALL, f"run_dir={folder}") == (0, "")
     summary = check_summary(folder, "prompted")
     assert {key: value for key, value in summary["budget"].items() if key != "seconds"} == {
-        "games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}  # fmt: skip
+        "games": 0,
+        "generated_tokens": 0,
+        "update_tokens": 0,
+        "gold_labels": 0,
+    }
     check_files(folder, "figures/steering.png", "figures/regret.png")
     stored = json.loads((folder / "config.json").read_text())
     assert stored["command"] == "prompted" and stored["eval"]["episodes"] == 2 and "run_dir" not in stored
@@ -104,8 +138,9 @@ def test_rest_from_end_to_end_and_again(command, drawn, once, almanac, monkeypat
         "trajectories/iteration-1.jsonl",
         "checkpoints/iteration-1/model.safetensors",
     )
-    games = [g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
-             for g in chunk]  # fmt: skip
+    games = [
+        g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame) for g in chunk
+    ]
     assert summary["budget"]["games"] == len(games) >= 60 and [g.id for g in games] == list(range(len(games)))
     assert {g.split for g in games} == {"train"}, "no question of another split"
     assert summary["budget"]["gold_labels"] == sum(
@@ -213,10 +248,14 @@ BAD = [
     (rest, ["update.runs=0"], r"update\.runs must be at least 1, not 0", "no update"),
     (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),
     (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1}]"], "stage 1 lacks learning_rate", "half a stage"),
-    (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1, learning_rate: 1, bach: 2}]"],
-     "stage 1 has no option bach", "a slip in a stage"),
+    (
+        pretrain,
+        ["pretrain.stages=[{demonstrations: 9, epochs: 1, learning_rate: 1, bach: 2}]"],
+        "stage 1 has no option bach",
+        "a slip in a stage",
+    ),
     (rest, ["+update.momentum=1"], r"update.*momentum", "an option that updates do not have"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.slow
@@ -274,7 +313,7 @@ def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path,
     made = []
     monkeypatch.setattr(rest, "rest", None)
 
-    from trainers import run as running
+    from trainers.runs import run as running
 
     def note(self, name, config):
         made.append(Path(config.run_dir).name)
@@ -316,10 +355,19 @@ def test_some_cost_sets_alone_are_measured_as_among_all(command, tmp_path):
 @pytest.mark.slow
 def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
     stages = ",".join(["{demonstrations:500,epochs:1,learning_rate:1e-3,shares:{page:0.5,assistant:0.5}}"] * 2)
-    options = [f"pretrain.stages=[{stages}]", "pretrain.average=2", "pretrain.vocabulary=400",
-               "pretrain.model.width=16", "pretrain.model.layers=1", "pretrain.model.heads=2",
-               "pretrain.model.feed_forward=16", "update.batch=50", "task.train_names=2", "task.validation_names=2",
-               "task.test_names=2"]  # fmt: skip
+    options = [
+        f"pretrain.stages=[{stages}]",
+        "pretrain.average=2",
+        "pretrain.vocabulary=400",
+        "pretrain.model.width=16",
+        "pretrain.model.layers=1",
+        "pretrain.model.heads=2",
+        "pretrain.model.feed_forward=16",
+        "update.batch=50",
+        "task.train_names=2",
+        "task.validation_names=2",
+        "task.test_names=2",
+    ]
     folder = tmp_path / "run"
     assert command(pretrain, *options, f"run_dir={folder}")[0] == 0
     made = folder / "model"
@@ -372,11 +420,24 @@ def test_two_iterations_from_the_previous_policy_with_adapters(command, unmeasur
 @pytest.mark.slow
 def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
     """The real command line: a refusal in one line, and no progress bars where nobody looks."""
-    line = [sys.executable, "-m", "trainers.prompted", f"assistant.model={tiny_folder}", *SMALL, "costs.alpha=[2,1]",
-            "run_dir=here"]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.prompted",
+        f"assistant.model={tiny_folder}",
+        *SMALL,
+        "costs.alpha=[2,1]",
+        "run_dir=here",
+    ]
     root = str(Path(__file__).parent.parent)
-    done = subprocess.run(line, cwd=tmp_path, env={"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=100)  # fmt: skip
+    done = subprocess.run(
+        line,
+        cwd=tmp_path,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: costs.alpha must be two")
     assert "Traceback" in (tmp_path / "here" / "run.log").read_text(), "who needs more finds it in the log"
@@ -385,8 +446,17 @@ def test_as_a_program_from_another_folder(tiny_folder, tmp_path):
 @pytest.mark.slow
 def test_runs_of_an_update_side_by_side_as_a_program(tiny_folder, tmp_path):
     """Where processes begin from a command's own module."""
-    line = [sys.executable, "-m", "trainers.rest", f"assistant.model={tiny_folder}", *REST, "update.runs=2",
-            "eval.modes=[greedy]", "eval.validation=1", "run_dir=here"]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.rest",
+        f"assistant.model={tiny_folder}",
+        *REST,
+        "update.runs=2",
+        "eval.modes=[greedy]",
+        "eval.validation=1",
+        "run_dir=here",
+    ]
     root = str(Path(__file__).parent.parent)
     env = {"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "2", "NO_PROGRESS": "1"}
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
@@ -398,8 +468,17 @@ def test_runs_of_an_update_side_by_side_as_a_program(tiny_folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
-    line = [sys.executable, "-m", "trainers.prompted", "-m", f"assistant.model={tiny_folder}", *SMALL, "seed=0,1",
-            "eval.modes=[greedy]", f"hydra/launcher={launcher}"]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.prompted",
+        "-m",
+        f"assistant.model={tiny_folder}",
+        *SMALL,
+        "seed=0,1",
+        "eval.modes=[greedy]",
+        f"hydra/launcher={launcher}",
+    ]
     root = str(Path(__file__).parent.parent)
     env = {"PYTHONPATH": root, "PATH": "/usr/bin", "OMP_NUM_THREADS": "1", "NO_PROGRESS": "1", "COLUMNS": "200"}
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)

@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 
 from clarify_env.costs import SETS
 from trainers.compare import make_cells
-from trainers.comparison import compared, markdown, write_comparison
-from trainers.run import CONF
+from trainers.reporting.comparison import compared, markdown, write_comparison
+from trainers.runs.run import CONF
 
 ENTITIES = [f"name {i // 2}" for i in range(40)]
 ROOT = Path(__file__).parents[1]
@@ -25,14 +25,30 @@ def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
     """A finished cell whose questions earn ``reward``, an array, in every cost set."""
     folder = folder / f"cell-{len(list(folder.iterdir()))}"
     folder.mkdir()
-    entry = {"reward": float(reward.mean()), "oracle": 0.8, "regret": 0.8 - float(reward.mean()), "gap_closed": 0.5,
-             "accuracy": 0.9, "questions": 0.2, "words": 4.0, "dominance": 1.0,
-             "share": {"clarify": 0.2, "answer": 0.4, "multi_answer": 0.4, "invalid": 0.0}}  # fmt: skip
+    entry = {
+        "reward": float(reward.mean()),
+        "oracle": 0.8,
+        "regret": 0.8 - float(reward.mean()),
+        "gap_closed": 0.5,
+        "accuracy": 0.9,
+        "questions": 0.2,
+        "words": 4.0,
+        "dominance": 1.0,
+        "share": {"clarify": 0.2, "answer": 0.4, "multi_answer": 0.4, "invalid": 0.0},
+    }
     side = {"clarify": [[0.5, 0.5], [0.1, 0.1]], "words": [[5.0, 4.0]] * 2, "reward": [[0.6, 0.6]] * 2}
-    (folder / "summary.json").write_text(json.dumps({
-        "method": method, "task": "almanac", "seed": seed, "eval": {name: {"temperature": entry} for name in SETS},
-        "steering": {"ask_alpha": {"policy": -0.9, "oracle": -1.0, "range_ratio": 0.8}},
-        "budget": {"games": games + 2 * seed, "seconds": 1.0}}))  # fmt: skip
+    (folder / "summary.json").write_text(
+        json.dumps(
+            {
+                "method": method,
+                "task": "almanac",
+                "seed": seed,
+                "eval": {name: {"temperature": entry} for name in SETS},
+                "steering": {"ask_alpha": {"policy": -0.9, "oracle": -1.0, "range_ratio": 0.8}},
+                "budget": {"games": games + 2 * seed, "seconds": 1.0},
+            }
+        )
+    )
     (folder / "evaluation.json").write_text(
         json.dumps(
             {
@@ -116,20 +132,45 @@ def test_the_command_of_the_docs_compares_variants_of_a_prompt():
         cells = make_cells(compose("compare", overrides))
         made = {cell.method: compose(cell.command, list(cell.overrides)) for cell in cells}
     assert {name: config.prompts.style for name, config in made.items()} == {
-        "prompted": "zero_shot", "few_shot": "few_shot", "reasoning": "reasoning"}  # fmt: skip
+        "prompted": "zero_shot",
+        "few_shot": "few_shot",
+        "reasoning": "reasoning",
+    }
     assert {config.selfplay.reasoning for name, config in made.items() if name != "reasoning"} == {"none"}
     assert made["reasoning"].selfplay.reasoning == "free" and made["reasoning"].assistant.max_new_tokens == 1024
     assert len({cell.folder for cell in cells}) == 3 and {c.command for c in cells} == {"prompted"}
 
 
 def compare(tmp_path, tiny_folder, *overrides):
-    small = [f"assistant.model={tiny_folder}", *(f"task.{key}={value}" for key, value in ALMANAC.items()),
-             "eval.episodes=2", "eval.validation=1", "eval.grid=3", "eval.modes=[greedy]"]  # fmt: skip
-    line = [sys.executable, "-m", "trainers.compare", f"overrides={small}", "seeds=[0,1]", "games=[40]",
-            f"cells={tmp_path}/cells", f"run_dir={tmp_path}/out", "only=[prompted,swift]", "reference=prompted",
-            *overrides]  # fmt: skip
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"})  # fmt: skip
+    small = [
+        f"assistant.model={tiny_folder}",
+        *(f"task.{key}={value}" for key, value in ALMANAC.items()),
+        "eval.episodes=2",
+        "eval.validation=1",
+        "eval.grid=3",
+        "eval.modes=[greedy]",
+    ]
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.compare",
+        f"overrides={small}",
+        "seeds=[0,1]",
+        "games=[40]",
+        f"cells={tmp_path}/cells",
+        f"run_dir={tmp_path}/out",
+        "only=[prompted,swift]",
+        "reference=prompted",
+        *overrides,
+    ]
+    return subprocess.run(
+        line,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"},
+    )
 
 
 def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):
@@ -165,7 +206,10 @@ def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_fold
     assert done.returncode == 0, done.stderr
     folders = sorted((tmp_path / "cells").iterdir())
     assert [re.sub(r"-\w{8}$", "", folder.name) for folder in folders] == [
-        "prompted-almanac-0", "swift-almanac-0", "swift-almanac-1"]  # fmt: skip
+        "prompted-almanac-0",
+        "swift-almanac-0",
+        "swift-almanac-1",
+    ]
     found = (tmp_path / "out" / "comparison.json").read_bytes()
     before = {folder: (folder / "summary.json").stat().st_mtime_ns for folder in folders}
     (folders[2] / "summary.json").unlink()
@@ -203,10 +247,13 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("only=[prompted,magic]", "only: magic is none of methods"), ("only=[swift]", "reference: prompted is not among"),
-     ("methods.swift.overrides=['rwsft.speed=3']", "compare: no config for swift on almanac: .*rwsft.speed"),
-     ("methods.swift.speed=3", "methods.swift has no option speed|Key 'speed' is not in struct")],
-)  # fmt: skip
+    [
+        ("only=[prompted,magic]", "only: magic is none of methods"),
+        ("only=[swift]", "reference: prompted is not among"),
+        ("methods.swift.overrides=['rwsft.speed=3']", "compare: no config for swift on almanac: .*rwsft.speed"),
+        ("methods.swift.speed=3", "methods.swift has no option speed|Key 'speed' is not in struct"),
+    ],
+)
 def test_bad_input_is_one_sentence(tmp_path, tiny_folder, override, said):
     done = compare(tmp_path, tiny_folder, override)
     assert done.returncode == 1 and re.search(said, done.stderr) and "Traceback" not in done.stderr

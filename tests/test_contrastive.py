@@ -12,11 +12,11 @@ from toys import ASHFORD, Toy
 
 from agents.hf import HFAgent, Row, load
 from clarify_env.costs import Costs
-from trainers import dpo as dpo_module
 from trainers.contrastive import prepare
-from trainers.dpo import Preference, collate, dpo
-from trainers.pairs import Pair, References, off_policy, pair, said, tokens
-from trainers.update import UpdateConfig
+from trainers.learning import dpo as dpo_module
+from trainers.learning.dpo import Preference, collate, dpo
+from trainers.learning.update import UpdateConfig
+from trainers.selection.pairs import Pair, References, off_policy, pair, said, tokens
 
 ASK, GUESS = "#CLARIFY Which kind?", "#ANSWER Brandt"
 RIGHT = ("#ANSWER Brandt", "#ANSWER Jon Vale", "#ANSWER The Bank of Lund")
@@ -24,8 +24,17 @@ RIGHT = ("#ANSWER Brandt", "#ANSWER Jon Vale", "#ANSWER The Bank of Lund")
 
 @pytest.fixture(scope="module")
 def references():
-    games = [g for i in range(3) for g in (game(i, GUESS), game(i, "#ANSWER Jon Vale"), game(i, LIST),
-                                           game(i, ASK, RIGHT[i]), game(i, ASK, "#ANSWER wrong"))]  # fmt: skip
+    games = [
+        g
+        for i in range(3)
+        for g in (
+            game(i, GUESS),
+            game(i, "#ANSWER Jon Vale"),
+            game(i, LIST),
+            game(i, ASK, RIGHT[i]),
+            game(i, ASK, "#ANSWER wrong"),
+        )
+    ]
     return References(Toy(), ASHFORD, games)
 
 
@@ -39,11 +48,14 @@ def made(references, sampled, costs=COSTS, labels="estimated", **options):
     return pair(sampled, its, references.better(costs, labels), rng=np.random.default_rng(0), **options)
 
 
-@pytest.mark.parametrize(("costs", "better"), [
-    (Costs(0.05, 0.02), "clarify"),        # asking earns 1 less 0.05 and about two words
-    (Costs(0.6, 0.01), "multi_answer"),    # the list earns 0.8 less four words or so
-    (Costs(0.6, 0.2), "answer"),           # a guess earns 0.5 less one word
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("costs", "better"),
+    [
+        (Costs(0.05, 0.02), "clarify"),  # asking earns 1 less 0.05 and about two words
+        (Costs(0.6, 0.01), "multi_answer"),  # the list earns 0.8 less four words or so
+        (Costs(0.6, 0.2), "answer"),  # a guess earns 0.5 less one word
+    ],
+)
 def test_the_better_action_follows_the_costs(references, costs, better):
     assert references.better(costs, "estimated") == better
     assert references.better(costs, "gold") == "clarify", "which knows no costs"
@@ -172,9 +184,11 @@ def test_the_loss_is_that_of_the_paper_over_the_assistants_tokens(toy_pairs, tin
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     other = HFAgent(reference, tokenizer, style="pocket")
     margins = [
-        loglikelihood(agent, r.chosen) - loglikelihood(other, r.chosen)
-        - (loglikelihood(agent, r.rejected) - loglikelihood(other, r.rejected)) for r in rows
-    ]  # fmt: skip
+        loglikelihood(agent, r.chosen)
+        - loglikelihood(other, r.chosen)
+        - (loglikelihood(agent, r.rejected) - loglikelihood(other, r.rejected))
+        for r in rows
+    ]
     expected = np.mean([math.log(1 + math.exp(-0.3 * margin)) for margin in margins])
     losses = []
     original = dpo_module.MaskedDPOTrainer.compute_loss
@@ -211,7 +225,8 @@ def test_padding_and_the_users_words_carry_no_loss(toy_pairs):
         assert batch["attention_mask"][index].tolist() == [1] * length + [0] * (batch["input_ids"].shape[1] - length)
         marked = batch["completion_mask"][index].bool()
         assert tuple(batch["input_ids"][index][marked].tolist()) == tuple(
-            token for token, spoken in zip(side.ids, side.spoken, strict=True) if spoken)  # fmt: skip
+            token for token, spoken in zip(side.ids, side.spoken, strict=True) if spoken
+        )
 
 
 @pytest.mark.slow
@@ -229,8 +244,9 @@ def test_dpo_comes_to_prefer_the_chosen_sides(toy_pairs, tiny_folder, rank):
 def test_prepare_counts_what_it_drops(toy_pairs, references, tmp_path):
     agent, found, _ = toy_pairs
     recorded = {}
-    run = SimpleNamespace(dir=tmp_path, recorded=lambda *a: False,
-                          record=lambda phase, i, s, **values: recorded.update(values))  # fmt: skip
+    run = SimpleNamespace(
+        dir=tmp_path, recorded=lambda *a: False, record=lambda phase, i, s, **values: recorded.update(values)
+    )
     same = found[0]._replace(rejected=found[0].chosen)
     longest = len(agent.encode(found[0].view)) + 4
     rows = prepare(run, agent, iter([*found, same, None]), 1024, 1)

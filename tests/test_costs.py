@@ -6,7 +6,7 @@ import pytest
 
 from clarify_env.costs import SETS, CostPlane, Costs, check_costs
 from clarify_env.games.base import View
-from clarify_env.prompts import messages
+from clarify_env.games.clarification.prompts import messages
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,13 @@ def test_beyond_values_are_beyond_one_axis_at_a_time():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"alpha": (0.9, 0.1)}, "costs.alpha must be"), ({"beta": (0, 0.1)}, "costs.beta must be"),
-     ({"values": 12}, "costs.values=12 leaves"), ({"steps": (0.005, 0)}, "costs.steps must be")],
-)  # fmt: skip
+    [
+        ({"alpha": (0.9, 0.1)}, "costs.alpha must be"),
+        ({"beta": (0, 0.1)}, "costs.beta must be"),
+        ({"values": 12}, "costs.values=12 leaves"),
+        ({"steps": (0.005, 0)}, "costs.steps must be"),
+    ],
+)
 def test_impossible_planes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         CostPlane(**options)

@@ -11,9 +11,9 @@ from test_comparison import finished
 
 from clarify_env.costs import SETS
 from trainers.compare import make_cells
-from trainers.comparison import compared, write_comparison
-from trainers.curves import curves, markdown, write_tuning
-from trainers.run import CONF
+from trainers.reporting.comparison import compared, write_comparison
+from trainers.reporting.learning_curves import curves, markdown, write_tuning
+from trainers.runs.run import CONF
 
 LEARNERS = ["refit", "swift", "contrastive", "stargate", "grpo", "rest_plain", "rest", "imitate"]
 FIXED = ["prompted", "guess", "list", "ask", "threshold"]
@@ -55,10 +55,19 @@ def test_the_default_comparison_has_every_method_at_one_budget_with_three_seeds(
 def test_several_budgets_and_numbers_of_questions_are_points_of_the_learning_methods():
     cells = cells_of("games=[500,2000]", "only=[list,rest]", "seeds=[0,1]")
     assert [(c.method, c.games, c.seed) for c in cells] == [
-        ("list", None, 0), ("rest", 500, 0), ("rest", 500, 1), ("rest", 2000, 0), ("rest", 2000, 1)]  # fmt: skip
+        ("list", None, 0),
+        ("rest", 500, 0),
+        ("rest", 500, 1),
+        ("rest", 2000, 0),
+        ("rest", 2000, 1),
+    ]
     cells = cells_of("curve=true", "only=[list,rest]", "seeds=[0]")
     assert [(c.method, c.games, c.questions) for c in cells] == [
-        ("list", None, None), ("rest", 10000, 50), ("rest", 10000, 100), ("rest", 10000, 250)]  # fmt: skip
+        ("list", None, None),
+        ("rest", 10000, 50),
+        ("rest", 10000, 100),
+        ("rest", 10000, 250),
+    ]
     assert "budget.questions=50" in cells[1].overrides
 
 
@@ -73,8 +82,10 @@ def test_a_sweep_of_settings_has_one_seed_and_sees_validation_questions_alone():
     assert all("eval.split=validation" in cell.overrides for cell in cells)
     assert all(set(cell.setting) <= set(cell.overrides) for cell in cells)
     made = [configured(cell) for cell in cells]
-    assert all((list(c.eval.sets), list(c.eval.modes), c.eval.split) == (["between"], ["temperature"], "validation")
-               for c in made)  # fmt: skip
+    assert all(
+        (list(c.eval.sets), list(c.eval.modes), c.eval.split) == (["between"], ["temperature"], "validation")
+        for c in made
+    )
     with pytest.raises(ValueError, match="tune and curve are two comparisons"):
         cells_of("tune=true", "curve=true")
 
@@ -88,8 +99,9 @@ def test_the_quick_form_has_every_method_once():
 
 def cell(where, *, games=None, questions=None, setting=()):
     method, task, seed, folder = where
-    return SimpleNamespace(method=method, task=task, seed=seed, folder=Path(folder), games=games, questions=questions,
-                           setting=setting)  # fmt: skip
+    return SimpleNamespace(
+        method=method, task=task, seed=seed, folder=Path(folder), games=games, questions=questions, setting=setting
+    )
 
 
 @pytest.fixture

@@ -26,13 +26,28 @@ def other(tokenizer, architecture):
         if architecture == "gpt2":
             return GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, initializer_range=0.3, **size)).eval()
         if architecture == "lfm2":  # whose convolutions keep a state, and must not see the padding
-            config = Lfm2Config(hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2,
-                                num_hidden_layers=2, layer_types=["conv", "full_attention"], initializer_range=0.3,
-                                block_auto_adjust_ff_dim=False, pad_token_id=tokenizer.pad_token_id,
-                                **size)  # fmt: skip
+            config = Lfm2Config(
+                hidden_size=32,
+                intermediate_size=48,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                num_hidden_layers=2,
+                layer_types=["conv", "full_attention"],
+                initializer_range=0.3,
+                block_auto_adjust_ff_dim=False,
+                pad_token_id=tokenizer.pad_token_id,
+                **size,
+            )
             return Lfm2ForCausalLM(config).eval()
-        config = Qwen2Config(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-                             num_key_value_heads=2, initializer_range=0.3, **size)  # fmt: skip
+        config = Qwen2Config(
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            initializer_range=0.3,
+            **size,
+        )
         return Qwen2ForCausalLM(config).eval()
 
 
@@ -43,8 +58,11 @@ def model(request, tiny):
 
 @pytest.fixture
 def prompts(tiny):
-    texts = ("<|user|>When?<|end|><|assistant|>", "<|system|>0.25<|end|><|user|>Which opera is it?<|end|><|assistant|>",
-             "<|user|>Who designed the modern bridge, or was it the Tudor one?<|end|><|assistant|>")  # fmt: skip
+    texts = (
+        "<|user|>When?<|end|><|assistant|>",
+        "<|system|>0.25<|end|><|user|>Which opera is it?<|end|><|assistant|>",
+        "<|user|>Who designed the modern bridge, or was it the Tudor one?<|end|><|assistant|>",
+    )
     return [tiny[1](text, add_special_tokens=False)["input_ids"] for text in texts]
 
 
@@ -68,8 +86,9 @@ def test_greedy_is_what_generate_does(model, prompts, play, tiny):
     end, pad = tiny[1].eos_token_id, tiny[1].pad_token_id
     ours = play(model, prompts, [0, 1, 2], [0, 0, 0], temperature=0)
     for sample, prompt in zip(ours, prompts, strict=True):
-        theirs = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=12, eos_token_id=end,
-                                pad_token_id=pad)[0, len(prompt) :].tolist()  # fmt: skip
+        theirs = model.generate(
+            torch.tensor([prompt]), do_sample=False, max_new_tokens=12, eos_token_id=end, pad_token_id=pad
+        )[0, len(prompt) :].tolist()
         assert list(sample.ids) == theirs
 
 
@@ -198,8 +217,10 @@ def test_forced_ids(tiny, prompts, play):
     samples = play(tiny[0], prompts, [0, 0, 1, 2], [1, 1, 2, 3], forced)
     for sample, opening in zip(samples, forced, strict=True):
         assert sample.ids[: len(opening)] == opening
-    alone = [play(tiny[0], [prompts[r]], [0], [s], [f])[0]
-             for r, s, f in zip([0, 0, 1, 2], [1, 1, 2, 3], forced, strict=True)]  # fmt: skip
+    alone = [
+        play(tiny[0], [prompts[r]], [0], [s], [f])[0]
+        for r, s, f in zip([0, 0, 1, 2], [1, 1, 2, 3], forced, strict=True)
+    ]
     assert close(samples, alone), "rows with and without an opening share a batch"
     with torch.no_grad():
         logits = tiny[0](torch.tensor([[*prompts[0], 5, 6, 7]])).logits[0].log_softmax(1)

@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 from toys import ASHFORD, Toy
 
-from clarify_env.actions import KINDS, Answer, Clarify, Invalid, kind, parse
 from clarify_env.costs import CostPlane, Costs
-from clarify_env.demonstrations import KINDS as SHOWN
-from clarify_env.demonstrations import SHARES, apart, card, facts, likeliest, page, picked, play, told
-from clarify_env.scoring import normalize
+from clarify_env.games.clarification.actions import KINDS, Answer, Clarify, Invalid, kind, parse
+from clarify_env.games.clarification.pretraining.demonstrations import KINDS as SHOWN
+from clarify_env.games.clarification.pretraining.demonstrations import (
+    SHARES,
+    apart,
+    card,
+    demonstrations,
+    facts,
+    likeliest,
+    page,
+    picked,
+    play,
+    told,
+)
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks import make_task
-from clarify_env.tasks.base import NONE_OF_THESE, Task
+from clarify_env.tasks.base import NONE_OF_THESE
 
 CELLS = CostPlane().train()
 
@@ -26,7 +37,7 @@ def almanac():
 
 @pytest.fixture(scope="module")
 def shown(almanac):
-    return list(islice(almanac.demonstrations("train", np.random.default_rng(0), CELLS), 12_000))
+    return list(islice(demonstrations(almanac, "train", np.random.default_rng(0), CELLS), 12_000))
 
 
 def openings(demonstrations):
@@ -56,21 +67,23 @@ def test_kinds_say_what_is_shown(shown):
 
 @pytest.mark.parametrize("shown", SHOWN)
 def test_every_kind_can_be_shown_alone(almanac, shown):
-    stream = almanac.demonstrations("train", np.random.default_rng(0), CELLS, {shown: 1.0})
+    stream = demonstrations(almanac, "train", np.random.default_rng(0), CELLS, {shown: 1.0})
     assert all(d.kind.startswith(shown) for d in islice(stream, 20))
 
 
 def test_shares_of_unknown_kinds_are_refused(almanac):
     assert set(SHARES) < set(SHOWN)
     with pytest.raises(ValueError, match=r"pretrain\.stages: shares must be of page, .* not recipe"):
-        next(almanac.demonstrations("train", np.random.default_rng(0), CELLS, {"page": 0.5, "recipe": 0.5}))
+        next(demonstrations(almanac, "train", np.random.default_rng(0), CELLS, {"page": 0.5, "recipe": 0.5}))
 
 
 def test_actions_do_not_depend_on_the_costs(almanac, shown):
     for index in range(100):
         episode = almanac.episode("train", index)
-        cheap, dear = (list(play(almanac, episode, costs, np.random.default_rng(index))) for costs in
-                       (Costs(0.1, 0.005), Costs(0.9, 0.12)))  # fmt: skip
+        cheap, dear = (
+            list(play(almanac, episode, costs, np.random.default_rng(index)))
+            for costs in (Costs(0.1, 0.005), Costs(0.9, 0.12))
+        )
         assert [d.messages[-1] for d in cheap] == [d.messages[-1] for d in dear]
     # Nor do the costs that are drawn depend on what is asked: every price is shown with every action.
     alphas, betas = CostPlane().train_values()
@@ -113,10 +126,14 @@ def test_after_a_question_the_answer_fits_the_reply(almanac):
     for episode in [e for e in islice(almanac.episodes("train"), 200) if len(e.interpretations) > 1]:
         for d in play(almanac, episode, CELLS[0], rng):
             if d.kind == "assistant/clarify" and isinstance(action := parse(d.messages[-1][1]), Answer):
-                readings = [i for i in range(len(episode.interpretations)) if all(
-                    almanac.reply(parse(question[1]).question, i, episode) == reply[1]
-                    for question, reply in zip(d.messages[2:-1:2], d.messages[3:-1:2], strict=True)
-                )]  # fmt: skip
+                readings = [
+                    i
+                    for i in range(len(episode.interpretations))
+                    if all(
+                        almanac.reply(parse(question[1]).question, i, episode) == reply[1]
+                        for question, reply in zip(d.messages[2:-1:2], d.messages[3:-1:2], strict=True)
+                    )
+                ]
                 told += 1
                 right += any(almanac.score(action.text, i, episode) for i in readings)
     assert told > 20 and right == told
@@ -211,7 +228,7 @@ def test_of_an_endless_split_any_episode_may_be_shown():
         def _episode(self, split, index):
             return ASHFORD._replace(id=f"train/{index}", query=f"Who designed Ashford {index}?")
 
-    shown = islice(Task.demonstrations(Endless(), "train", np.random.default_rng(0), CELLS, {"page": 1.0}), 2500)
+    shown = islice(demonstrations(Endless(), "train", np.random.default_rng(0), CELLS, {"page": 1.0}), 2500)
     assert len({demonstration.messages[0][1] for demonstration in shown}) > 2490
 
 

@@ -4,12 +4,17 @@ import time
 
 import pytest
 
-from clarify_env.execution import MOST_ROWS, execute, execution_match, runs_together, same_rows
+from clarify_env.scores.execution import MOST_ROWS, execute, execution_match, runs_together, same_rows
 
 GOLD = "SELECT name FROM ships WHERE tonnage > 500"
 # Of both databases: depths below nothing and unknown, names that are no ASCII, one that stands twice.
-PORTS = [("Århus", 1850, -3.5), ("Bergen", None, 12.0), ("Çeşme", 1990, None), ("bergen", 1850, 12.0),
-         ("Cádiz", 1717, 8.25)]  # fmt: skip
+PORTS = [
+    ("Århus", 1850, -3.5),
+    ("Bergen", None, 12.0),
+    ("Çeşme", 1990, None),
+    ("bergen", 1850, 12.0),
+    ("Cádiz", 1717, 8.25),
+]
 
 
 def fill(path, rows):
@@ -175,34 +180,67 @@ def test_words_run_together(databases, query, together, why):
 
 
 REFUSED = [
-    "DROP TABLE ships", "DELETE FROM ships", "UPDATE ships SET tonnage = 0", "INSERT INTO ships VALUES (1, 2, 3)",
-    "CREATE TABLE x (y)", "CREATE TEMP TABLE x AS SELECT 1", "ALTER TABLE ships RENAME TO boats",
-    "VACUUM", "REINDEX", "VACUUM INTO '/tmp/copy.sqlite'",
-    "ATTACH '/tmp/other.sqlite' AS other", "DETACH main", "BEGIN", "COMMIT",
-    "ANALYZE", "SAVEPOINT x", "PRAGMA writable_schema = 1", "PRAGMA table_info(ships)",
+    "DROP TABLE ships",
+    "DELETE FROM ships",
+    "UPDATE ships SET tonnage = 0",
+    "INSERT INTO ships VALUES (1, 2, 3)",
+    "CREATE TABLE x (y)",
+    "CREATE TEMP TABLE x AS SELECT 1",
+    "ALTER TABLE ships RENAME TO boats",
+    "VACUUM",
+    "REINDEX",
+    "VACUUM INTO '/tmp/copy.sqlite'",
+    "ATTACH '/tmp/other.sqlite' AS other",
+    "DETACH main",
+    "BEGIN",
+    "COMMIT",
+    "ANALYZE",
+    "SAVEPOINT x",
+    "PRAGMA writable_schema = 1",
+    "PRAGMA table_info(ships)",
     "SELECT * FROM pragma_table_info('ships')",
-    "SELECT sql FROM sqlite_master", "SELECT load_extension('evil')", "SELECT readfile('/etc/passwd')",
-    "SELECT writefile('/tmp/x', 'y')", "SELECT zeroblob(1000000000)", "SELECT randomblob(1000000000)",
+    "SELECT sql FROM sqlite_master",
+    "SELECT load_extension('evil')",
+    "SELECT readfile('/etc/passwd')",
+    "SELECT writefile('/tmp/x', 'y')",
+    "SELECT zeroblob(1000000000)",
+    "SELECT randomblob(1000000000)",
     "SELECT random()",
-    "SELECT printf('%1000000000d', 1)", "SELECT replace(hex(zeroblob(9999)), '0', 'xxxxxxxxxx')",
+    "SELECT printf('%1000000000d', 1)",
+    "SELECT replace(hex(zeroblob(9999)), '0', 'xxxxxxxxxx')",
     "SELECT group_concat(a.name) FROM crew a, crew b, crew c, crew d",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     "SELECT count(*) FROM crew a, crew b, crew c, crew d, crew e, crew f, crew g",
     "SELECT a.name FROM crew a, crew b, crew c, crew d ORDER BY b.name, c.name, d.name",
-    "SELECT a.name FROM crew a, crew b", "SELECT name FROM ships; DROP TABLE ships", "SELECT 1; SELECT 2",
-    "SELECT name FROM ships\0; DROP TABLE ships", "SELECT '\ud800'",
+    "SELECT a.name FROM crew a, crew b",
+    "SELECT name FROM ships; DROP TABLE ships",
+    "SELECT 1; SELECT 2",
+    "SELECT name FROM ships\0; DROP TABLE ships",
+    "SELECT '\ud800'",
     "SELECT name FROM",
-    "/* SELECT name FROM ships", "-- SELECT name FROM ships", "SELECT " + "(" * 900 + "1" + ")" * 900,
-    "SELECT " + "1 + " * 400 + "1", "SELECT 1" + " UNION SELECT 1" * 100, "x" * 1_000_000,
+    "/* SELECT name FROM ships",
+    "-- SELECT name FROM ships",
+    "SELECT " + "(" * 900 + "1" + ")" * 900,
+    "SELECT " + "1 + " * 400 + "1",
+    "SELECT 1" + " UNION SELECT 1" * 100,
+    "x" * 1_000_000,
     "SELECT '" + "x" * 1_000_000 + "'",
-    "SELECT name FROM ships WHERE name LIKE '" + "%a" * 900 + "'", "SELECT name FROM ships WHERE name REGEXP '(a+)+$'",
-    "SELECT name FROM ships WHERE name MATCH 'a'", "SELECT ?", "SELECT :name", "SELECT json('[1]')",
-    "\u202e", "😀" * 500,
-]  # fmt: skip
+    "SELECT name FROM ships WHERE name LIKE '" + "%a" * 900 + "'",
+    "SELECT name FROM ships WHERE name REGEXP '(a+)+$'",
+    "SELECT name FROM ships WHERE name MATCH 'a'",
+    "SELECT ?",
+    "SELECT :name",
+    "SELECT json('[1]')",
+    "\u202e",
+    "😀" * 500,
+]
 # Run, but of no use: the plan of a query, and a pattern that must not take for ever.
-HOSTILE = [*REFUSED, "EXPLAIN SELECT name FROM ships",
-           "SELECT name FROM ships WHERE '" + "a" * 1800 + "' LIKE '" + "%a" * 49 + "b'"]  # fmt: skip
+HOSTILE = [
+    *REFUSED,
+    "EXPLAIN SELECT name FROM ships",
+    "SELECT name FROM ships WHERE '" + "a" * 1800 + "' LIKE '" + "%a" * 49 + "b'",
+]
 
 
 def test_a_thousand_hostile_queries_score_nothing_and_change_nothing(databases):

@@ -9,14 +9,15 @@ from agents.hf import HFAgent, Row, load
 from agents.pocket import SHIPPED
 from clarify_env.costs import Costs
 from clarify_env.games.base import View
-from trainers.update import UpdateConfig, collate, update, weighted_loss
+from trainers.learning.update import UpdateConfig, collate, update, weighted_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 VIEWS = [
     View("assistant", "Who designed Ashford?", "", None, history, Costs(alpha, 0.03), len(history), "train/0")
-    for alpha in (0.25, 0.5) for history in ((), (("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")))
-]  # fmt: skip
+    for alpha in (0.25, 0.5)
+    for history in ((), (("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")))
+]
 
 
 @pytest.fixture
@@ -60,8 +61,10 @@ def test_gradients_of_rows_padded_on_the_left_are_numbers(monkeypatch):
     monkeypatch.setattr(hf, "SMALL", 0)
     model, rng = load(SHIPPED["almanac"])[0].train(), np.random.default_rng(0)
     for _ in range(20):
-        rows = [Row(tuple(rng.integers(2, 400, n - 20).tolist()), tuple(rng.integers(2, 400, 20).tolist()))
-                for n in (60, 60, 60, 61, 61, 61, 63, 63, 63, 63, 63, 64)]  # fmt: skip
+        rows = [
+            Row(tuple(rng.integers(2, 400, n - 20).tolist()), tuple(rng.integers(2, 400, 20).tolist()))
+            for n in (60, 60, 60, 61, 61, 61, 63, 63, 63, 63, 63, 64)
+        ]
         batch = {name: part.to(model.device) for name, part in collate(rows, 0).items()}
         weighted_loss(model, batch).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())

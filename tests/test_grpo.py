@@ -18,17 +18,21 @@ from toys import ASHFORD, Toy
 from agents.hf import HFAgent, Row
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.users import ScriptedUser
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser
 from trainers import grpo
-from trainers.muon import Muon
-from trainers.run import CONF, make_plane
-from trainers.store import ChunkLog
+from trainers.learning.muon import Muon
+from trainers.runs.run import CONF, make_plane
+from trainers.runs.store import ChunkLog
 
 TASK, COSTS = Toy(), Costs(0.25, 0.02)
 FEW = ["grpo.generations=4", "grpo.games_a_step=8", "budget.games=8"]
-SAID = [("#CLARIFY Which kind?", "#ANSWER Brandt"), ("#ANSWER Brandt",), ("#MULTI_ANS film: Brandt; opera: Jon Vale",),
-        ("#CLARIFY Hm?", "#CLARIFY Which kind?", "#ANSWER Jon Vale")]  # fmt: skip
+SAID = [
+    ("#CLARIFY Which kind?", "#ANSWER Brandt"),
+    ("#ANSWER Brandt",),
+    ("#MULTI_ANS film: Brandt; opera: Jon Vale",),
+    ("#CLARIFY Hm?", "#CLARIFY Which kind?", "#ANSWER Jon Vale"),
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
@@ -54,8 +58,19 @@ def game(agent, intent, *said, costs=COSTS, seed=0):
             played.apply(Reply(text, *row[:2], tuple(agent.logprobs([row])[0])))
         else:
             played.apply(Reply(user.say(view, 0)))
-    return Trajectory(0, played.name, TASK.name, "train", ASHFORD.id, intent, costs, seed, user.name,
-                      tuple(played.turns), played.outcome)  # fmt: skip
+    return Trajectory(
+        0,
+        played.name,
+        TASK.name,
+        "train",
+        ASHFORD.id,
+        intent,
+        costs,
+        seed,
+        user.name,
+        tuple(played.turns),
+        played.outcome,
+    )
 
 
 def turns(made):
@@ -114,9 +129,11 @@ def test_what_was_used(agent, tmp_path):
     grpo._log(run).append([made, made])
     first, second = turns(made)
     assert grpo.used(options("update.epochs=2"), run, TASK, agent.tokenize_reply("")[-1]) == {
-        "games": 2, "generated_tokens": 2 * (len(first.ids) + len(second.ids)), "gold_labels": 3,
+        "games": 2,
+        "generated_tokens": 2 * (len(first.ids) + len(second.ids)),
+        "gold_labels": 3,
         "update_tokens": 2 * 2 * (len(second.prompt_ids) + len(second.ids)),
-    }  # fmt: skip
+    }
 
 
 def altered(made, turn, **changes):
@@ -257,8 +274,15 @@ def test_trl_reads_in_a_completion_what_the_model_read_when_it_drew(trainer):
 ADAPTERS = "update.lora_rank=2"
 
 
-@pytest.mark.parametrize("overrides", [[], [ADAPTERS], [ADAPTERS, "grpo.beta=0.1"],
-                         ["update.optimizer=adamw", "update.epochs=2", "grpo.scale_rewards=none"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        [ADAPTERS],
+        [ADAPTERS, "grpo.beta=0.1"],
+        ["update.optimizer=adamw", "update.epochs=2", "grpo.scale_rewards=none"],
+    ],
+)
 @pytest.mark.filterwarnings("error::FutureWarning", "error:You are using 'rollout_func'")
 def test_what_is_learned_is_an_ordinary_model_and_the_base_is_left_alone(trainer, tiny, overrides, tmp_path, capsys):
     base, before = tiny[0], copy.deepcopy(tiny[0].state_dict())
@@ -312,8 +336,9 @@ def test_the_same_seed_the_same_adapters(trainer):
 
 
 def test_options_reach_trl(trainer):
-    made, _ = trainer(ADAPTERS, "grpo.beta=0.1", "grpo.clip=0.3", "grpo.scale_rewards=batch", "update.epochs=2",
-                      "budget.games=17")  # fmt: skip
+    made, _ = trainer(
+        ADAPTERS, "grpo.beta=0.1", "grpo.clip=0.3", "grpo.scale_rewards=batch", "update.epochs=2", "budget.games=17"
+    )
     assert (made.beta, made.epsilon_low, made.epsilon_high, made.scale_rewards) == (0.1, 0.3, 0.3, "batch")
     assert (made.num_iterations, made.num_generations, made.args.max_steps) == (2, 4, 6)
     assert isinstance(made.optimizer, Muon) and trainer("update.optimizer=adamw")[0].optimizer is None
@@ -356,7 +381,7 @@ BAD = [
     (["grpo.clip=0"], "grpo.clip must be a number between 0 and 1, not 0", "nothing would be learned"),
     (["grpo.scale_rewards=world"], "grpo.scale_rewards must be group, batch or none, not 'world'", "a scale"),
     (["update.optimizer=sgd"], "update.optimizer must be adamw or muon", "an optimizer there is not"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("overrides", "said", "why"), BAD, ids=[row[2] for row in BAD])
@@ -394,8 +419,11 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
     folder = alone / "run"
     assert command(grpo, *LINE, "run_dir=run") == (0, "")
     summary = json.loads((folder / "summary.json").read_text())
-    games = [g for chunk in ChunkLog(folder / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
-             for g in chunk]  # fmt: skip
+    games = [
+        g
+        for chunk in ChunkLog(folder / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
+        for g in chunk
+    ]
     assert [g.id for g in games] == list(range(24)), "the last step goes beyond the budget"
     assert {g.split for g in games} == {"train"}
     assert [len({(g.episode_id, g.costs) for g in games[i : i + 4]}) for i in range(0, 24, 4)] == [1] * 6
@@ -405,8 +433,9 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
     assert summary["budget"]["update_tokens"] == pytest.approx(read, rel=0.05)
     labels = {g.episode_id: len(almanac.lookup(g.episode_id).interpretations) for g in games}
     assert summary["budget"]["gold_labels"] == sum(labels.values())
-    steps = [line for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-             if line["phase"] == "grpo"]  # fmt: skip
+    steps = [
+        line for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if line["phase"] == "grpo"
+    ]
     assert [line["step"] for line in steps] == [1, 2, 3]
     paid = [np.mean([g.outcome.reward(g.costs) for g in games[i : i + 8]]) for i in (0, 8, 16)]
     assert [line["grpo/reward"] for line in steps] == pytest.approx(paid) and "grpo/loss" in steps[0]
@@ -456,9 +485,15 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize(("override", "said"), [
-    ("grpo.clip=2", "error: grpo.clip must be a number between 0 and 1, not 2\n"),
-    ("budget.questions=99", "error: budget.questions must lie in 1 to 8, the training questions there are, not 99\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("grpo.clip=2", "error: grpo.clip must be a number between 0 and 1, not 2\n"),
+        (
+            "budget.questions=99",
+            "error: budget.questions must lie in 1 to 8, the training questions there are, not 99\n",
+        ),
+    ],
+)
 def test_a_refusal_is_one_sentence(command, alone, override, said):
     assert command(grpo, *LINE, override, "run_dir=run") == (1, said)

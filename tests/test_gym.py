@@ -6,8 +6,8 @@ from toys import Toy
 
 import clarify_env
 from clarify_env.games.base import Reply
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.gym import AssistantEnv
-from clarify_env.users import ScriptedUser
 
 ASKED = {"intent": 0, "costs": (0.25, 0.03)}
 

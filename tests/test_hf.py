@@ -17,8 +17,11 @@ def shown(query=QUERY, history=(), alpha=0.25, context=""):
     return View("assistant", query, context, None, tuple(history), Costs(alpha, 0.03), len(history), "train/0")
 
 
-VIEWS = [shown(), shown(alpha=0.5), shown("When was it built?", [("assistant", "#CLARIFY Which kind?"),
-                                                                 ("user", "The opera one.")])]  # fmt: skip
+VIEWS = [
+    shown(),
+    shown(alpha=0.5),
+    shown("When was it built?", [("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")]),
+]
 
 
 @pytest.fixture
@@ -180,9 +183,16 @@ def broken(folder, tmp_path, how):
 
 @pytest.mark.parametrize(
     "how",
-    ["a folder that is not there", "an empty folder", "no chat template", "no weights", "torn weights",
-     "a config that is not JSON", "a config of no model"],
-)  # fmt: skip
+    [
+        "a folder that is not there",
+        "an empty folder",
+        "no chat template",
+        "no weights",
+        "torn weights",
+        "a config that is not JSON",
+        "a config of no model",
+    ],
+)
 def test_load_says_what_is_wrong(tiny_folder, tmp_path, monkeypatch, how):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path = broken(tiny_folder, tmp_path, how)

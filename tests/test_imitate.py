@@ -5,15 +5,18 @@ import pytest
 from omegaconf import OmegaConf
 
 from agents.hf import HFAgent
-from clarify_env.oracle import solve
+from clarify_env.games.clarification.oracle import solve
 from trainers.imitate import imitated, oracle_games
-from trainers.run import make_plane
+from trainers.runs.run import make_plane
 
 CONFIG = OmegaConf.create(
-    {"seed": 0, "budget": {"games": 200, "questions": None},
-     "selfplay": {"max_questions": 2, "chunk": 64, "redact_leaks": False, "reasoning": "none"},
-     "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40, "steps": [0.01, 0.001], "band": 0.05}}
-)  # fmt: skip
+    {
+        "seed": 0,
+        "budget": {"games": 200, "questions": None},
+        "selfplay": {"max_questions": 2, "chunk": 64, "redact_leaks": False, "reasoning": "none"},
+        "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40, "steps": [0.01, 0.001], "band": 0.05},
+    }
+)
 
 
 class NoBar:

@@ -20,7 +20,9 @@ assert spent < 1, f"the import takes {{spent:.2f}} s"
 """
 
 
-@pytest.mark.parametrize("more", ["", ", clarify_env.gym, clarify_env.oracle", ", clarify_env.testing"])
+@pytest.mark.parametrize(
+    "more", ["", ", clarify_env.gym, clarify_env.games.clarification.oracle", ", clarify_env.testing"]
+)
 def test_import_is_quick_quiet_and_touches_nothing(more):
     done = subprocess.run([sys.executable, "-c", SCRIPT.format(more=more)], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -6,14 +6,15 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from clarify_env.actions import count_words
 from clarify_env.costs import CostPlane
 from clarify_env.games.base import View
-from clarify_env.oracle import solve
-from clarify_env.prompts import messages
+from clarify_env.games.clarification.oracle import solve
+from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
+from clarify_env.games.clarification.prompts import messages
 from clarify_env.tasks import ledger, make_task
 from clarify_env.tasks.base import Interpretation
 from clarify_env.testing import check_game, check_task
+from clarify_env.words import count_words
 
 MANY = 600
 YEAR = re.compile(r"\b20\d\d\b")
@@ -159,7 +160,7 @@ def test_only_the_assistant_sees_the_table(task):
 def test_pretraining_shows_tables_of_the_train_split_alone(task):
     assert task.pretraining == ("train",)
     held = {e.context for split in ("validation", "test") for e in task.episodes(split)}
-    shown = list(islice(task.demonstrations("train", np.random.default_rng(0), CostPlane().train()), 500))
+    shown = list(islice(demonstrations(task, "train", np.random.default_rng(0), CostPlane().train()), 500))
     kinds = {demonstration.kind for demonstration in shown}
     assert {"page", "card", "told", "assistant/clarify", "assistant/answer", "assistant/multi_answer"} <= kinds
     for demonstration in shown:

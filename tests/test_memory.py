@@ -8,7 +8,7 @@ import pytest
 
 COUNT = """
 import resource
-from trainers.memory import keep_freed
+from trainers.runs.malloc import keep_freed
 {}
 def use():
     return [bytearray(16 << 20) for _ in range(4)]
@@ -23,8 +23,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to")
 def test_blocks_are_used_again_without_asking_the_system():
     plain, kept = (
-        int(subprocess.run([sys.executable, "-c", COUNT.format(first)], cwd=Path(__file__).parents[1],
-                           capture_output=True, text=True, check=True).stdout)
+        int(
+            subprocess.run(
+                [sys.executable, "-c", COUNT.format(first)],
+                cwd=Path(__file__).parents[1],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
         for first in ("", "keep_freed()")
-    )  # fmt: skip
+    )
     assert kept < plain / 4, (kept, plain)

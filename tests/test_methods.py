@@ -36,11 +36,14 @@ def test_imitation_of_the_oracle(command, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [
-    ["contrastive.rounds=1"],
-    ["contrastive.on_policy=false"],
-    ["contrastive.labels=gold", "contrastive.simulate=false"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["contrastive.rounds=1"],
+        ["contrastive.on_policy=false"],
+        ["contrastive.labels=gold", "contrastive.simulate=false"],
+    ],
+)
 def test_contrastive_training(command, tmp_path, options):
     folder = tmp_path / "run"
     assert command(contrastive, *TINY, "budget.games=200", "update.batch=8", *options, f"run_dir={folder}") == (0, "")
@@ -82,16 +85,19 @@ def test_a_contrastive_run_goes_on_after_a_kill(command, tmp_path, monkeypatch):
     assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    (["contrastive.labels=mine"], "contrastive.labels must be estimated or gold, not 'mine'"),
-    (["contrastive.references=1"], "contrastive.references must lie between 0 and 1"),
-    (["contrastive.rounds=0"], "contrastive.rounds must be at least 1"),
-    (["contrastive.threshold=2"], "contrastive.threshold must lie in"),
-    (["contrastive.beta=0"], "contrastive.beta must be above 0"),
-    (["update.runs=2"], "update.runs must be 1"),
-    (["sample=plain"], "choose sample=branching"),
-    (["contrastive.max_tokens=5"], "round 1 has no pairs to learn from"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["contrastive.labels=mine"], "contrastive.labels must be estimated or gold, not 'mine'"),
+        (["contrastive.references=1"], "contrastive.references must lie between 0 and 1"),
+        (["contrastive.rounds=0"], "contrastive.rounds must be at least 1"),
+        (["contrastive.threshold=2"], "contrastive.threshold must lie in"),
+        (["contrastive.beta=0"], "contrastive.beta must be above 0"),
+        (["update.runs=2"], "update.runs must be 1"),
+        (["sample=plain"], "choose sample=branching"),
+        (["contrastive.max_tokens=5"], "round 1 has no pairs to learn from"),
+    ],
+)
 def test_contrastive_options_that_cannot_be(command, tmp_path, options, said):
     code, error = command(contrastive, *TINY, "contrastive.rounds=1", *options, f"run_dir={tmp_path / 'run'}")
     assert code == 1 and error.startswith("error: ") and said in error and error.count("\n") == 1
@@ -108,8 +114,15 @@ def test_stargate_and_its_control(command, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [["rest.rule=best"], ["rest.rule=top_k", "sample=plain", "rest.hindsight=0"],
-                                     ["rest.rule=threshold", "rest.iterations=2"], ["sample=plain"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["rest.rule=best"],
+        ["rest.rule=top_k", "sample=plain", "rest.hindsight=0"],
+        ["rest.rule=threshold", "rest.iterations=2"],
+        ["sample=plain"],
+    ],
+)
 def test_rest_by_other_rules(command, tmp_path, options):
     folder = tmp_path / "run"
     small = [*TINY, "rest.hindsight=4", *options]

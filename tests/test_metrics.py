@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
-from agents.scripted import ScriptedAssistant
-from clarify_env.actions import KINDS
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.oracle import FIXED, solve
-from clarify_env.users import ScriptedUser
-from trainers import metrics
-from trainers.metrics import Played, Reference, bootstrap, check_not_beaten, play_cells, summarize
-from trainers.steering import spearman, steering, steering_report
+from clarify_env.games.clarification.actions import KINDS
+from clarify_env.games.clarification.oracle import FIXED, solve
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
+from trainers.evaluation import metrics
+from trainers.evaluation.metrics import Played, Reference, bootstrap, check_not_beaten, play_cells, summarize
+from trainers.evaluation.steering import spearman, steering, steering_report
 
 EPISODES, CELLS = [ASHFORD, DUNLEY], (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))
 
@@ -96,8 +96,13 @@ def test_the_interval_covers():
 def grid(**values):
     shape = (2, 2)
     full = {name: np.zeros(shape) for name in metrics._COMPONENTS}
-    return Played(full | {name: np.array(value, dtype=float) for name, value in values.items()},
-                  np.array([[0, 1], [2, 3]]), np.zeros(shape, dtype=bool), [], 9)  # fmt: skip
+    return Played(
+        full | {name: np.array(value, dtype=float) for name, value in values.items()},
+        np.array([[0, 1], [2, 3]]),
+        np.zeros(shape, dtype=bool),
+        [],
+        9,
+    )
 
 
 # Of the first question at both costs, then the second; its messages are those of `grid`: ask, guess, list, invalid.
@@ -105,10 +110,20 @@ BY_ACTION = np.array([[[0.85, 0.9, 0.1], [0.7, 0.65, 0.1]], [[0.6, 0.5, -np.inf]
 
 
 def test_summarize_by_hand():
-    played = grid(reward=[[0.8, 0.6], [0.4, 0.2]], accuracy=[[1, 1], [0.5, 0.5]], words=[[2, 4], [6, 8]],
-                  invalid=[[0, 0], [0, 0.5]], f1=[[1, 1], [1, 0]], leak=[[0, 1], [0, 0]])  # fmt: skip
-    fixed = {"guess": [[0.5, 0.5], [0.3, 0.3]], "list": [[0.9, 0.0], [0.0, 0.0]],
-             "ask": [[0.0, 0.5], [0.0, 0.4]], "threshold": [[0.1, 0.1], [0.1, 0.1]]}  # fmt: skip
+    played = grid(
+        reward=[[0.8, 0.6], [0.4, 0.2]],
+        accuracy=[[1, 1], [0.5, 0.5]],
+        words=[[2, 4], [6, 8]],
+        invalid=[[0, 0], [0, 0.5]],
+        f1=[[1, 1], [1, 0]],
+        leak=[[0, 1], [0, 0]],
+    )
+    fixed = {
+        "guess": [[0.5, 0.5], [0.3, 0.3]],
+        "list": [[0.9, 0.0], [0.0, 0.0]],
+        "ask": [[0.0, 0.5], [0.0, 0.4]],
+        "threshold": [[0.1, 0.1], [0.1, 0.1]],
+    }
     against = Reference(
         np.array([[0.9, 0.7], [0.6, 0.4]]), None, None, {k: np.array(v) for k, v in fixed.items()}, BY_ACTION
     )
@@ -185,8 +200,7 @@ def test_what_stands_before_the_tag_is_no_first_action(name):
 
 def toys(name, **more):
     task = Toy()
-    return play_cells(task, EPISODES, CELLS, players(name, task), ClarificationGame, seed=0,
-                      **({"chunk": 4} | more))  # fmt: skip
+    return play_cells(task, EPISODES, CELLS, players(name, task), ClarificationGame, seed=0, **({"chunk": 4} | more))
 
 
 def test_play_cells_is_exact_over_intents():
@@ -220,8 +234,15 @@ class Unlabelled:
 
 def test_what_a_lot_decided_is_marked():
     task = Toy()
-    played = play_cells(task, EPISODES, CELLS, {"assistant": Unlabelled(), "user": ScriptedUser(task)},
-                        ClarificationGame, seed=0, chunk=4)  # fmt: skip
+    played = play_cells(
+        task,
+        EPISODES,
+        CELLS,
+        {"assistant": Unlabelled(), "user": ScriptedUser(task)},
+        ClarificationGame,
+        seed=0,
+        chunk=4,
+    )
     assert played.drawn.all() and not toys("list").drawn.any()
 
 

@@ -8,7 +8,8 @@ import pytest
 from conftest import ALMANAC, SMALL
 
 from clarify_env.costs import CostPlane
-from clarify_env.oracle import solve
+from clarify_env.games.clarification.oracle import solve
+from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
 from clarify_env.tasks import make_task
 from clarify_env.testing import check_game, check_task
 from trainers import rest
@@ -31,7 +32,7 @@ def test_every_task_has_the_same_share_of_each_split(task):
 
 def test_episodes_are_those_of_the_tasks(task):
     for index in range(12):
-        episode, own = task.episode("test", index), task.tasks[list(TASKS)[index % 3]]
+        episode, own = task.episode("test", index), task.parts[list(TASKS)[index % 3]]
         inner = own.episode("test", index // 3)
         assert episode.interpretations == inner.interpretations and episode.context == inner.context
         assert episode.meta["entity"] == f"{own.name}/{inner.meta['entity']}"
@@ -54,9 +55,9 @@ def test_it_keeps_a_tasks_promises(task):
 
 
 def test_each_task_shows_what_may_be_shown_of_it(task):
-    shown = list(islice(task.demonstrations("train", np.random.default_rng(0), CostPlane().train()), 900))
+    shown = list(islice(demonstrations(task, "train", np.random.default_rng(0), CostPlane().train()), 900))
     said = "\n".join(text for d in shown for _, text in d.messages)
-    almanac, ledger = task.tasks["almanac"], task.tasks["ledger"]
+    almanac, ledger = task.parts["almanac"], task.parts["ledger"]
     names = {episode.meta["entity"] for split in almanac.sizes for episode in almanac.episodes(split)}
     assert all(name in said for name in names), "facts of the almanac's test questions are pretraining material"
     assert not any(e.context in said for split in ("validation", "test") for e in ledger.episodes(split)), "tables not"
@@ -64,7 +65,7 @@ def test_each_task_shows_what_may_be_shown_of_it(task):
 
 def test_kinds_are_shown_in_the_shares_of_each_task(task):
     shares = {"almanac": {"page": 0.5, "card": 0.1}, "ledger": {"aloud": 0.3}, "preferences": {"card": 0.1}}
-    stream = task.demonstrations("train", np.random.default_rng(0), CostPlane().train(), shares)
+    stream = demonstrations(task, "train", np.random.default_rng(0), CostPlane().train(), shares)
     shown = Counter((d.kind, d.messages[0][0] == "system") for d in islice(stream, 2000))
     assert {kind: shown[kind] / 2000 for kind in shown} == {
         ("page", False): pytest.approx(0.5, abs=0.04),
@@ -73,8 +74,15 @@ def test_kinds_are_shown_in_the_shares_of_each_task(task):
         ("aloud", True): pytest.approx(0.3, abs=0.04),
     }
     with pytest.raises(ValueError, match="must name each of almanac, ledger, preferences, and no other; chess, ledger"):
-        next(task.demonstrations("train", np.random.default_rng(0), CostPlane().train(),
-                                 {"almanac": {}, "chess": {}, "preferences": {}}))  # fmt: skip
+        next(
+            demonstrations(
+                task,
+                "train",
+                np.random.default_rng(0),
+                CostPlane().train(),
+                {"almanac": {}, "chess": {}, "preferences": {}},
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -95,11 +103,19 @@ def test_tasks_that_cannot_be_mixed(tasks, said):
 def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
     folder = tmp_path / "run"
     small = [option for option in SMALL if not option.startswith("task.")]
-    small += [f"task.tasks.almanac.{key}={value}" for key, value in ALMANAC.items()]
+    small += [f"task.parts.almanac.{key}={value}" for key, value in ALMANAC.items()]
     small = [f"+{option}" if option.startswith("task.") else option for option in small]
-    done = command(rest, "task=mix", *small, "eval.episodes=6",
-                   "budget.games=60", "rest.hindsight=4", "update.learning_rate=1e-3", "update.least_steps=0",
-                   f"run_dir={folder}")  # fmt: skip
+    done = command(
+        rest,
+        "task=mix",
+        *small,
+        "eval.episodes=6",
+        "budget.games=60",
+        "rest.hindsight=4",
+        "update.learning_rate=1e-3",
+        "update.least_steps=0",
+        f"run_dir={folder}",
+    )
     assert done == (0, "")
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["tasks"]) == {"almanac", "ledger"} and summary["task"] == "mix"

@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from clarify_env.arithmetic import sums
 from clarify_env.costs import CostPlane
-from clarify_env.numeracy import price, worth
+from clarify_env.games.clarification.pretraining.arithmetic import sums
+from clarify_env.games.clarification.pretraining.numeracy import price, worth
 
 CELLS = CostPlane().train()
 
@@ -39,7 +39,10 @@ def test_sums_are_right():
             answer = int(re.fullmatch(r"It was (\d+)( percent)?\.", said)[1])
             what = next(word for word in ("together", "percentage", "By how much") if word in asked)
             assert 10 <= low < high <= 99
-            assert {"together": answer == low + high, "By how much": answer == high - low,
-                    "percentage": low * (100 + answer) == 100 * high}[what]  # fmt: skip
+            assert {
+                "together": answer == low + high,
+                "By how much": answer == high - low,
+                "percentage": low * (100 + answer) == 100 * high,
+            }[what]
             asked_for[what] += 1
     assert min(asked_for.values()) > 400

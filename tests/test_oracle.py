@@ -7,15 +7,15 @@ from itertools import combinations, islice, permutations, product
 import numpy as np
 import pytest
 
-from clarify_env import users
-from clarify_env.actions import Clarify, MultiAnswer, parse, words
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.oracle import ACTIONS, FIXED, action_map, solve, summarize
-from clarify_env.plans import Plan, closing_plans, list_message, shortest_answer, shortest_label
+from clarify_env.games.clarification import users
+from clarify_env.games.clarification.actions import Clarify, MultiAnswer, parse, words
+from clarify_env.games.clarification.oracle import ACTIONS, FIXED, action_map, solve, summarize
+from clarify_env.games.clarification.plans import Plan, closing_plans, list_message, shortest_answer, shortest_label
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks import Episode, Interpretation, Task, make_task
-from clarify_env.users import ScriptedUser
 
 COSTS = [Costs(a, b) for a in (0.0, 0.05, 0.2, 0.6) for b in (0.0, 0.005, 0.02, 0.05, 0.1, 0.2)]
 
@@ -324,16 +324,22 @@ class Halving(Attributed):
 
 
 def test_of_questions_that_part_readings_otherwise_the_better_counts():
-    task = Halving("em", (0.5, "film Tudor Wales", "Abel"), (0.3, "film Roman Wales", "Bauer"),
-                   (0.2, "opera Roman Wales", "Conti"))  # fmt: skip
+    task = Halving(
+        "em", (0.5, "film Tudor Wales", "Abel"), (0.3, "film Roman Wales", "Bauer"), (0.2, "opera Roman Wales", "Conti")
+    )
     (one,) = solve(task, [task.episode("test", 0)], 1)
     # Asked for the era, then guessed: right for 0.5 and 0.3, of one word. For the kind it would be 0.5 and 0.2.
     assert one.by_action(np.array([[0.1, 0.2]]))[0, 0] == pytest.approx(0.8 - 0.1 - 0.2)
 
 
 def test_a_second_question_is_planned_where_one_does_not_do():
-    task = Halving("em", (0.25, "film Tudor Wales", "Abel"), (0.25, "opera Tudor Malta", "Bauer"),
-                   (0.25, "film Roman Malta", "Conti"), (0.25, "opera Roman Wales", "Duval Engel"))  # fmt: skip
+    task = Halving(
+        "em",
+        (0.25, "film Tudor Wales", "Abel"),
+        (0.25, "opera Tudor Malta", "Bauer"),
+        (0.25, "film Roman Malta", "Conti"),
+        (0.25, "opera Roman Wales", "Duval Engel"),
+    )
     one, two = (solve(task, [task.episode("test", 0)], n)[0] for n in (1, 2))
     cheap = np.array([[0.05, 0.1]])
     assert two.oracle(cheap)[0][0] == pytest.approx(1 - 2 * 0.05 - 0.1 * 1.25)
@@ -397,7 +403,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize("arguments, said", ARGUMENTS)
 def test_wrong_arguments_end_in_one_sentence(arguments, said, capsys):
-    from clarify_env.oracle_map import main
+    from clarify_env.games.clarification.__main__ import main
 
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -405,8 +411,17 @@ def test_wrong_arguments_end_in_one_sentence(arguments, said, capsys):
 
 
 def test_the_map_is_printed():
-    command = [sys.executable, "-m", "clarify_env.oracle", "task=almanac", "task.world_seed=1", "split=validation",
-               "costs.alpha=[.1,.9]", "costs.beta=[0.01,0.05]", "max_questions=1"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "clarify_env.games.clarification",
+        "task=almanac",
+        "task.world_seed=1",
+        "split=validation",
+        "costs.alpha=[.1,.9]",
+        "costs.beta=[0.01,0.05]",
+        "max_questions=1",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "alpha [0.1, 0.9]" in done.stdout and "share of multi_answer" in done.stdout and not done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[-5:]] == list(CostPlane().sets())

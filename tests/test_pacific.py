@@ -9,8 +9,8 @@ import pytest
 from readers import DATA, changed, check_broken_files, needs, refused
 
 from clarify_env.costs import CostPlane
-from clarify_env.drop import number
-from clarify_env.oracle import solve
+from clarify_env.games.clarification.oracle import solve
+from clarify_env.scores.drop import number
 from clarify_env.tasks import make_task
 from clarify_env.tasks.tables import formula_of, heads_of, places
 from clarify_env.testing import check_task
@@ -26,9 +26,18 @@ TABLE = (
 
 
 def turn(order, question, answer, *, resolved=None, kind="span", scale="million", derivation="", asks_back=False):
-    return {"uid": f"t{order}", "order": order, "question": question, "original_question": resolved or question,
-            "answer": answer, "answer_type": "question" if asks_back else kind, "scale": scale,
-            "derivation": derivation, "req_clari": asks_back, "follow_up": False}  # fmt: skip
+    return {
+        "uid": f"t{order}",
+        "order": order,
+        "question": question,
+        "original_question": resolved or question,
+        "answer": answer,
+        "answer_type": "question" if asks_back else kind,
+        "scale": scale,
+        "derivation": derivation,
+        "req_clari": asks_back,
+        "follow_up": False,
+    }
 
 
 def back(order, question, asked="Which one?"):
@@ -37,8 +46,11 @@ def back(order, question, asked="Which one?"):
 
 def dialogue(key, *turns):
     turns = [t | {"uid": f"{key}-{t['uid']}"} for t in turns]
-    return {"table": {"uid": key, "table": [list(row) for row in TABLE]}, "paragraphs": [{"text": "In millions."}],
-            "questions": turns}  # fmt: skip
+    return {
+        "table": {"uid": key, "table": [list(row) for row in TABLE]},
+        "paragraphs": [{"text": "In millions."}],
+        "questions": turns,
+    }
 
 
 CLEAR = turn(1, "What were product sales in 2019?", ["$12.5"])
@@ -61,32 +73,53 @@ def episodes(task, key="own"):
 
 CLARIFIED = [
     (
-        [back(1, "What were product sales?"),
-         turn(2, "In 2018", ["$10.0"], resolved="What were product sales in 2018?")],
+        [
+            back(1, "What were product sales?"),
+            turn(2, "In 2018", ["$10.0"], resolved="What were product sales in 2018?"),
+        ],
         {"2018": "$10.0 million", "2019": "$12.5 million", "2017": "$8.0 million"},
         "a year left out: the other years of the row",
     ),
     (
-        [back(1, "What were sales in 2018?"),
-         turn(2, "Service", ["(6.0)"], resolved="What were service sales in 2018?")],
+        [
+            back(1, "What were sales in 2018?"),
+            turn(2, "Service", ["(6.0)"], resolved="What were service sales in 2018?"),
+        ],
         {"Service sales": "(6.0) million", "Product sales": "$10.0 million"},
         "a row left out: the rows of which the question has the words, of that column",
     ),
     (
-        [back(1, "How much did product sales change?"),
-         turn(2, "From 2018 to 2019", 25.0, resolved="How much did product sales change from 2018 to 2019?",
-              kind="arithmetic", scale="percent", derivation="(12.5-10.0)/10.0")],
+        [
+            back(1, "How much did product sales change?"),
+            turn(
+                2,
+                "From 2018 to 2019",
+                25.0,
+                resolved="How much did product sales change from 2018 to 2019?",
+                kind="arithmetic",
+                scale="percent",
+                derivation="(12.5-10.0)/10.0",
+            ),
+        ],
         {"2019 to 2018": "25%", "2018 to 2017": "25%"},
         None,
     ),
     (
-        [back(1, "What was the change in sales from 2018 to 2019?"),
-         turn(2, "Service sales", 13.5, resolved="What was the change in service sales from 2018 to 2019?",
-              kind="arithmetic", derivation="7.5 - (6.0)")],
+        [
+            back(1, "What was the change in sales from 2018 to 2019?"),
+            turn(
+                2,
+                "Service sales",
+                13.5,
+                resolved="What was the change in service sales from 2018 to 2019?",
+                kind="arithmetic",
+                derivation="7.5 - (6.0)",
+            ),
+        ],
         {"Service sales": "13.5 million", "Product sales": "2.5 million"},
         "what is worked out of a row, for the other rows",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("turns", "readings", "why"), CLARIFIED)
@@ -124,13 +157,19 @@ def test_clear_turns_stay_in_with_one_reading(load, said, answers):
 DROPPED = [
     ([back(1, "Who?"), turn(2, "That", ["some words"], scale="")], "clarified answer is no figure", 2),
     ([back(1, "What?"), turn(2, "In 2018", ["99"], resolved="What in 2018?")], "figures that are in no row", 2),
-    ([back(1, "What were product sales?"), turn(2, "Those", ["$10.0"], resolved="What were they?")],
-     "no head of the table tells", 2),
-    ([back(1, "What was the tax in 2019?"), turn(2, "Tax", ["1.5"], resolved="What was the tax tax in 2019?")],
-     "no head of the table tells", 2),
+    (
+        [back(1, "What were product sales?"), turn(2, "Those", ["$10.0"], resolved="What were they?")],
+        "no head of the table tells",
+        2,
+    ),
+    (
+        [back(1, "What was the tax in 2019?"), turn(2, "Tax", ["1.5"], resolved="What was the tax tax in 2019?")],
+        "no head of the table tells",
+        2,
+    ),
     ([turn(1, "Which?", [" ".join(["word"] * 21)], scale="")], "answer of more than 20 words", 1),
     ([turn(1, "Which?", ["-"], scale="")], "answer without words", 1),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("turns", "reason", "count"), DROPPED)
@@ -190,8 +229,12 @@ WRONG = [
 
 @pytest.mark.parametrize(("place", "value", "said"), WRONG)
 def test_a_mistake_is_named_with_its_record(tmp_path, place, value, said):
-    refused("pacific", tmp_path / "wrong.json", changed(WHOLE, [2, *place], value), f"record 3: {said}"
-            if "already" not in said else said)  # fmt: skip
+    refused(
+        "pacific",
+        tmp_path / "wrong.json",
+        changed(WHOLE, [2, *place], value),
+        f"record 3: {said}" if "already" not in said else said,
+    )
 
 
 def test_a_turn_s_id_stands_once(tmp_path):
@@ -288,8 +331,9 @@ def test_real_readings_have_each_a_figure_of_their_own(real):
             if episode.meta["ambiguous"]:
                 figures = [number(reading.answers[0]) for reading in episode.interpretations]
                 assert None not in figures and len(set(figures)) == len(figures) >= 2
-                scores = [[real.score(r.answers[0], i, episode) for r in episode.interpretations]
-                          for i in range(len(figures))]  # fmt: skip
+                scores = [
+                    [real.score(r.answers[0], i, episode) for r in episode.interpretations] for i in range(len(figures))
+                ]
                 assert scores == np.eye(len(figures)).tolist()
 
 
@@ -310,8 +354,10 @@ def test_nothing_said_of_a_real_question_earns_more_than_its_plans(real):
 
 def test_clear_questions_may_be_fewer(tmp_path):
     path = tmp_path / "dialogues.json"
-    asked = [back(2, "What were product sales?"),
-             turn(3, "In 2018", ["$10.0"], resolved="What were product sales in 2018?")]  # fmt: skip
+    asked = [
+        back(2, "What were product sales?"),
+        turn(3, "In 2018", ["$10.0"], resolved="What were product sales in 2018?"),
+    ]
     whole = [dialogue(f"table {i}", CLEAR, *asked, turn(4, "Which?", ["8.0"])) for i in range(12)]
     path.write_text(json.dumps(whole), encoding="utf-8")
     task = make_task("pacific", path=path, clear=0.5)

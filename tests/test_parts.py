@@ -6,12 +6,12 @@ from hydra import compose, initialize_config_dir
 from toys import Toy
 
 from agents.hf import HFAgent
-from agents.scripted import ScriptedAssistant
 from clarify_env.costs import Costs
-from clarify_env.users import ScriptedUser
-from trainers import parts as playing
-from trainers.parts import Part, play_parts
-from trainers.run import CONF
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
+from trainers.evaluation import jobs as playing
+from trainers.evaluation.jobs import Part, play_parts
+from trainers.runs.run import CONF
 
 CELLS = tuple(Costs(alpha, 0.03) for alpha in (0.2, 0.3, 0.5))
 PARTS = [

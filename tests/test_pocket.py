@@ -9,10 +9,10 @@ from transformers import AutoTokenizer
 
 from agents.hf import load
 from agents.pocket import SHIPPED, build_model, build_tokenizer
-from clarify_env.actions import TAGS
-from clarify_env.tasks.base import Demonstration
-from trainers import run as running
+from clarify_env.games.clarification.actions import TAGS
+from clarify_env.games.clarification.pretraining.chats import Demonstration
 from trainers.pretrain import _Encoder, recipe
+from trainers.runs import run as running
 
 SHIPPED_TASKS = list(SHIPPED)
 TEXTS = ["Who designed Ashford? #ANSWER 1901 #MULTI_ANS film: Brandt; opera: Vale", "each question costs 0.25"] * 3
@@ -38,9 +38,22 @@ def test_any_string_survives(tokenizer):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "  a  b ", "#ANSWER x", "a #CLARIFY", "#MULTI_ANS", "1 . 5 , x !", "don 't", "\r\n\t\0", "naïve ünï ☃ 🦜",
-     "#ANSWER#ANSWER", "0.250", "x" * 5000],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "  a  b ",
+        "#ANSWER x",
+        "a #CLARIFY",
+        "#MULTI_ANS",
+        "1 . 5 , x !",
+        "don 't",
+        "\r\n\t\0",
+        "naïve ünï ☃ 🦜",
+        "#ANSWER#ANSWER",
+        "0.250",
+        "x" * 5000,
+    ],
+)
 def test_these_survive_too(tokenizer, text):
     assert tokenizer.decode(ids(tokenizer, text)) == text
 
@@ -66,14 +79,19 @@ def test_the_template(tokenizer):
 
 def test_the_encoder_of_demonstrations_agrees_with_the_template(tokenizer):
     """Pretraining builds its rows by pieces; they must be what the agent's prompts are."""
-    messages = (("system", "Each question costs 0.25."), ("user", "Who designed Ashford?"),
-                ("assistant", "#CLARIFY Which kind?"), ("user", "The 2nd one."),
-                ("assistant", "#ANSWER Brandt"))  # fmt: skip
+    messages = (
+        ("system", "Each question costs 0.25."),
+        ("user", "Who designed Ashford?"),
+        ("assistant", "#CLARIFY Which kind?"),
+        ("user", "The 2nd one."),
+        ("assistant", "#ANSWER Brandt"),
+    )
 
     row = _Encoder(tokenizer)(Demonstration(messages, "shown"))
     chat = [{"role": role, "content": text} for role, text in messages]
-    assert list(row.prompt_ids) == ids(tokenizer, tokenizer.apply_chat_template(
-        chat[:-1], tokenize=False, add_generation_prompt=True))  # fmt: skip
+    assert list(row.prompt_ids) == ids(
+        tokenizer, tokenizer.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True)
+    )
     whole = ids(tokenizer, tokenizer.apply_chat_template(chat, tokenize=False))
     assert list(row.prompt_ids + row.ids) == whole and not row.lead
     every = _Encoder(tokenizer)(Demonstration(messages, "shown", every=True))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
-from clarify_env.oracle import solve
+from clarify_env.games.clarification.oracle import solve
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NOT_UNDERSTOOD
 from clarify_env.tasks.preferences import DOMAINS

@@ -7,7 +7,7 @@ from conftest import SMALL
 
 from agents.hf import HFAgent
 from clarify_env.games.base import Reply
-from clarify_env.prompts import messages
+from clarify_env.games.clarification.prompts import messages
 from trainers import prompted, rest
 
 QUICK = [*SMALL, "eval.episodes=1", "eval.modes=[greedy]", "eval.sets=[between]"]
@@ -55,7 +55,7 @@ BAD = [
     (prompted, ["selfplay.reasoning=cheap"], "option reasoning must be one of none, free, charged, not 'cheap'"),
     (prompted, ["prompts=reasoning", "selfplay.reasoning=none"], "set selfplay.reasoning to free or charged"),
     (rest, ["prompts=reasoning"], "selfplay.reasoning=free is for measuring alone: methods that learn read messages"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("module", "options", "said"), BAD, ids=["a rule", "a prompt against the rule", "learning"])

@@ -5,12 +5,12 @@ import re
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
-from clarify_env.actions import kind
 from clarify_env.costs import Costs
-from clarify_env.examples import EXAMPLES, worked_games
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.prompts import STYLES, messages
+from clarify_env.games.clarification.actions import kind
+from clarify_env.games.clarification.prompts import STYLES, messages
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.worked_games import EXAMPLES, worked_games
 from clarify_env.tasks.base import Episode, Interpretation, make_task
 
 COSTS = Costs(0.25, 0.03)
@@ -65,8 +65,14 @@ def test_a_worked_game_is_one_by_the_rules(example, kinds):
 
 def test_the_worked_games_show_every_action_and_why():
     assert {kind for kinds in ACTIONS for kind in kinds} == {"clarify", "answer", "multi_answer"}
-    asked, told = ([example.costs.alpha for example, kinds in zip(EXAMPLES, ACTIONS, strict=True)
-                    if (kinds[0] == "clarify") == asks] for asks in (True, False))  # fmt: skip
+    asked, told = (
+        [
+            example.costs.alpha
+            for example, kinds in zip(EXAMPLES, ACTIONS, strict=True)
+            if (kinds[0] == "clarify") == asks
+        ]
+        for asks in (True, False)
+    )
     assert max(asked) < min(told), "questions where they are cheap"
     # One question at two costs: each way of playing it pays where it is shown, and not where the other is.
     listed, asking = EXAMPLES[:2]
@@ -89,7 +95,7 @@ RULES = [
     ("charged", "reasoning", "You may reason first", "last message, and of all your reasoning. Earn", "its price"),
     ("charged", "few_shot", "You may reason first", "and of all your reasoning. Earn", "in each style with rules"),
     ("charged", "pocket", "2 questions cost 0.50, 24 words 0.72.", "", "which this one does not"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "style", "begins", "price", "why"), RULES)

@@ -9,26 +9,99 @@ from hypothesis import strategies as st
 from toys import ASHFORD, Toy
 
 import clarify_env
-from clarify_env.actions import Action, Item, MultiAnswer, count_words, parse, split_reasoning, words
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import REASONING, ClarificationGame
-from clarify_env.oracle import Solved
-from clarify_env.prompts import messages
-from clarify_env.scoring import exact_match, normalize, token_f1
+from clarify_env.games.clarification.actions import (
+    Action,
+    Item,
+    MultiAnswer,
+    count_words,
+    parse,
+    split_reasoning,
+    words,
+)
+from clarify_env.games.clarification.oracle import Solved
+from clarify_env.games.clarification.prompts import messages
+from clarify_env.games.clarification.rules import REASONING, ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.scores.answers import exact_match, normalize, token_f1
 from clarify_env.tasks.base import Task
 from clarify_env.testing import holds, reachable
-from clarify_env.users import ScriptedUser
 
 COSTS = Costs(0.25, 0.03)
 FRAGMENTS = [
-    "#CLARIFY", "#ANSWER", "#MULTI_ANS", "#CLARIFY ", "#ANSWER ", "#MULTI_ANS ", "#", " ", "  ", "\t", "\n", "\r\n",
-    "\0", ";", "; ", ":", ": ", "- ", "* ", "• ", "_", "-", "—", ".", "?", ",", " or ", "the ", "a ", "An", "film",
-    "Tudor", "kind", "era", "Ada Brandt", "Brandt", "Jon Vale", "None of these.", "Ashford", "10:30", "user: ",
-    "system: ", "<|im_end|>", "[redacted]", "{", "}", "{0}", "%s", "\\", '"', "\u200b", "\u00ad", "\u2028", "\u2029",
-    "\x1c", "\x85", "\ud800", "\udfff", "\ufeff", "\u202e", "\u0301", "\u0130", "ß", "漢字", "🙂", "👩\u200d👩",
-    "\U000e0041", "\U0010ffff", "\u2800", "\ufe0f", "x" * 500,
-]  # fmt: skip
+    "#CLARIFY",
+    "#ANSWER",
+    "#MULTI_ANS",
+    "#CLARIFY ",
+    "#ANSWER ",
+    "#MULTI_ANS ",
+    "#",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\0",
+    ";",
+    "; ",
+    ":",
+    ": ",
+    "- ",
+    "* ",
+    "• ",
+    "_",
+    "-",
+    "—",
+    ".",
+    "?",
+    ",",
+    " or ",
+    "the ",
+    "a ",
+    "An",
+    "film",
+    "Tudor",
+    "kind",
+    "era",
+    "Ada Brandt",
+    "Brandt",
+    "Jon Vale",
+    "None of these.",
+    "Ashford",
+    "10:30",
+    "user: ",
+    "system: ",
+    "<|im_end|>",
+    "[redacted]",
+    "{",
+    "}",
+    "{0}",
+    "%s",
+    "\\",
+    '"',
+    "\u200b",
+    "\u00ad",
+    "\u2028",
+    "\u2029",
+    "\x1c",
+    "\x85",
+    "\ud800",
+    "\udfff",
+    "\ufeff",
+    "\u202e",
+    "\u0301",
+    "\u0130",
+    "ß",
+    "漢字",
+    "🙂",
+    "👩\u200d👩",
+    "\U000e0041",
+    "\U0010ffff",
+    "\u2800",
+    "\ufe0f",
+    "x" * 500,
+]
 TEXTS = st.one_of(
     st.text(st.characters(), max_size=40),
     st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(st.characters(), max_size=5)), max_size=10).map("".join),
@@ -40,8 +113,9 @@ def almanac(metric: str = "em") -> Task:
     return clarify_env.make_task("almanac", metric=metric)
 
 
-def finish(task: Task, episode, intent: int, said: list[str], seed: int = 0, costs: Costs = COSTS,
-           **options) -> ClarificationGame:  # fmt: skip
+def finish(
+    task: Task, episode, intent: int, said: list[str], seed: int = 0, costs: Costs = COSTS, **options
+) -> ClarificationGame:
     """Plays the assistant's messages against the scripted user."""
     game, says, user = ClarificationGame(task, episode, intent, costs, **options), iter(said), ScriptedUser(task)
     while game.to_move:
@@ -284,7 +358,16 @@ def test_the_walk_finds_what_is_hidden():
     hidden = ASHFORD.interpretations[0]
     holder = Assistant()
     holder.tell = lambda: hidden
-    places = [[hidden], {"a": (1, {hidden})}, {hidden: 1}, lambda: hidden, lambda x=hidden: x, iter([hidden]), holder,
-              clarify_env.raw_env(Toy()), ScriptedUser(Toy()).act,
-              ClarificationGame(Toy(), ASHFORD, 0, COSTS).view("user")]  # fmt: skip
+    places = [
+        [hidden],
+        {"a": (1, {hidden})},
+        {hidden: 1},
+        lambda: hidden,
+        lambda x=hidden: x,
+        iter([hidden]),
+        holder,
+        clarify_env.raw_env(Toy()),
+        ScriptedUser(Toy()).act,
+        ClarificationGame(Toy(), ASHFORD, 0, COSTS).view("user"),
+    ]
     assert all(holds(place) for place in places)

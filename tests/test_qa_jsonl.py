@@ -61,7 +61,10 @@ def test_splits(written):
 
     assert splits() == splits() != splits(world_seed=1), "drawn by the world's seed"
     assert {split: len(queries) for split, queries in splits(test=0.5, validation=0.1).items()} == {
-        "train": 12, "validation": 3, "test": 15}  # fmt: skip
+        "train": 12,
+        "validation": 3,
+        "test": 15,
+    }
     said = [
         record | {"split": split} for record, split in zip(lines(), ["train", "test", "validation"] * 4, strict=True)
     ]
@@ -80,15 +83,22 @@ def test_what_cannot_be_played_is_left_out_and_counted(written):
         question("Twice", "Ada") | {"interpretations": 2 * [{"text": "Who?", "answers": ["Ada"]}]},
         lines()[0],
         question("One", "Ada") | {"context": "All there is to know."},
-        question("Same", "Ada", "Jon") | {"interpretations": [
-            {"text": "Who designed it?", "answers": ["Ada"], "label": "it"},
-            {"text": "Who was it designed by?", "answers": ["Jon"], "label": "it"}]},
-    ]  # fmt: skip
+        question("Same", "Ada", "Jon")
+        | {
+            "interpretations": [
+                {"text": "Who designed it?", "answers": ["Ada"], "label": "it"},
+                {"text": "Who was it designed by?", "answers": ["Jon"], "label": "it"},
+            ]
+        },
+    ]
     task = make_task("qa_jsonl", path=written(lines() + more), max_answer_words=4)
     assert task.dropped == {
-        "more than 6 readings": 1, "answer of more than 4 words": 1, "reading without words of its own": 1,
-        "asked twice": 1, "labels that a question or a list cannot tell apart": 1,
-    }  # fmt: skip
+        "more than 6 readings": 1,
+        "answer of more than 4 words": 1,
+        "reading without words of its own": 1,
+        "asked twice": 1,
+        "labels that a question or a list cannot tell apart": 1,
+    }
     assert sum(task.sizes.values()) + sum(task.dropped.values()) == 18, "every line is accounted for"
     (one,) = [e for split in task.sizes for e in task.episodes(split) if e.query == "Who designed One?"]
     assert one.context == "All there is to know." and one.interpretations[0].label == "only", "no need to ask"
@@ -104,30 +114,57 @@ WRONG = [
     ([question("A")], "line 1: interpretations is empty", "no reading"),
     ([question("A", "Ada") | {"context": None}], "line 1: context must be a string, not NoneType", "null"),
     ([question("A", "Ada") | {"answer": "a"}], "line 1: answer is no field; known: id, question", "a misspelt field"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": []}]}],
-     "line 1: interpretations[0].answers has no answer", "an empty list"),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": []}]}],
+        "line 1: interpretations[0].answers has no answer",
+        "an empty list",
+    ),
     ([question("A", "; ;")], "line 1: interpretations[0].answers has no answer", "nothing but separators"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "", "answers": ["Ada"]}]}],
-     "line 1: interpretations[0].text is empty", "no meaning"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "weights": 1}]}],
-     "line 1: interpretations[0].weights is no field; known: text", "a misspelt field of a reading"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": "Ada"}]}],
-     "line 1: interpretations[0].answers must be a list, not str", "one answer is a list of one"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": [1806]}]}],
-     "line 1: interpretations[0].answers[0] must be a string, not int", "a number is written as text"),
-    ([question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "label": "film: old"}]}],
-     "line 1: interpretations[0].label must hold neither", "a label that no list could hold"),
-    ([question("A", "Ada") | {"split": "dev"}],
-     "line 1: split must be one of train, validation, test, not 'dev'", "no such split"),
-    ([question("A", "Ada", id="x"), question("B", "Jon", id="x")],
-     "line 2: id 'x' stands for a question already, at ", "ids"),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "", "answers": ["Ada"]}]}],
+        "line 1: interpretations[0].text is empty",
+        "no meaning",
+    ),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "weights": 1}]}],
+        "line 1: interpretations[0].weights is no field; known: text",
+        "a misspelt field of a reading",
+    ),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": "Ada"}]}],
+        "line 1: interpretations[0].answers must be a list, not str",
+        "one answer is a list of one",
+    ),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": [1806]}]}],
+        "line 1: interpretations[0].answers[0] must be a string, not int",
+        "a number is written as text",
+    ),
+    (
+        [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": ["Ada"], "label": "film: old"}]}],
+        "line 1: interpretations[0].label must hold neither",
+        "a label that no list could hold",
+    ),
+    (
+        [question("A", "Ada") | {"split": "dev"}],
+        "line 1: split must be one of train, validation, test, not 'dev'",
+        "no such split",
+    ),
+    (
+        [question("A", "Ada", id="x"), question("B", "Jon", id="x")],
+        "line 2: id 'x' stands for a question already, at ",
+        "ids",
+    ),
     ([lines()[0] | {"split": "test"}, lines()[1]], "line 2: split is missing, which other lines have", "all or none"),
-    ([lines()[i] | {"entity": "e", "split": split} for i, split in enumerate(("test", "train"))],
-     "line 2: entity 'e' is also in split test", "an entity in two splits"),
+    (
+        [lines()[i] | {"entity": "e", "split": split} for i, split in enumerate(("test", "train"))],
+        "line 2: entity 'e' is also in split test",
+        "an entity in two splits",
+    ),
     ([lines()[0]], "no question is left for validation and test", "too few"),
     (['{"question": "\\ud800?", "interpretations": []}'], "line 1: question holds half a character", "no Unicode"),
     (["[" * 100_000], "line 1: not JSON that can be read: nested too deep", "a bomb"),
-]  # fmt: skip
+]
 
 
 def _weighed(*weights):

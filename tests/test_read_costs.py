@@ -8,7 +8,7 @@ import pytest
 from toys import ASHFORD, Toy
 
 from clarify_env.costs import Costs
-from clarify_env.oracle import ACTIONS
+from clarify_env.games.clarification.oracle import ACTIONS
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "read_costs.py"))
 CELLS = [Costs(0.4, 0.03), Costs(0.2, 0.05), Costs(0.4, 0.03)]

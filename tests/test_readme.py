@@ -29,7 +29,7 @@ SHELL = [
 TRAINERS = [line for _, line in SHELL if " -m trainers." in line and " && " not in line]
 # Commands that finish in seconds, run as they stand.
 CHEAP = [
-    ".venv/bin/python -m clarify_env.oracle task=almanac",
+    ".venv/bin/python -m clarify_env.games.clarification task=almanac",
     ".venv/bin/python -m clarify_env.tasks show almanac",
     ".venv/bin/python -m clarify_env.tasks check docs/questions.jsonl",
 ]
@@ -72,7 +72,7 @@ def test_overrides_make_a_whole_config(line):
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from trainers.run import CONF
+    from trainers.runs.run import CONF
 
     module, *overrides = [word for word in arguments(line)[2:] if word != "-m"]
     assert importlib.util.find_spec(module), f"there is no command {module}"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import SETS, CostPlane
-from trainers.report import print_table, write_report
-from trainers.store import append_lines, write_json
+from trainers.reporting.report import print_table, write_report
+from trainers.runs.store import append_lines, write_json
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -23,25 +23,48 @@ HOSTILE = (
 
 def _entry(reward: float) -> dict:
     return {
-        "reward": reward, "reward_ci": [reward - 0.012, reward + 0.010], "oracle": 0.62, "regret": 0.62 - reward,
+        "reward": reward,
+        "reward_ci": [reward - 0.012, reward + 0.010],
+        "oracle": 0.62,
+        "regret": 0.62 - reward,
         "regret_action": 0.4 * (0.62 - reward),
-        "gap_closed": (reward - 0.5) / 0.12, "accuracy": 0.83, "f1": 0.85, "questions": 0.41, "words": 3.4,
+        "gap_closed": (reward - 0.5) / 0.12,
+        "accuracy": 0.83,
+        "f1": 0.85,
+        "questions": 0.41,
+        "words": 3.4,
         "share": {"clarify": 0.4, "answer": 0.27, "multi_answer": 0.328, "invalid": 0.002},
-        "ungrounded": 0.0, "leak": 0.004,
-        "fixed": {"guess": 0.41, "list": 0.49, "ask": 0.47, "threshold": 0.5}, "dominance": 0.95,
-    }  # fmt: skip
+        "ungrounded": 0.0,
+        "leak": 0.004,
+        "fixed": {"guess": 0.41, "list": 0.49, "ask": 0.47, "threshold": 0.5},
+        "dominance": 0.95,
+    }
 
 
 def summary() -> dict:
     return {
-        "method": "rest", "task": "almanac", "split": "test", "seed": 0, "assistant": "pocket", "user": "scripted",
-        "eval": {name: {"temperature": _entry(0.6 - 0.02 * i), "greedy": _entry(0.61 - 0.02 * i)}
-                 for i, name in enumerate(SETS)},
-        "steering": {"ask_alpha": {"policy": -0.93, "oracle": -0.97, "range_ratio": 0.94},
-                     "words_beta": {"policy": -0.88, "oracle": -0.95, "range_ratio": 1.05}},
-        "budget": {"games": 32000, "generated_tokens": 410233, "update_tokens": 2100455, "gold_labels": 600,
-                   "seconds": 402.1},
-    }  # fmt: skip
+        "method": "rest",
+        "task": "almanac",
+        "split": "test",
+        "seed": 0,
+        "assistant": "pocket",
+        "user": "scripted",
+        "eval": {
+            name: {"temperature": _entry(0.6 - 0.02 * i), "greedy": _entry(0.61 - 0.02 * i)}
+            for i, name in enumerate(SETS)
+        },
+        "steering": {
+            "ask_alpha": {"policy": -0.93, "oracle": -0.97, "range_ratio": 0.94},
+            "words_beta": {"policy": -0.88, "oracle": -0.95, "range_ratio": 1.05},
+        },
+        "budget": {
+            "games": 32000,
+            "generated_tokens": 410233,
+            "update_tokens": 2100455,
+            "gold_labels": 600,
+            "seconds": 402.1,
+        },
+    }
 
 
 def evaluation(n: int = 3) -> dict:
@@ -67,8 +90,13 @@ def metrics() -> list[dict]:
         lines.append({"phase": "grow", "step": k, **head, "grow/games": 8000})
         for step in range(20, 400, 20):
             lines.append({"phase": "update", "step": step, **head, "update/loss": 1.2 / (k + step / 60)})
-        numbers = {"reward": 0.63 - 0.3 / k**2, "oracle": 0.65, "clarify": 0.3 + 0.03 * k, "answer": 0.4 - 0.05 * k,
-                   "multi_answer": 0.3 + 0.02 * k}  # fmt: skip
+        numbers = {
+            "reward": 0.63 - 0.3 / k**2,
+            "oracle": 0.65,
+            "clarify": 0.3 + 0.03 * k,
+            "answer": 0.4 - 0.05 * k,
+            "multi_answer": 0.3 + 0.02 * k,
+        }
         named = {f"validation/{name}": value for name, value in numbers.items()}
         lines.append({"phase": "validation", "step": k, **head, **named})
     return lines
@@ -79,14 +107,24 @@ def transcripts(texts: tuple[str, ...] = ("Ada Brandt",)) -> list[dict]:
     for i, text in enumerate(texts):
         for action, accuracy in (("clarify", 1.0), ("answer", 0.0), ("multi_answer", 0.5)):
             asks = [["assistant", f"#CLARIFY {text}?"], ["user", f"The {text} one."]] if action == "clarify" else []
-            games.append({
-                "set": SETS[i % len(SETS)], "mode": "temperature", "episode_id": f"test/{i}",
-                "query": f"Who designed {text}?", "intent": f"Who designed the film {text}?",
-                "gold": [text, "A. Brandt"],
-                "readings": [["film", text, 0.7], [text, "Jon Vale", 0.3]], "costs": [0.25, 0.031],
-                "turns": [*asks, ["assistant", f"#ANSWER {text}"], ["user", text]], "reward": 0.6, "oracle": 0.7,
-                "accuracy": accuracy, "action": action, "invalid": False,
-            })  # fmt: skip
+            games.append(
+                {
+                    "set": SETS[i % len(SETS)],
+                    "mode": "temperature",
+                    "episode_id": f"test/{i}",
+                    "query": f"Who designed {text}?",
+                    "intent": f"Who designed the film {text}?",
+                    "gold": [text, "A. Brandt"],
+                    "readings": [["film", text, 0.7], [text, "Jon Vale", 0.3]],
+                    "costs": [0.25, 0.031],
+                    "turns": [*asks, ["assistant", f"#ANSWER {text}"], ["user", text]],
+                    "reward": 0.6,
+                    "oracle": 0.7,
+                    "accuracy": accuracy,
+                    "action": action,
+                    "invalid": False,
+                }
+            )
     return games
 
 
@@ -237,8 +275,10 @@ def test_table_prints_without_a_greedy_evaluation(capsys):
     assert "greedy" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("rule", "says"), [("free", "reasoning before the tag: free"),
-                                            ("charged", "reasoning before the tag: charged at beta")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [("free", "reasoning before the tag: free"), ("charged", "reasoning before the tag: charged at beta")],
+)
 def test_the_rule_on_reasoning_is_stated(tmp_path, capsys, rule, says):
     fill(tmp_path)
     before = report(tmp_path)[0]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_rwsft import COSTS, LIST, WEIGHTS, game
 
-from trainers.credit import earned, expected
-from trainers.rules import kept, kept_games, rule
+from trainers.selection.keep import kept, kept_games, rule
+from trainers.selection.returns import earned, expected
 
 ASK, GUESS = "#CLARIFY Which kind?", "#ANSWER Brandt"
 RIGHT = ("#ANSWER Brandt", "#ANSWER Jon Vale", "#ANSWER The Bank of Lund")
@@ -17,16 +17,19 @@ def mask(name, rewards=REWARDS, **options):
     return rule(name, **OPTIONS | options)(np.array(rewards)).tolist()
 
 
-@pytest.mark.parametrize(("name", "options", "expect"), [
-    ("best", {}, [1]),
-    ("top_k", {}, [1, 3]),
-    ("top_k", {"k": 9}, [0, 1, 2, 3, 4]),
-    ("threshold", {}, [1, 2, 3]),
-    ("threshold", {"iteration": 2}, [1, 3]),
-    ("threshold", {"iteration": 7}, [1, 3]),       # the last serves all later ones
-    ("percentile", {}, [1, 3]),                    # three quarters lie at 0.9
-    ("percentile", {"percentile": 0}, [0, 1, 2, 3, 4]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options", "expect"),
+    [
+        ("best", {}, [1]),
+        ("top_k", {}, [1, 3]),
+        ("top_k", {"k": 9}, [0, 1, 2, 3, 4]),
+        ("threshold", {}, [1, 2, 3]),
+        ("threshold", {"iteration": 2}, [1, 3]),
+        ("threshold", {"iteration": 7}, [1, 3]),  # the last serves all later ones
+        ("percentile", {}, [1, 3]),  # three quarters lie at 0.9
+        ("percentile", {"percentile": 0}, [0, 1, 2, 3, 4]),
+    ],
+)
 def test_what_a_rule_keeps_of_some_rewards(name, options, expect):
     assert np.flatnonzero(mask(name, **options)).tolist() == expect
 
@@ -41,13 +44,16 @@ def test_where_all_earned_the_same():
     assert mask("best", same) == [True, False, False], "ties go to the first"
 
 
-@pytest.mark.parametrize(("name", "options", "said"), [
-    ("luck", {}, "rest.rule must be one of action, best, top_k, threshold, percentile, not 'luck'"),
-    ("top_k", {"k": 0}, "rest.k must be at least 1"),
-    ("threshold", {"threshold": [0.9, 0.5]}, r"rest.threshold must be rising numbers in \[0, 1\]"),
-    ("threshold", {"threshold": []}, "rest.threshold"),
-    ("percentile", {"percentile": 101}, "rest.percentile must lie in"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("luck", {}, "rest.rule must be one of action, best, top_k, threshold, percentile, not 'luck'"),
+        ("top_k", {"k": 0}, "rest.k must be at least 1"),
+        ("threshold", {"threshold": [0.9, 0.5]}, r"rest.threshold must be rising numbers in \[0, 1\]"),
+        ("threshold", {"threshold": []}, "rest.threshold"),
+        ("percentile", {"percentile": 101}, "rest.percentile must lie in"),
+    ],
+)
 def test_wrong_options_are_refused(name, options, said):
     with pytest.raises(ValueError, match=said):
         rule(name, **OPTIONS | options)

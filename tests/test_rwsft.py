@@ -9,12 +9,12 @@ from toys import ASHFORD, Toy
 from agents.hf import Row
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.users import ScriptedUser
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser
 from trainers import rwsft
-from trainers.credit import earned, expected
-from trainers.run import make_plane
-from trainers.update import collate, weighted_loss
+from trainers.learning.update import collate, weighted_loss
+from trainers.runs.run import make_plane
+from trainers.selection.returns import earned, expected
 
 TASK, COSTS = Toy(), Costs(0.25, 0.02)
 WEIGHTS = [reading.weight for reading in ASHFORD.interpretations]
@@ -31,8 +31,9 @@ def game(intent, *said):
             played.apply(Reply(text, ids=tuple(text.encode())))
         else:
             played.apply(Reply(user.say(played.view("user"), 0)))
-    return Trajectory(0, played.name, TASK.name, "train", ASHFORD.id, intent, COSTS, 0, user.name, tuple(played.turns),
-                      played.outcome)  # fmt: skip
+    return Trajectory(
+        0, played.name, TASK.name, "train", ASHFORD.id, intent, COSTS, 0, user.name, tuple(played.turns), played.outcome
+    )
 
 
 def by_text(messages):
@@ -43,7 +44,10 @@ def test_a_message_earned_what_its_game_did_at_any_costs():
     games = [game(0, "#CLARIFY Which kind?", "#ANSWER Brandt"), game(1, "#ANSWER Brandt")]
     found = earned(games, COSTS)
     assert [(m.reply.text, m.share) for m in found] == [
-        ("#CLARIFY Which kind?", 1), ("#ANSWER Brandt", 1), ("#ANSWER Brandt", 1)]  # fmt: skip
+        ("#CLARIFY Which kind?", 1),
+        ("#ANSWER Brandt", 1),
+        ("#ANSWER Brandt", 1),
+    ]
     assert [m.reward for m in found] == pytest.approx([1 - 0.25 - 0.02] * 2 + [-0.02])
     dear = earned(games, Costs(0.5, 0.1))
     assert [m.reward for m in dear] == pytest.approx([1 - 0.5 - 0.1] * 2 + [-0.1])
@@ -52,8 +56,7 @@ def test_a_message_earned_what_its_game_did_at_any_costs():
 
 def test_expected_over_the_readings():
     """One guess, and one question with two follow-ups for each reading, right in one of them where it is the film."""
-    asked = [game(i, "#CLARIFY Which kind?", said) for i in range(3) for said in
-             ("#ANSWER Brandt", "#ANSWER Jon Vale")]  # fmt: skip
+    asked = [game(i, "#CLARIFY Which kind?", said) for i in range(3) for said in ("#ANSWER Brandt", "#ANSWER Jon Vale")]
     found = by_text(expected([*(game(i, "#ANSWER Brandt") for i in range(3)), *asked], COSTS, WEIGHTS))
     guess = found["#ANSWER Brandt", ""]
     assert (guess.reward, guess.share) == pytest.approx((0.5 - 0.02, 1))
@@ -90,11 +93,16 @@ class Encodes:
 
 
 def weighed(groups, marginal=False, hindsight=0, weight="swift"):
-    config = OmegaConf.create({"seed": 0, "rwsft": {"weight": weight, "hindsight": hindsight},
-                               "sample": {"marginal": marginal}, "selfplay": {"max_questions": 2},
-                               "assistant": {"max_new_tokens": 10},
-                               "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40,
-                                         "steps": [0.01, 0.001], "band": 0.05}})  # fmt: skip
+    config = OmegaConf.create(
+        {
+            "seed": 0,
+            "rwsft": {"weight": weight, "hindsight": hindsight},
+            "sample": {"marginal": marginal},
+            "selfplay": {"max_questions": 2},
+            "assistant": {"max_new_tokens": 10},
+            "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40, "steps": [0.01, 0.001], "band": 0.05},
+        }
+    )
     return rwsft.weigh(config, Encodes(), groups), config
 
 

@@ -6,15 +6,15 @@ import pytest
 from omegaconf import OmegaConf
 from toys import ASHFORD, Toy
 
-from agents.scripted import ScriptedAssistant
-from clarify_env.actions import TAGS
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification.actions import TAGS
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import make_task
-from clarify_env.users import ScriptedUser
-from trainers import sample
-from trainers.sample import generated_tokens, play_groups
+from trainers.rollouts import sample
+from trainers.rollouts.sample import generated_tokens, play_groups
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
 SAID_BY = {"clarify": TAGS[0], "answer": TAGS[1], "multi_answer": TAGS[2]}
@@ -29,18 +29,24 @@ class Says:
     def act(self, views, seeds, prefixes=None):
         self.seeds = [*getattr(self, "seeds", ()), *seeds]
         prefixes = prefixes or [""] * len(views)
-        texts = [f"#ANSWER {view.history[-1][1]}" if view.history else SAID[prefix or TAGS[1]]
-                 for view, prefix in zip(views, prefixes, strict=True)]  # fmt: skip
-        return [Reply(text, ids=(len(prefix), 1, 2), forced=bool(prefix)) for text, prefix in
-                zip(texts, prefixes, strict=True)]  # fmt: skip
+        texts = [
+            f"#ANSWER {view.history[-1][1]}" if view.history else SAID[prefix or TAGS[1]]
+            for view, prefix in zip(views, prefixes, strict=True)
+        ]
+        return [
+            Reply(text, ids=(len(prefix), 1, 2), forced=bool(prefix))
+            for text, prefix in zip(texts, prefixes, strict=True)
+        ]
 
 
 def played(**options):
-    config = OmegaConf.create({"sample": {"free": 2, "forced": 4, "actions": list(SAID_BY), "marginal": True,
-                                          "follow_ups": 3} | options})  # fmt: skip
+    config = OmegaConf.create(
+        {"sample": {"free": 2, "forced": 4, "actions": list(SAID_BY), "marginal": True, "follow_ups": 3} | options}
+    )
     agents = {"assistant": Says(), "user": ScriptedUser(TASK)}
-    return play_groups(config, TASK, [(ASHFORD, COSTS, 7)], agents,
-                       lambda *game: ClarificationGame(*game), 100), agents["assistant"]  # fmt: skip
+    return play_groups(
+        config, TASK, [(ASHFORD, COSTS, 7)], agents, lambda *game: ClarificationGame(*game), 100
+    ), agents["assistant"]
 
 
 def test_each_distinct_message_is_played_for_each_reading():
@@ -91,11 +97,12 @@ class Quiet:
 
 # As many games a group as a question has readings, by an assistant that guesses.
 GUESSING = {
-    "seed": 0, "budget": {"questions": None},
+    "seed": 0,
+    "budget": {"questions": None},
     "sample": {"free": 2, "forced": 0, "actions": [], "marginal": True, "follow_ups": 1},
     "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none"},
     "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "steps": [0.01, 0.001], "band": 0.05},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("rule", ["free", "charged"])

@@ -9,15 +9,16 @@ from tokenizers.pre_tokenizers import Whitespace
 from toys import ASHFORD, Toy
 
 from agents.hf import HFAgent
-from agents.scripted import ScriptedAssistant
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, Trajectory
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.users import ScriptedUser
-from trainers import evaluate, parts, prompted, rest
-from trainers.metrics import play_cells
-from trainers.parts import Part
-from trainers.scores import Similarity, gold_logprobs
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
+from trainers import evaluate, prompted, rest
+from trainers.evaluation import jobs as parts
+from trainers.evaluation.jobs import Part
+from trainers.evaluation.metrics import play_cells
+from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.stargate import FixedAnswerer
 
 # Each word has an axis of its own, so that the likeness of two texts is that of their bags of words.
@@ -43,8 +44,19 @@ def played(*messages, intent=0):
     game = ClarificationGame(Toy(), ASHFORD, intent, Costs(0.2, 0.02))
     for message in messages:
         game.apply(Reply(message))
-    return Trajectory(0, "clarification", "toy", "train", "train/0", intent, game.costs, 0, "scripted",
-                      tuple(game.turns), game.outcome)  # fmt: skip
+    return Trajectory(
+        0,
+        "clarification",
+        "toy",
+        "train",
+        "train/0",
+        intent,
+        game.costs,
+        0,
+        "scripted",
+        tuple(game.turns),
+        game.outcome,
+    )
 
 
 def test_closing_answers_are_likened_to_the_nearest_gold_answer(folder):
@@ -74,17 +86,20 @@ def test_a_score_counts_by_the_readings_weights():
     task = Toy()
     agents = {"assistant": ScriptedAssistant(task, "guess", 2), "user": ScriptedUser(task)}
     scores = {"intent": lambda task, games: np.array([game.intent for game in games], dtype=float)}
-    found = play_cells(task, [ASHFORD], [Costs(0.2, 0.02), Costs(0.3, 0.03)], agents, ClarificationGame, seed=0,
-                       chunk=1, scores=scores)  # fmt: skip
+    found = play_cells(
+        task, [ASHFORD], [Costs(0.2, 0.02), Costs(0.3, 0.03)], agents, ClarificationGame, seed=0, chunk=1, scores=scores
+    )
     np.testing.assert_allclose(found.values["intent"], [[0.7, 0.7]])
 
 
 def test_the_answerer_is_the_one_whose_log_probabilities_count(almanac, tiny):
-    """In STaR-GATE's control, as `trainers.parts` plays it: a scripted opener has none."""
+    """In STaR-GATE's control, as `trainers.evaluation.jobs` plays it: a scripted opener has none."""
     base = HFAgent(*tiny, style="pocket", max_new_tokens=24)
     both = FixedAnswerer(ScriptedAssistant(almanac, "guess", 2), base)
-    options = {"selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none", "chunk": 8},
-               "eval": {"similarity": None, "gold_logprob": True}}  # fmt: skip
+    options = {
+        "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none", "chunk": 8},
+        "eval": {"similarity": None, "gold_logprob": True},
+    }
     episode = almanac.episode("test", 0)
     part = Part("between", "temperature", 1.0, (Costs(0.2, 0.02),), 0, 9)
     agents = {1.0: {"assistant": both, "user": ScriptedUser(almanac)}}
@@ -100,8 +115,9 @@ def played_by(task, episode, intent, costs):
     game = ClarificationGame(task, episode, intent, costs)
     for message in ("#ANSWER no", "no"):
         game.apply(Reply(message))
-    return Trajectory(0, "clarification", task.name, "test", episode.id, intent, costs, 0, "scripted",
-                      tuple(game.turns), game.outcome)  # fmt: skip
+    return Trajectory(
+        0, "clarification", task.name, "test", episode.id, intent, costs, 0, "scripted", tuple(game.turns), game.outcome
+    )
 
 
 def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):
@@ -127,7 +143,7 @@ def test_a_model_that_is_not_there_is_said_before_any_game(command, tmp_path, mo
 
 
 def test_the_package_is_asked_for(monkeypatch):
-    monkeypatch.setattr("trainers.scores.find_spec", lambda name: None)
+    monkeypatch.setattr("trainers.evaluation.scores.find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"eval\.similarity needs the package sentence-transformers; install the extra"
     ):

@@ -4,7 +4,7 @@ import string
 import numpy as np
 import pytest
 
-from clarify_env.scoring import exact_match, normalize, token_f1
+from clarify_env.scores.answers import exact_match, normalize, token_f1
 
 
 def squad_normalize(text):

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
-from agents.scripted import STRATEGIES, ScriptedAssistant
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import View
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.oracle import FIXED, solve
+from clarify_env.games.clarification.oracle import FIXED, solve
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import make_task
-from clarify_env.users import ScriptedUser
-from trainers.metrics import play_cells, reference
+from trainers.evaluation.metrics import play_cells, reference
 
 SETS = CostPlane().sets()
 EVERY = "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund"
@@ -70,12 +70,16 @@ def seen(*history, episode=ASHFORD):
     ("name", "history", "said", "why"),
     [
         ("ask", [("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")], "#ANSWER Jon Vale", "it listens"),
-        ("ask", [("assistant", "#CLARIFY Which kind?"), ("user", "No idea, sorry!")],
-         EVERY, "a reply that fits no reading tells nothing"),
+        (
+            "ask",
+            [("assistant", "#CLARIFY Which kind?"), ("user", "No idea, sorry!")],
+            EVERY,
+            "a reply that fits no reading tells nothing",
+        ),
         ("oracle", [("assistant", "#CLARIFY Which era?"), ("user", "The Tudor one.")], "#ANSWER Bank of Lund", "too"),
         ("list", [], EVERY, "nothing said yet"),
     ],
-)  # fmt: skip
+)
 def test_what_was_heard_counts(name, history, said, why):
     assert ScriptedAssistant(Toy(), name).say(seen(*history)) == said, why
 

@@ -8,12 +8,12 @@ from toys import ASHFORD, Toy
 
 from agents.hf import Row
 from agents.selfplay import Start, play
-from clarify_env.actions import kind, parse, words
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Reply
-from clarify_env.users import ScriptedUser
+from clarify_env.games.clarification.actions import kind, parse, words
+from clarify_env.games.clarification.users import ScriptedUser
 from trainers import rest
-from trainers.select import Choice, Tree, decision
+from trainers.selection.tree import Choice, Tree, decision
 
 TASK, COSTS = Toy(), Costs(0.25, 0.03)
 TWO = "#MULTI_ANS film: Brandt; opera: Jon Vale"
@@ -36,7 +36,7 @@ SAME = [
     ("Brandt", "#ANSWER Brandt", False, "no tag"),
     ("Brandt", "Brandt", True, "invalid and the same"),
     ("#ANSWER", "#ANSWER  ", True, "silence"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("one", "other", "same", "why"), SAME)
@@ -77,8 +77,15 @@ GOOD = {
     "The bridge one.": "#ANSWER Bank of Lund",
 }
 ERA = {"The modern one.": "#ANSWER Brandt", "The Tudor one.": "#ANSWER Bank of Lund"}
-PLAYED = [("#ANSWER Brandt", None), ("#ANSWER Jon Vale", None), (LIST, None), ("#CLARIFY Which kind?", GOOD),
-          ("#CLARIFY Which era?", ERA), (TWO, None), ("no tag", None)]  # fmt: skip
+PLAYED = [
+    ("#ANSWER Brandt", None),
+    ("#ANSWER Jon Vale", None),
+    (LIST, None),
+    ("#CLARIFY Which kind?", GOOD),
+    ("#CLARIFY Which era?", ERA),
+    (TWO, None),
+    ("no tag", None),
+]
 
 
 def worth(first, then, cost):
@@ -166,8 +173,7 @@ REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "word_ends": 0.0}
 
 def selected(played, **options):
     cell = {"alpha": [0.15, 0.62], "beta": [0.02, 0.05], "values": 28, "steps": [0.01, 0.001], "band": 0.05}
-    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": REST | options,
-                               "user": {"kind": "scripted"}})  # fmt: skip
+    config = OmegaConf.create({"seed": 0, "costs": cell, "rest": REST | options, "user": {"kind": "scripted"}})
     return rest.select(config, Encodes(), [tree(*played)], 1)
 
 
@@ -262,8 +268,7 @@ def test_a_follow_up_is_kept_only_where_it_is_the_best_of_its_branch():
 
 
 def test_a_follow_up_depends_on_the_costs():
-    both = [games("#CLARIFY Which era?", ERA),
-            games("#CLARIFY Which era?", ERA | {"The modern one.": TWO})]  # fmt: skip
+    both = [games("#CLARIFY Which era?", ERA), games("#CLARIFY Which era?", ERA | {"The modern one.": TWO})]
     said = []
     for beta in (0.01, 0.2):
         (chosen,) = tree(*both).choices(np.array([(0.1, beta)]))

@@ -3,13 +3,13 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from agents.hf import HFAgent
-from agents.scripted import ScriptedAssistant
 from agents.selfplay import Start, play, turn_seed
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.users import ScriptedUser
-from trainers.store import replay
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
+from trainers.runs.store import replay
 
 COSTS = Costs(0.25, 0.03)
 
@@ -131,8 +131,10 @@ def test_a_model_on_both_sides(tiny, almanac):
     """Self-play: seeded, the same whatever the chunk, and what it wrote down is enough to play it again."""
     agent = HFAgent(*tiny, style="pocket", max_new_tokens=16)
     rng = np.random.default_rng(0)
-    begun = [Start(almanac.episode("train", i % 4), 0, COSTS, int(rng.integers(2**62)), prefix=prefix)
-             for i, prefix in enumerate(["#CLARIFY Which", "#ANSWER", "#MULTI_ANS", ""] * 6)]  # fmt: skip
+    begun = [
+        Start(almanac.episode("train", i % 4), 0, COSTS, int(rng.integers(2**62)), prefix=prefix)
+        for i, prefix in enumerate(["#CLARIFY Which", "#ANSWER", "#MULTI_ANS", ""] * 6)
+    ]
     both = {"assistant": agent, "user": agent}
     whole = list(play(begun, both, task=almanac))
     assert sum(len(game.turns) > 2 for game in whole) >= 4, "some must ask"

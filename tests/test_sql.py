@@ -6,11 +6,11 @@ from itertools import combinations
 
 import pytest
 
-from clarify_env.actions import count_words
-from clarify_env.execution import execute, runs_together, same_rows
-from clarify_env.oracle import solve
+from clarify_env.games.clarification.oracle import solve
+from clarify_env.scores.execution import execute, runs_together, same_rows
 from clarify_env.tasks import make_task
 from clarify_env.testing import check_game, check_task
+from clarify_env.words import count_words
 
 SMALL = {"train": 40, "validation": 10, "test": 20}
 
@@ -79,8 +79,11 @@ def test_no_spelling_is_cheaper_than_the_oracles(task):
         gold = solved.episode.interpretations[0].answers[-1]
         best = min(plan.words for plan in solved.plans if plan.accuracy[0] == 1)
         assert best == count_words(gold)
-        for spelled in (gold.replace(" ", "/**/"), gold.replace(" FROM ", ' FROM"').replace(" WHERE", '" WHERE'),
-                        gold.replace("SELECT ", "SELECT(", 1).replace(" FROM", ")FROM", 1)):  # fmt: skip
+        for spelled in (
+            gold.replace(" ", "/**/"),
+            gold.replace(" FROM ", ' FROM"').replace(" WHERE", '" WHERE'),
+            gold.replace("SELECT ", "SELECT(", 1).replace(" FROM", ")FROM", 1),
+        ):
             if count_words(spelled) < best:
                 assert task.score(spelled, 0, solved.episode) == 0
 

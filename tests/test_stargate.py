@@ -8,7 +8,7 @@ from toys import ASHFORD
 
 from agents.hf import HFAgent
 from clarify_env.games.base import Reply, View
-from trainers.scores import gold_logprobs
+from trainers.evaluation.scores import gold_logprobs
 from trainers.stargate import FixedAnswerer, best, rows_of
 
 ASK = "#CLARIFY Which kind?"

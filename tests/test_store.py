@@ -6,10 +6,10 @@ from toys import ASHFORD, Toy
 from agents.selfplay import Start, play
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
-from clarify_env.users import ScriptedUser
-from trainers import store
-from trainers.store import ChunkLog, append_lines, read_json, read_lines, replay, save_model, write_json
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser
+from trainers.runs import store
+from trainers.runs.store import ChunkLog, append_lines, read_json, read_lines, replay, save_model, write_json
 
 GAME = (Toy(), ClarificationGame)
 

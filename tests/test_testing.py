@@ -4,7 +4,7 @@ from toys import ASHFORD, DUNLEY, Toy
 import clarify_env
 from clarify_env import games
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.testing import check_game, check_task
 
 
@@ -57,14 +57,20 @@ FAULTS = [
     (serving(with_readings(ASHFORD, label="opera")), "label 'opera' does not single out reading 0", "a label for two"),
     (broken(score=lambda *_: 0.5), "does not score 1", "gold answers that do not count"),
     (broken(f1=lambda *_: 1.5), "f1 of '' is 1.5", "a score above 1"),
-    (broken(pick=lambda self, items, intent, episode: [intent]), "from a list without labels all items fit",
-     "a user who knows the answer without being told which item it is"),
+    (
+        broken(pick=lambda self, items, intent, episode: [intent]),
+        "from a list without labels all items fit",
+        "a user who knows the answer without being told which item it is",
+    ),
     (broken(reply=chatty), "gives away 'Think of Ada Brandt", "a user who tells"),
     (broken(reply=lambda *_: ""), "no reply to", "a user who says nothing"),
     (broken(_episode=lambda *_: ASHFORD), "the id stands for two episodes", "splits that are one"),
-    (broken(episode=lambda self, split, index: ASHFORD, sizes={"train": 1}), "episode -1 of split train should raise",
-     "an index that is not there"),
-]  # fmt: skip
+    (
+        broken(episode=lambda self, split, index: ASHFORD, sizes={"train": 1}),
+        "episode -1 of split train should raise",
+        "an index that is not there",
+    ),
+]
 
 
 @pytest.mark.parametrize("task", [Toy(), clarify_env.make_task("almanac")])

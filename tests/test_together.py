@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from trainers.together import together
+from trainers.runs.processes import together
 
 pytestmark = pytest.mark.slow  # each process imports torch
 
@@ -65,7 +65,7 @@ def test_work_ends_with_whoever_asked_for_it(tmp_path):
     (tmp_path / "asks.py").write_text(
         textwrap.dedent("""
         import os, pathlib, time
-        from trainers.together import together
+        from trainers.runs.processes import together
 
         def works(folder, report):
             pathlib.Path(folder, "pid").write_text(str(os.getpid()))
@@ -96,7 +96,7 @@ def test_a_process_that_cannot_begin_is_no_reason_to_wait(tmp_path):
     (tmp_path / "broken.py").write_text(
         textwrap.dedent("""
         import sys
-        from trainers.together import together
+        from trainers.runs.processes import together
 
         if __name__ == "__mp_main__":
             sys.exit("broken where it is imported")

@@ -8,9 +8,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from agents.hf import HFAgent, Row
-from trainers import update as updating
-from trainers.muon import Muon
-from trainers.update import UpdateConfig, average, collate, update, update_config, update_tokens, weighted_loss
+from trainers.learning import update as updating
+from trainers.learning.muon import Muon
+from trainers.learning.update import UpdateConfig, average, collate, update, update_config, update_tokens, weighted_loss
 
 ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
 FAST = UpdateConfig(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
@@ -45,8 +45,11 @@ def test_the_loss_by_hand(tiny):
 
 def test_collate():
     batch = collate(ROWS, 0)
-    assert batch["input_ids"].tolist() == [[2, 9, 10, 1, 4, 20, 21, 1], [0] * 5 + [2, 9, 30],
-                                           [2, 9, 11, 12, 13, 1, 40, 41]]  # fmt: skip
+    assert batch["input_ids"].tolist() == [
+        [2, 9, 10, 1, 4, 20, 21, 1],
+        [0] * 5 + [2, 9, 30],
+        [2, 9, 11, 12, 13, 1, 40, 41],
+    ]
     assert batch["attention_mask"].sum(1).tolist() == [8, 3, 8]
     assert batch["weights"].tolist() == [[1, 1, 1], [0, 0, 0.5], [0, -2, -2]], "prompt and padding carry no loss"
     led = collate([ROWS[0]._replace(lead=(0.25, 0.0)), ROWS[1]._replace(lead=(0.75,))], 0)
@@ -172,8 +175,14 @@ def test_muon_learns_and_moves_every_kind_of_weight(tiny):
 
 
 def test_muon_leaves_tables_and_head_to_adamw():
-    config = LlamaConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
-                         tie_word_embeddings=False)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=10,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        tie_word_embeddings=False,
+    )
     model = LlamaForCausalLM(config)
     matrices, rest = (group["params"] for group in Muon(model, rate=1e-3, decay=0.01).param_groups)
     assert {p.shape for p in matrices} == {(8, 8)} and {p.shape for p in rest} == {(10, 8), (8,)}
@@ -189,8 +198,11 @@ def test_low_rank_adapters_are_trained_and_merged(tiny, tmp_path):
     model = learned(tiny[0], ROWS[:2] * 4, UpdateConfig(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2)).cpu()
     assert type(model) is type(tiny[0]) and not any("lora" in name for name, _ in model.named_parameters())
     assert all(b > a + 0.5 for a, b in zip(total(*tiny, ROWS[:2]), total(model, tiny[1], ROWS[:2]), strict=True))
-    changed = {name for (name, a), (_, b) in zip(tiny[0].named_parameters(), model.named_parameters(), strict=True)
-               if not torch.equal(a, b)}  # fmt: skip
+    changed = {
+        name
+        for (name, a), (_, b) in zip(tiny[0].named_parameters(), model.named_parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
     assert changed and all("proj" in name for name in changed), "linear layers only"
     difference = (
         dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"]

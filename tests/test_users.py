@@ -3,9 +3,9 @@ from toys import ASHFORD, Toy
 
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification import ClarificationGame
+from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.users import ScriptedUser, leaks, redact
 from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD
-from clarify_env.users import ScriptedUser, leaks, redact
 
 REPLIES = [
     ("#CLARIFY Which kind is it?", "The opera one.", "the attribute that is named"),

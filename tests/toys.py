@@ -7,20 +7,37 @@ ASHFORD = Episode(
     "Who designed Ashford?",
     "",
     (
-        Interpretation("film", "Who designed Ashford, the modern film,?", ("Ada Brandt", "Brandt"), 0.5,
-                       (("kind", "film"), ("era", "modern"))),
-        Interpretation("opera", "Who designed Ashford, the modern opera,?", ("Jon Vale",), 0.3,
-                       (("kind", "opera"), ("era", "modern"))),
-        Interpretation("bridge", "Who designed Ashford, the Tudor bridge,?", ("The Bank of Lund",), 0.2,
-                       (("kind", "bridge"), ("era", "Tudor"))),
+        Interpretation(
+            "film",
+            "Who designed Ashford, the modern film,?",
+            ("Ada Brandt", "Brandt"),
+            0.5,
+            (("kind", "film"), ("era", "modern")),
+        ),
+        Interpretation(
+            "opera",
+            "Who designed Ashford, the modern opera,?",
+            ("Jon Vale",),
+            0.3,
+            (("kind", "opera"), ("era", "modern")),
+        ),
+        Interpretation(
+            "bridge",
+            "Who designed Ashford, the Tudor bridge,?",
+            ("The Bank of Lund",),
+            0.2,
+            (("kind", "bridge"), ("era", "Tudor")),
+        ),
     ),
     {"entity": "Ashford"},
-)  # fmt: skip
+)
 DUNLEY = Episode(
-    "test/0", "When did Dunley open?", "Dunley was in the news.",
+    "test/0",
+    "When did Dunley open?",
+    "Dunley was in the news.",
     (Interpretation("museum", "When did Dunley, the museum, open?", ("May 1901",), 1.0, (("kind", "museum"),)),),
     {"entity": "Dunley"},
-)  # fmt: skip
+)
 
 
 class Toy(Task):

@@ -19,11 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from trainers.comparison import compared, write_comparison
-from trainers.curves import curves, write_tuning
-from trainers.run import Run, command, config_hash
+from trainers.reporting.comparison import compared, write_comparison
+from trainers.reporting.learning_curves import curves, write_tuning
+from trainers.runs.run import Run, command, config_hash
 
-# How cells are measured of which one number is read (`trainers.curves`): settings, and a curve's points but the last.
+# How cells are measured of which one number is read (`learning_curves`): settings, points of a curve but the last.
 _ONE_NUMBER = ("eval.modes=[temperature]", "eval.sets=[between]", "eval.grid=2")
 # Seconds between two looks at what a launcher has finished.
 _LOOK = 1.0
@@ -129,8 +129,9 @@ def make_cells(config: DictConfig) -> list[Cell]:
                     folder = (
                         Path(config.cells) / f"{method}-{task}-{seed}-{_name(method, task, options.command, chosen)}"
                     )
-                    cells.append(Cell(method, task, seed, options.command, tuple(chosen), folder, games, questions,
-                                      setting))  # fmt: skip
+                    cells.append(
+                        Cell(method, task, seed, options.command, tuple(chosen), folder, games, questions, setting)
+                    )
     return cells
 
 
@@ -192,9 +193,19 @@ def _launch(config: DictConfig, run: Run, missing: dict[int, Cell], advance: Cal
     ours = ("run_dir", "cell", "launcher", "launcher_options")
     given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ours]
     options = [f"hydra.launcher.{name}={json.dumps(value)}" for name, value in (config.launcher_options or {}).items()]
-    line = [sys.executable, "-m", "trainers.compare", "-m", *given, f"hydra/launcher={config.launcher}", *options,
-            f"hydra.sweep.dir={config.run_dir}/jobs", "hydra.sweep.subdir=${cell}",
-            f"run_dir={config.run_dir}/jobs/${{cell}}", "cell=" + ",".join(map(str, missing))]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        "trainers.compare",
+        "-m",
+        *given,
+        f"hydra/launcher={config.launcher}",
+        *options,
+        f"hydra.sweep.dir={config.run_dir}/jobs",
+        "hydra.sweep.subdir=${cell}",
+        f"run_dir={config.run_dir}/jobs/${{cell}}",
+        "cell=" + ",".join(map(str, missing)),
+    ]
     # Into a file, which is there to be read should this process be killed.
     with (run.dir / "launcher.txt").open("w+") as said:
         launched = subprocess.Popen(line, env=os.environ | {"NO_PROGRESS": "1"}, stdout=said, stderr=said, text=True)

@@ -1,7 +1,7 @@
 """Contrastive training in the manner of ACT (arXiv 2406.00222), through DPO (arXiv 2305.18290).
 
 Reference games are played once with the base model, every action tried. Then, for several rounds: the policy plays
-anew, each of its games is paired with a reference (`trainers.pairs`), and DPO prefers the better side (`trainers.dpo`).
+anew, each game is paired with a reference (`selection.pairs`), and DPO prefers the better side (`learning.dpo`).
 Which action is better at a question's costs is estimated from the reference games, never taken from the oracle.
 """
 
@@ -13,14 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from agents.hf import HFAgent, load
 from clarify_env.games.base import Trajectory, View
 from clarify_env.tasks.base import Episode
-from trainers import run as running
-from trainers.dpo import Preference, dpo
-from trainers.measure import measure, task_to_measure, validate
-from trainers.pairs import Pair, References, off_policy, pair, tokens
-from trainers.run import Run, command
-from trainers.sample import generated_tokens, grow, players
-from trainers.store import append_lines, save_model
-from trainers.update import passes, update_config
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.learning.dpo import Preference, dpo
+from trainers.learning.update import passes, update_config
+from trainers.rollouts.sample import generated_tokens, grow, players
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.runs.store import append_lines, save_model
+from trainers.selection.pairs import Pair, References, off_policy, pair, tokens
 
 Groups = Iterator[tuple[Episode, list[Trajectory]]]
 # How a round's games are sampled: as they come.
@@ -58,8 +58,16 @@ def contrastive(config: DictConfig, run: Run) -> None:
         folder = run.dir / "checkpoints" / f"iteration-{number}"
         if not folder.exists():
             folder.parent.mkdir(exist_ok=True)
-            improved = dpo(model, base, rows, update, beta=options.beta, seed=config.seed + number,
-                           tokenizer=tokenizer, report=run.steps(f"round {number}: improving", number))  # fmt: skip
+            improved = dpo(
+                model,
+                base,
+                rows,
+                update,
+                beta=options.beta,
+                seed=config.seed + number,
+                tokenizer=tokenizer,
+                report=run.steps(f"round {number}: improving", number),
+            )
             save_model(improved, tokenizer, folder)
         model = load(folder, device=config.assistant.device)[0]
         read = sum(len(side.prompt) + len(side.ids) for row in rows for side in row)
@@ -89,8 +97,10 @@ def check(config: DictConfig) -> None:
     if update_config(config["update"]).runs != 1:
         raise ValueError("update.runs must be 1: contrastive training makes one update a round")
     if not (config.sample.marginal and config.sample.forced and len(config.sample.actions) == 3):
-        raise ValueError("sample: contrastive training needs reference games of every action for every reading; "
-                         "choose sample=branching")  # fmt: skip
+        raise ValueError(
+            "sample: contrastive training needs reference games of every action for every reading; "
+            "choose sample=branching"
+        )
 
 
 def _counted(groups: Groups, used: dict[str, int]) -> Groups:
@@ -109,8 +119,14 @@ def on_policy_pairs(
     for episode, games in groups:
         for game in games:
             its = references[episode.id]
-            yield pair(game, its.games(game.costs, game.intent), its.better(game.costs, options.labels),
-                       options.threshold, options.simulate, rng)  # fmt: skip
+            yield pair(
+                game,
+                its.games(game.costs, game.intent),
+                its.better(game.costs, options.labels),
+                options.threshold,
+                options.simulate,
+                rng,
+            )
 
 
 def off_policy_pairs(config: DictConfig, references: Mapping[str, References], count: int) -> Iterator[Pair | None]:
@@ -141,8 +157,9 @@ def prepare(run: Run, agent: HFAgent, found: Iterator[Pair | None], most: int, n
     path = run.dir / "pairs" / f"round-{number}.jsonl"
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
-    counts = dict.fromkeys(("other_action", "good", "bad", "off_policy", "no_reference", "identical", "rewritten",
-                            "too_long"), 0)  # fmt: skip
+    counts = dict.fromkeys(
+        ("other_action", "good", "bad", "off_policy", "no_reference", "identical", "rewritten", "too_long"), 0
+    )
     kept, rows = [], []
     for one in found:
         if one is None:

@@ -5,8 +5,8 @@
 
 from omegaconf import DictConfig
 
-from trainers.measure import measure_assistant
-from trainers.run import Run, command
+from trainers.evaluation.measure import measure_assistant
+from trainers.runs.run import Run, command
 
 
 def evaluate(config: DictConfig, run: Run) -> None:

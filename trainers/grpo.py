@@ -28,12 +28,12 @@ from agents.selfplay import Start, play
 from clarify_env.costs import Costs
 from clarify_env.games.base import Agent, Reply, Trajectory
 from clarify_env.tasks.base import Task
-from trainers import run as running
-from trainers.measure import measure, task_to_measure, validate
-from trainers.run import Run, command
-from trainers.sample import generated_tokens, players, training_questions
-from trainers.store import ChunkLog, save_model
-from trainers.update import Progress, check_finite, optimizers, trainable, training_options, update_config
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.learning.update import Progress, check_finite, optimizers, trainable, training_options, update_config
+from trainers.rollouts.sample import generated_tokens, players, training_questions
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.runs.store import ChunkLog, save_model
 
 Messages = list[dict[str, Any]]
 
@@ -51,8 +51,14 @@ def grpo(config: DictConfig, run: Run) -> None:
         save_model(learn(make_trainer(config, run, task, base, tokenizer)), tokenizer, folder)
     model = load(folder, device=config.assistant.device)[0]
     validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
-    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="grpo",
-            budget=used(config, run, task, _end(base, tokenizer)))  # fmt: skip
+    measure(
+        run,
+        config,
+        task,
+        lambda t: players(config, task, model, tokenizer, t),
+        method="grpo",
+        budget=used(config, run, task, _end(base, tokenizer)),
+    )
 
 
 _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -105,8 +111,9 @@ class QuietGRPOTrainer(GRPOTrainer):
 
 
 @without_warnings()
-def make_trainer(config: DictConfig, run: Run, task: Task, base: PreTrainedModel,
-                 tokenizer: PreTrainedTokenizerBase) -> QuietGRPOTrainer:  # fmt: skip
+def make_trainer(
+    config: DictConfig, run: Run, task: Task, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> QuietGRPOTrainer:
     """TRL's trainer of a copy of the model: it patches the model that it is given."""
     options, update = config.grpo, update_config(config["update"])
     torch.manual_seed(config.seed)  # the adapters' first weights are drawn
@@ -180,8 +187,9 @@ def starts(task: Task, prompts: Sequence[Messages]) -> list[Start]:
     return result
 
 
-def rollouts(config: DictConfig, run: Run, task: Task,
-             agents: Mapping[str, Agent]) -> Callable[[list[Messages], GRPOTrainer], dict[str, list]]:  # fmt: skip
+def rollouts(
+    config: DictConfig, run: Run, task: Task, agents: Mapping[str, Agent]
+) -> Callable[[list[Messages], GRPOTrainer], dict[str, list]]:
     """The function by which TRL comes by games: a step's are read from disk where an earlier sitting played them."""
     make_game, end = running.game_maker(config), agents["assistant"].tokenize_reply("")[-1]
     log = _log(run)
@@ -193,8 +201,9 @@ def rollouts(config: DictConfig, run: Run, task: Task,
             games, replayed = next(stored), replayed - 1
         else:
             trainer.model.eval()
-            games = list(play(starts(task, prompts), agents, task=task, chunk=len(prompts), make_game=make_game,
-                              first_id=played))  # fmt: skip
+            games = list(
+                play(starts(task, prompts), agents, task=task, chunk=len(prompts), make_game=make_game, first_id=played)
+            )
             trainer.model.train()
             for game in games:
                 check_finite("log-probability", sum(game.turns[0].reply.logprobs))
@@ -257,8 +266,10 @@ def _between(before: Reply, reply: Reply, end: int) -> tuple[int, ...]:
     past, prompt = before.prompt_ids, reply.prompt_ids
     after = prompt[len(past) :]
     if prompt[: len(past)] != past or end not in after:
-        raise ValueError("grpo: the chat template of assistant.model writes earlier messages anew in later prompts, "
-                         "so a game's tokens cannot be one completion")  # fmt: skip
+        raise ValueError(
+            "grpo: the chat template of assistant.model writes earlier messages anew in later prompts, "
+            "so a game's tokens cannot be one completion"
+        )
     # The template's tokens of a message need not be those that were drawn (another split of the same text), but both
     # end where the message's turn does: no message can hold that token. One cut short was ended by the template.
     return after[after.index(end) + (before.ids[-1] == end) :]

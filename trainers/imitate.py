@@ -9,16 +9,16 @@ import numpy as np
 from omegaconf import DictConfig
 
 from agents.hf import HFAgent, Row
-from agents.scripted import ScriptedAssistant
 from agents.selfplay import Start, play
 from clarify_env.games.base import Trajectory
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import Task
-from clarify_env.users import ScriptedUser
-from trainers import run as running
-from trainers.measure import measure, task_to_measure, validate
-from trainers.run import Run, command
-from trainers.sample import players, training_questions
-from trainers.update import improve, update_config, update_tokens
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.learning.update import improve, update_config, update_tokens
+from trainers.rollouts.sample import players, training_questions
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
 
 
 def imitate(config: DictConfig, run: Run) -> None:
@@ -34,8 +34,12 @@ def imitate(config: DictConfig, run: Run) -> None:
     model = improve(config, run, base, tokenizer, rows, 1)
     validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
     labels = {game.episode_id: len(task.lookup(game.episode_id).interpretations) for game in games}
-    used = {"games": len(games), "generated_tokens": 0, "gold_labels": sum(labels.values()),
-            "update_tokens": update_tokens(rows, update_config(config["update"]))}  # fmt: skip
+    used = {
+        "games": len(games),
+        "generated_tokens": 0,
+        "gold_labels": sum(labels.values()),
+        "update_tokens": update_tokens(rows, update_config(config["update"])),
+    }
     measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="imitate", budget=used)
 
 
@@ -60,8 +64,11 @@ def oracle_games(config: DictConfig, run: Run, task: Task) -> Iterator[Trajector
 
 def imitated(agent: HFAgent, game: Trajectory) -> list[Row]:
     """The assistant's messages of a game as rows to learn."""
-    return [Row(agent.encode(turn.view), agent.tokenize_reply(turn.reply.text))
-            for turn in game.turns if turn.role == "assistant"]  # fmt: skip
+    return [
+        Row(agent.encode(turn.view), agent.tokenize_reply(turn.reply.text))
+        for turn in game.turns
+        if turn.role == "assistant"
+    ]
 
 
 main = command(imitate)

@@ -20,13 +20,14 @@ from transformers import PreTrainedTokenizerBase
 
 from agents import pocket
 from agents.hf import Row, load
-from clarify_env import demonstrations
 from clarify_env.costs import Costs
-from clarify_env.tasks.base import Demonstration, Task
-from trainers import run as running
-from trainers.run import Run, command
-from trainers.store import read_json, save_model, write_json
-from trainers.update import UpdateConfig, average, update, update_config
+from clarify_env.games.clarification.pretraining import demonstrations
+from clarify_env.games.clarification.pretraining.chats import Demonstration
+from clarify_env.tasks.base import Task
+from trainers.learning.update import UpdateConfig, average, update, update_config
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.runs.store import read_json, save_model, write_json
 
 # Demonstrations the tokenizer is trained on: enough to see every name many times.
 _TOKENIZER_SAMPLE = 40_000
@@ -74,8 +75,14 @@ def pretrain(config: DictConfig, run: Run) -> None:
             if len(rows) % 1000 == 0:
                 advance(1000)
         options = update_config({**config["update"], **{k: value for k, value in stage.items() if k in _UPDATE}})
-        model = update(model, rows, options, seed=seed, pad=tokenizer.pad_token_id,
-                       report=run.steps(f"stage {number + 1}: pretraining", number + 1))  # fmt: skip
+        model = update(
+            model,
+            rows,
+            options,
+            seed=seed,
+            pad=tokenizer.pad_token_id,
+            report=run.steps(f"stage {number + 1}: pretraining", number + 1),
+        )
         # Half precision halves what is shipped; loading casts it back.
         save_model(model.to(torch.float16), tokenizer, folder)
     count = len(config.pretrain.stages)
@@ -114,9 +121,11 @@ class _Encoder:
         ids = [self._message(role, text) for role, text in demonstration.messages]
         prompt = (*(token for message in ids[:first] for token in message), ids[first][0])
         # Of a message, the role's token is no part of what is said.
-        said = [(token, float(role == "assistant" and place > 0))
-                for role, message in zip(roles[first:], ids[first:], strict=True)
-                for place, token in enumerate(message)][1:]  # fmt: skip
+        said = [
+            (token, float(role == "assistant" and place > 0))
+            for role, message in zip(roles[first:], ids[first:], strict=True)
+            for place, token in enumerate(message)
+        ][1:]
         lead = tuple(weight for _, weight in said) if demonstration.every else ()
         return Row(prompt, tuple(token for token, _ in said), lead=lead)
 
@@ -136,10 +145,11 @@ def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str
     kept["pretrain"].pop("output")
     kept["pretrain"].pop("start")
     shown = [
-        hashlib.sha256(json.dumps([list(d.messages) for d in islice(stream(task, cells, stage, config.seed), 1000)])
-                       .encode()).hexdigest()
+        hashlib.sha256(
+            json.dumps([list(d.messages) for d in islice(stream(task, cells, stage, config.seed), 1000)]).encode()
+        ).hexdigest()
         for stage in config.pretrain.stages
-    ]  # fmt: skip
+    ]
     return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": shown}
 
 

@@ -1,7 +1,7 @@
 """ReST in collaborative self-play (arXiv 2512.04068; ReST: 2308.08998, ReST-EM: 2312.06585), with hindsight costs.
 
-Each iteration grows a data set of games with the current policy (`trainers.sample`), selects from each question's games
-the decisions that earn most at given costs (`trainers.select`), and improves the policy by supervised fine-tuning on
+Each iteration grows a data set of games with the current policy (`rollouts.sample`), selects from each question's games
+the decisions that earn most at given costs (`selection.tree`), and improves the policy by supervised fine-tuning on
 them. A played game's reward is known at every cost, so a group teaches many costs (``rest.hindsight``).
 """
 
@@ -11,17 +11,17 @@ import numpy as np
 from omegaconf import DictConfig
 
 from agents.hf import HFAgent, Row
-from clarify_env.actions import tag_length
 from clarify_env.costs import Costs
 from clarify_env.games.base import View
-from trainers import run as running
-from trainers.credit import Earned, earned, expected
-from trainers.measure import measure, task_to_measure, validate
-from trainers.rules import Keep, kept, kept_games, rule
-from trainers.run import Run, command
-from trainers.sample import generated_tokens, grow, players
-from trainers.select import Choice, Tree
-from trainers.update import improve, update_config, update_tokens
+from clarify_env.games.clarification.actions import tag_length
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.learning.update import improve, update_config, update_tokens
+from trainers.rollouts.sample import generated_tokens, grow, players
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.selection.keep import Keep, kept, kept_games, rule
+from trainers.selection.returns import Earned, earned, expected
+from trainers.selection.tree import Choice, Tree
 
 
 def rest(config: DictConfig, run: Run) -> None:
@@ -98,8 +98,16 @@ def decisions(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray,
     for cell, choices in zip(costs, tree.choices(costs, config.rest.temperature, rng), strict=True):
         for choice in choices:
             if rng.random() < choice.mass:
-                view = View("assistant", episode.query, episode.context, None, choice.history, Costs(*cell.tolist()),
-                            len(choice.history), episode.id)  # fmt: skip
+                view = View(
+                    "assistant",
+                    episode.query,
+                    episode.context,
+                    None,
+                    choice.history,
+                    Costs(*cell.tolist()),
+                    len(choice.history),
+                    episode.id,
+                )
                 weight = np.clip(choice.margin / config.rest.margin, LEAST, 1).item() if config.rest.margin else 1.0
                 rows.append(with_tag(agent, agent.encode(view), choice, weight))
     return rows
@@ -138,8 +146,9 @@ def by_rule(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, i
 def make_rule(config: DictConfig, iteration: int) -> Keep:
     """The rule of ``rest.rule`` with its options."""
     options = config.rest
-    return rule(options.rule, k=options.k, threshold=list(options.threshold), percentile=options.percentile,
-                iteration=iteration)  # fmt: skip
+    return rule(
+        options.rule, k=options.k, threshold=list(options.threshold), percentile=options.percentile, iteration=iteration
+    )
 
 
 main = command(rest)

@@ -14,12 +14,12 @@ from agents.hf import HFAgent, Row
 from clarify_env.costs import Costs
 from clarify_env.games.base import Trajectory
 from clarify_env.tasks.base import Episode
-from trainers import run as running
-from trainers.credit import Earned, earned, expected
-from trainers.measure import measure, task_to_measure, validate
-from trainers.run import Run, command
-from trainers.sample import generated_tokens, grow, players
-from trainers.update import improve, update_config, update_tokens
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.learning.update import improve, update_config, update_tokens
+from trainers.rollouts.sample import generated_tokens, grow, players
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.selection.returns import Earned, earned, expected
 
 
 def rwsft(config: DictConfig, run: Run) -> None:
@@ -44,12 +44,14 @@ def rwsft(config: DictConfig, run: Run) -> None:
     used["update_tokens"] = update_tokens(rows, update_config(config["update"]))
     used["gold_labels"] = sum(len(e.interpretations) for e in {episode.id: episode for episode, _ in groups}.values())
     validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
-    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method=config.rwsft.weight,
-            budget=used)  # fmt: skip
+    measure(
+        run, config, task, lambda t: players(config, task, model, tokenizer, t), method=config.rwsft.weight, budget=used
+    )
 
 
-def weigh(config: DictConfig, agent: HFAgent,
-          groups: Iterable[tuple[Episode, Sequence[Trajectory]]]) -> tuple[list[Row], int]:  # fmt: skip
+def weigh(
+    config: DictConfig, agent: HFAgent, groups: Iterable[tuple[Episode, Sequence[Trajectory]]]
+) -> tuple[list[Row], int]:
     """The rows of all groups at the costs they were played at or, with ``rwsft.hindsight``, at drawn training costs.
 
     Returns:

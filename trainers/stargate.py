@@ -12,15 +12,15 @@ import numpy as np
 from omegaconf import DictConfig
 
 from agents.hf import HFAgent, Row
-from clarify_env.actions import Answer, Clarify, MultiAnswer
 from clarify_env.games.base import Agent, Reply, Trajectory, View
-from trainers import run as running
-from trainers.measure import measure, task_to_measure, validate
-from trainers.run import Run, command
-from trainers.sample import generated_tokens, grow, players
-from trainers.scores import gold_logprobs
-from trainers.store import write_json
-from trainers.update import improve, update_config, update_tokens
+from clarify_env.games.clarification.actions import Answer, Clarify, MultiAnswer
+from trainers.evaluation.measure import measure, task_to_measure, validate
+from trainers.evaluation.scores import gold_logprobs
+from trainers.learning.update import improve, update_config, update_tokens
+from trainers.rollouts.sample import generated_tokens, grow, players
+from trainers.runs import run as running
+from trainers.runs.run import Run, command
+from trainers.runs.store import write_json
 
 
 def stargate(config: DictConfig, run: Run) -> None:
@@ -81,8 +81,11 @@ def best(games: list[Trajectory], scored: np.ndarray) -> list[Trajectory]:
 def rows_of(agent: HFAgent, game: Trajectory, answers: bool) -> list[Row]:
     """A game's questions as rows to learn and, with ``answers``, the policy's own answer if it is within the rules."""
     learned = (Clarify, Answer, MultiAnswer) if answers else Clarify
-    return [Row(agent.encode(turn.view), turn.reply.ids) for turn in game.turns
-            if turn.role == "assistant" and isinstance(turn.action, learned)]  # fmt: skip
+    return [
+        Row(agent.encode(turn.view), turn.reply.ids)
+        for turn in game.turns
+        if turn.role == "assistant" and isinstance(turn.action, learned)
+    ]
 
 
 class FixedAnswerer:
@@ -99,11 +102,16 @@ class FixedAnswerer:
     def act(self, views: list[View], seeds: list[int], prefixes: list[str] | None = None) -> list[Reply]:
         """Replies to each view; see `clarify_env.games.base.Agent`."""
         replies: list[Reply | None] = [None] * len(views)
-        for agent, which in ((self.opener, [i for i, view in enumerate(views) if not view.history]),
-                             (self.answerer, [i for i, view in enumerate(views) if view.history])):  # fmt: skip
+        for agent, which in (
+            (self.opener, [i for i, view in enumerate(views) if not view.history]),
+            (self.answerer, [i for i, view in enumerate(views) if view.history]),
+        ):
             if which:
-                said = agent.act([views[i] for i in which], [seeds[i] for i in which],
-                                 [prefixes[i] for i in which] if prefixes else None)  # fmt: skip
+                said = agent.act(
+                    [views[i] for i in which],
+                    [seeds[i] for i in which],
+                    [prefixes[i] for i in which] if prefixes else None,
+                )
                 for index, reply in zip(which, said, strict=True):
                     replies[index] = reply
         return replies

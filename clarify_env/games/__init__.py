@@ -9,7 +9,8 @@ from clarify_env.tasks.base import Episode, Task
 
 _GROUP = "clarify_env.games"
 # Named as an entry point would be, and loaded as late: a game imports much that imports `games.base`.
-_BUILT_IN = {"clarification": EntryPoint("clarification", "clarify_env.games.clarification:ClarificationGame", _GROUP)}
+_RULES = "clarify_env.games.clarification.rules:ClarificationGame"
+_BUILT_IN = {"clarification": EntryPoint("clarification", _RULES, _GROUP)}
 _LOADED: dict[str, type[Game]] = {}
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from clarify_env.actions import Action
 from clarify_env.costs import Costs
+from clarify_env.games.clarification.actions import Action
 from clarify_env.tasks.base import Episode, Task
 
 

@@ -9,6 +9,6 @@ from clarify_env.tasks import pacific as pacific
 from clarify_env.tasks import preferences as preferences
 from clarify_env.tasks import qa_jsonl as qa_jsonl
 from clarify_env.tasks import sql as sql
-from clarify_env.tasks.base import Demonstration, Episode, Interpretation, Task, make_task, register, task_names
+from clarify_env.tasks.base import Episode, Interpretation, Task, make_task, register, task_names
 
-__all__ = ["Demonstration", "Episode", "Interpretation", "Task", "make_task", "register", "task_names"]
+__all__ = ["Episode", "Interpretation", "Task", "make_task", "register", "task_names"]

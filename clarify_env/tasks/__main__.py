@@ -17,7 +17,7 @@ import numpy as np
 
 from clarify_env.arguments import read
 from clarify_env.costs import CostPlane
-from clarify_env.oracle import Solved, solve
+from clarify_env.games.clarification.oracle import Solved, solve
 from clarify_env.tasks import Task, make_task
 from clarify_env.testing import check_task
 
@@ -71,8 +71,9 @@ def check(path: str, task_options: dict[str, Any], plane: CostPlane, episodes: i
     return "\n".join([*lines, "every check passed"])
 
 
-def show(name: str, task_options: dict[str, Any], plane: CostPlane, split: str, episodes: int, first: int,
-         max_questions: int) -> str:  # fmt: skip
+def show(
+    name: str, task_options: dict[str, Any], plane: CostPlane, split: str, episodes: int, first: int, max_questions: int
+) -> str:
     """Episodes of a task as text.
 
     Raises:
@@ -93,13 +94,17 @@ def describe(task: Task, solved: Solved, plane: CostPlane) -> str:
     parts.append("readings (weight, label, answers, meaning):")
     parts += [f"  {r.weight:.2f}  {r.label}: {' | '.join(r.answers)}  ({r.text})" for r in episode.interpretations]
     parts.append("questions, and which readings' users reply alike:")
-    parts += [f"  {question}  {' / '.join(' '.join(map(str, cell)) for cell in cells)}"
-              for question, cells in solved.questions]  # fmt: skip
+    parts += [
+        f"  {question}  {' / '.join(' '.join(map(str, cell)) for cell in cells)}"
+        for question, cells in solved.questions
+    ]
     parts.append("last messages (words, expected accuracy):")
     worth = [float(plan.accuracy @ solved.weights) for plan in solved.plans]
     best = sorted(range(len(worth)), key=lambda i: (-worth[i], solved.plans[i].words))
-    parts += [f"  {solved.plans[i].words:3d}  {worth[i]:.2f}  {_on_one_line(solved.plans[i].text)}"
-              for i in best[:_MOST_PLANS]]  # fmt: skip
+    parts += [
+        f"  {solved.plans[i].words:3d}  {worth[i]:.2f}  {_on_one_line(solved.plans[i].text)}"
+        for i in best[:_MOST_PLANS]
+    ]
     if len(best) > _MOST_PLANS:
         parts.append(f"  … and {len(best) - _MOST_PLANS} more")
     return "\n".join([*parts, *_map(solved, plane)])

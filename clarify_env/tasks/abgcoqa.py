@@ -5,10 +5,9 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from clarify_env.actions import count_words
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import (
+from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
     account,
@@ -21,6 +20,7 @@ from clarify_env.tasks.reading import (
     told_apart,
     typed,
 )
+from clarify_env.words import count_words
 
 ONLY = "only"
 # How clarifying questions and replies begin before they say a meaning.
@@ -76,8 +76,16 @@ class AbgCoQA(Task):
     metric = "f1"
     pretraining = ("train",)
 
-    def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
-                 clear: float | None = None, history: bool = True, max_answer_words: int = 12):  # fmt: skip
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        world_seed: int = 0,
+        validation: float = 1 / 6,
+        test: float = 1 / 3,
+        clear: float | None = None,
+        history: bool = True,
+        max_answer_words: int = 12,
+    ):
         check_shares(validation, test, clear)
         self.path, self.world_seed, self.history = str(path), world_seed, history
         self.max_answer_words = max_answer_words
@@ -163,10 +171,12 @@ def _load(path: str) -> list[_Record]:
             raise ValueError(f"{where}: target_turn.question is empty")
         history = enumerate(field(record, "history_turns", list, where))
         turns = tuple(
-            (field(turn, "question", str, where, f"history_turns[{i}]"),
-             field(turn, "answer", str, where, f"history_turns[{i}]"))
+            (
+                field(turn, "question", str, where, f"history_turns[{i}]"),
+                field(turn, "answer", str, where, f"history_turns[{i}]"),
+            )
             for i, turn in history
-        )  # fmt: skip
+        )
         readings: list[_Reading] = [("", (field(target, "answer", str, where, "target_turn"),))]
         ambiguous = ambiguity == "ambiguous"
         if ambiguous:

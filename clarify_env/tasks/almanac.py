@@ -17,8 +17,8 @@ from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
 # What names are like: (share, readings, how much likelier each reading is than the next, lengths). The shares come of a
 # linear program over many such profiles (as in benchmarks/profiles.py): each action is the oracle's on a fifth of the
 # grid where steering is measured; no fixed strategy earns more than 88 % of the oracle between, 94 % beyond one maximum
-# or 81 % beyond both (`python -m clarify_env.oracle task=almanac` prints the map); and what the oracle does hangs
-# neither on corners of the plane nor on costs beyond the trained ones.
+# or 81 % beyond both (`python -m clarify_env.games.clarification task=almanac` prints the map); and what the oracle
+# does hangs neither on corners of the plane nor on costs beyond the trained ones.
 PROFILES = (
     (0.08, 1, 1.0, ANY),
     (0.37, 2, 1.05, SHORT),
@@ -51,8 +51,14 @@ class Almanac(Task):
     version = 3
     attributes = words.CUES
 
-    def __init__(self, world_seed: int = 0, train_names: int = 180, validation_names: int = 50, test_names: int = 150,
-                 metric: str = "em"):  # fmt: skip
+    def __init__(
+        self,
+        world_seed: int = 0,
+        train_names: int = 180,
+        validation_names: int = 50,
+        test_names: int = 150,
+        metric: str = "em",
+    ):
         counts = {"train": train_names, "validation": validation_names, "test": test_names}
         if sum(counts.values()) > len(words.NAMES) or min(counts.values()) < 1:
             raise ValueError(f"task almanac has {len(words.NAMES)} names to share among its splits, not {counts}")

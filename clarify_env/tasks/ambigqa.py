@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import count_words
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import UnusableError, account, clean, field, load_json, strings, told_apart, typed
+from clarify_env.tasks.records import UnusableError, account, clean, field, load_json, strings, told_apart, typed
+from clarify_env.words import count_words
 
 # What a question's one reading is called: there is nothing to tell it from, but a list must call it something.
 ONLY = "only"
@@ -66,10 +66,20 @@ class AmbigQA(Task):
     name = "ambigqa"
     version = 1
 
-    def __init__(self, path: str | os.PathLike, world_seed: int = 0, questions: int | None = None,
-                 validation: int | None = None, test: int | None = None, metric: str = "em", disagreement: str = "drop",
-                 years: bool = True, overlap: str = "drop", max_readings: int = 5,
-                 max_answer_words: int = 6):  # fmt: skip
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        world_seed: int = 0,
+        questions: int | None = None,
+        validation: int | None = None,
+        test: int | None = None,
+        metric: str = "em",
+        disagreement: str = "drop",
+        years: bool = True,
+        overlap: str = "drop",
+        max_readings: int = 5,
+        max_answer_words: int = 6,
+    ):
         for option, value in (("metric", metric), ("disagreement", disagreement), ("overlap", overlap)):
             if value not in _CHOICES[option]:
                 raise ValueError(f"task.{option} must be one of {', '.join(_CHOICES[option])}, not {value!r}")

@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import Item
-from clarify_env.costs import Costs
-from clarify_env.drop import drop_f1
-from clarify_env.scoring import exact_match, normalize, token_f1
+from clarify_env.scores.answers import exact_match, normalize, token_f1
+from clarify_env.scores.drop import drop_f1
 
 
 class Interpretation(NamedTuple):
@@ -32,6 +31,13 @@ class Interpretation(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+class Item(NamedTuple):
+    """One entry of a list: the reading it is for (may be empty) and its answer."""
+
+    label: str
+    answer: str
+
+
 class Episode(NamedTuple):
     """One question to play.
 
@@ -48,20 +54,6 @@ class Episode(NamedTuple):
     context: str
     interpretations: tuple[Interpretation, ...]
     meta: dict[str, Any]
-
-
-class Demonstration(NamedTuple):
-    """A chat to pretrain on. Loss falls on the last ``assistant`` message: it is what the speaker says.
-
-    Attributes:
-        messages: (role, text) pairs, roles ``system``, ``user`` and ``assistant``.
-        kind: What it shows, for counting.
-        every: Whether loss falls on every ``assistant`` message.
-    """
-
-    messages: tuple[tuple[str, str], ...]
-    kind: str
-    every: bool = False
 
 
 NOT_UNDERSTOOD = "I do not understand the question."
@@ -98,6 +90,7 @@ class Task:
         attributes: For each attribute a question can ask about, the words that name it.
         pretraining: The splits that a model may be pretrained on; ``None``: all, since facts of every entity may be
             known. Where facts stand in the context, what was pretrained on must not be evaluated on.
+        parts: Of a mix, its tasks by name; empty for any other task.
     """
 
     name: ClassVar[str]
@@ -106,6 +99,7 @@ class Task:
     metric: str = "em"
     attributes: ClassVar[dict[str, tuple[str, ...]]] = {}
     pretraining: ClassVar[tuple[str, ...] | None] = None
+    parts: Mapping[str, "Task"] = MappingProxyType({})
 
     def episode(self, split: str, index: int) -> Episode:
         """Returns an episode. Pure: the same arguments give the same episode, in any process.
@@ -219,18 +213,9 @@ class Task:
         lines = episode.context.splitlines()
         return "\n".join(lines[i] for i in rng.permutation(len(lines)))
 
-    def plans(self, episode: Episode) -> list:
-        """The last messages the oracle considers; see `clarify_env.plans.closing_plans`."""
-        from clarify_env.plans import closing_plans
-
-        return closing_plans(self, episode)
-
-    def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                       shares: Mapping[str, float] | None = None) -> Iterator[Demonstration]:  # fmt: skip
-        """Endless demonstrations for pretraining; see `clarify_env.demonstrations.demonstrations`."""
-        from clarify_env.demonstrations import SHARES, demonstrations
-
-        return demonstrations(self, split, rng, costs, SHARES if shares is None else shares)
+    def own(self, episode: Episode) -> tuple["Task", Episode]:
+        """The task an episode belongs to, and the episode as that task knows it; a mix of tasks says whose it is."""
+        return self, episode
 
 
 def _described(reading: Interpretation) -> str:

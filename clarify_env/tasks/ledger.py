@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clarify_env.arithmetic import rising
 from clarify_env.tasks import ledger_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
+from clarify_env.tasks.tables import rising
 
 _SPLITS = ("train", "validation", "test")
 # What questions leave out: (share, what, how many readings that makes, how much likelier each is than the next, lengths
 # of the answers). Of years the last is meant most often, of net and gross the net figure; what else is left out is
 # equally likely. Numbers, weights and lengths are those of the almanac, whose shares solve a linear program, so that
-# the default plane of costs asks for steering here too (`python -m clarify_env.oracle task=ledger` prints the map).
+# the default plane of costs asks for steering here too (README, oracle map).
 PROFILES = (
     (0.08, None, 1, 1.0, ANY),
     (0.22, "region", 2, 1.05, SHORT),
@@ -104,8 +104,15 @@ class Ledger(Task):
     attributes = words.CUES
     pretraining = ("train",)
 
-    def __init__(self, world_seed: int = 0, validation: int = 200, test: int = 400, cells: int = 8,
-                 dimensions: int = 1, derived: float = 0.15):  # fmt: skip
+    def __init__(
+        self,
+        world_seed: int = 0,
+        validation: int = 200,
+        test: int = 400,
+        cells: int = 8,
+        dimensions: int = 1,
+        derived: float = 0.15,
+    ):
         if not _MOST_YEARS <= cells <= _MOST_CELLS:
             raise ValueError(f"task.cells must lie in {_MOST_YEARS} to {_MOST_CELLS}, not {cells}")
         if not 1 <= dimensions <= len(_LIMITS):
@@ -137,14 +144,18 @@ class Ledger(Task):
         """
         split, _, index = episode.id.partition("/")
         _, table, figures = _drawn(*self._drawn_by, split, int(index))
-        return [(_worded(wanted, 0, set(), form), f"It was {_said(wanted, 0, table)}.")
-                for wanted in _everything(table, figures) for form in range(len(words.ASKED[wanted.what]))]  # fmt: skip
+        return [
+            (_worded(wanted, 0, set(), form), f"It was {_said(wanted, 0, table)}.")
+            for wanted in _everything(table, figures)
+            for form in range(len(words.ASKED[wanted.what]))
+        ]
 
 
 # A game asks for its episode several times.
 @lru_cache(maxsize=4096)
-def _drawn(world_seed: int, most_cells: int, dimensions: int, derived: float, split: str,
-           index: int) -> tuple[Episode, _Table, Figures]:  # fmt: skip
+def _drawn(
+    world_seed: int, most_cells: int, dimensions: int, derived: float, split: str, index: int
+) -> tuple[Episode, _Table, Figures]:
     rng = np.random.default_rng([world_seed, _SPLITS.index(split), index])
     _, open_, n, skew, lengths = PROFILES[rng.choice(len(PROFILES), p=[share for share, *_ in PROFILES])]
     length = draw_length(lengths, rng)
@@ -164,8 +175,9 @@ def _drawn(world_seed: int, most_cells: int, dimensions: int, derived: float, sp
     return episode, table, figures
 
 
-def _table(open_: str | None, n: int, length: int, most: tuple[int, int], what: str,
-           rng: np.random.Generator) -> _Table:  # fmt: skip
+def _table(
+    open_: str | None, n: int, length: int, most: tuple[int, int], what: str, rng: np.random.Generator
+) -> _Table:
     """Draws what a table shows: ``n`` values of what is left out, and of the rest as many as there is room for."""
     sizes = {"measure": 1, "kind": 1, "region": 1, "unit": 1, "year": 1 if what == "cell" else 2}
     if open_:

@@ -1,16 +1,10 @@
 """The `mix` task: several tasks as one, so that a single policy learns them together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from clarify_env.tasks.base import Episode, Item, Task, make_task, register
 
-from clarify_env.actions import Item
-from clarify_env.costs import Costs
-from clarify_env.tasks.base import Demonstration, Episode, Task, make_task, register
-
-# Tasks of so many demonstrations are drawn at a time.
-_AHEAD = 1000
 DEFAULT: dict[str, dict[str, Any]] = {"almanac": {}, "ledger": {}}
 
 
@@ -39,18 +33,20 @@ class Mix(Task):
             raise ValueError(f"task.tasks must name at least two tasks, not {len(tasks)}")
         if self.name in tasks:
             raise ValueError("task.tasks cannot hold mix itself")
-        self.tasks = {name: make_task(name, **(options or {})) for name, options in tasks.items()}
-        first, *others = self.tasks.values()
+        self.parts = {name: make_task(name, **(options or {})) for name, options in tasks.items()}
+        first, *others = self.parts.values()
         for other in others:
             if set(other.sizes) != set(first.sizes):
-                raise ValueError(f"task.tasks: {first.name} has the splits {', '.join(first.sizes)}, "
-                                 f"{other.name} {', '.join(other.sizes)}")  # fmt: skip
+                raise ValueError(
+                    f"task.tasks: {first.name} has the splits {', '.join(first.sizes)}, "
+                    f"{other.name} {', '.join(other.sizes)}"
+                )
         self.sizes: dict[str, int | None] = {}
         for split in first.sizes:
-            finite = [size for task in self.tasks.values() if (size := task.sizes[split]) is not None]
-            self.sizes[split] = len(self.tasks) * min(finite) if finite else None
+            finite = [size for task in self.parts.values() if (size := task.sizes[split]) is not None]
+            self.sizes[split] = len(self.parts) * min(finite) if finite else None
         self.attributes = {}  # type: ignore[misc]
-        for task in self.tasks.values():
+        for task in self.parts.values():
             for attribute, cues in task.attributes.items():
                 self.attributes[attribute] = tuple(dict.fromkeys((*self.attributes.get(attribute, ()), *cues)))
         # `demonstrations` shows of each task the splits that it allows.
@@ -58,75 +54,46 @@ class Mix(Task):
 
     def report(self) -> str:
         """What each of the tasks says."""
-        return "; ".join(task.report() for task in self.tasks.values())
+        return "; ".join(task.report() for task in self.parts.values())
 
     def _episode(self, split: str, index: int) -> Episode:
-        place, turn = divmod(index, len(self.tasks))
-        task = list(self.tasks.values())[turn]
+        place, turn = divmod(index, len(self.parts))
+        task = list(self.parts.values())[turn]
         episode = task.episode(split, place)
         entity = f"{task.name}/{episode.meta.get('entity', episode.id)}"
         meta = episode.meta | {"task": task.name, "entity": entity, "inner": episode.id}
         return episode._replace(id=f"{split}/{index}", meta=meta)
 
-    def _own(self, episode: Episode) -> tuple[Task, Episode]:
+    def own(self, episode: Episode) -> tuple[Task, Episode]:
         """The task an episode is of, and the episode as that task knows it."""
-        return self.tasks[episode.meta["task"]], episode._replace(id=episode.meta["inner"])
+        return self.parts[episode.meta["task"]], episode._replace(id=episode.meta["inner"])
 
     def score(self, answer: str, intent: int, episode: Episode) -> float:
         """See `Task.score`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.score(answer, intent, own)
 
     def f1(self, answer: str, intent: int, episode: Episode) -> float:
         """See `Task.f1`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.f1(answer, intent, own)
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """See `Task.reply`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.reply(question, intent, own)
 
     def match(self, label: str, intent: int, episode: Episode) -> float:
         """See `Task.match`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.match(label, intent, own)
 
     def pick(self, items: Sequence[Item], intent: int, episode: Episode) -> list[int]:
         """See `Task.pick`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.pick(items, intent, own)
 
     def questions(self, episode: Episode) -> list[str]:
         """See `Task.questions`."""
-        task, own = self._own(episode)
+        task, own = self.own(episode)
         return task.questions(own)
-
-    def plans(self, episode: Episode) -> list:
-        """See `Task.plans`."""
-        task, own = self._own(episode)
-        return task.plans(own)
-
-    def demonstrations(self, split: str, rng: np.random.Generator, costs: Sequence[Costs],
-                       shares: Mapping[str, Any] | None = None) -> Iterator[Demonstration]:  # fmt: skip
-        """Demonstrations of all tasks, drawn; of each from the splits that it may be pretrained on.
-
-        Args:
-            split: Has no say.
-            rng: Draws everything.
-            costs: See `Task.demonstrations`.
-            shares: Of the kinds, the same for each task; or by name of a task, the kinds' shares in all that is shown.
-        """
-        from clarify_env.demonstrations import stream
-
-        own, often = dict.fromkeys(self.tasks, shares), np.ones(len(self.tasks))
-        if shares and not set(shares).isdisjoint(self.tasks):
-            if unknown := set(shares) ^ set(self.tasks):
-                raise ValueError(f"pretrain.stages: shares by task must name each of {', '.join(self.tasks)}, and no "
-                                 f"other; {', '.join(sorted(unknown))} is wrong or missing")  # fmt: skip
-            own = dict(shares)
-            often = np.array([sum(own[name].values()) for name in self.tasks])
-        streams = [stream(task, rng, costs, own[name]) for name, task in self.tasks.items()]
-        while True:
-            for turn in rng.choice(len(streams), size=_AHEAD, p=often / often.sum()):
-                yield next(streams[turn])

@@ -8,11 +8,10 @@ import os
 from collections import Counter
 from typing import Any, NamedTuple
 
-from clarify_env.actions import count_words
-from clarify_env.drop import number
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
+from clarify_env.scores.drop import number
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
-from clarify_env.tasks.reading import (
+from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
     account,
@@ -26,6 +25,7 @@ from clarify_env.tasks.reading import (
     typed,
 )
 from clarify_env.tasks.tables import Formula, Place, Table, formula_of, heads_of, places
+from clarify_env.words import count_words
 
 ONLY = "only"
 _SCALES = ("", "thousand", "million", "billion", "percent")
@@ -88,9 +88,19 @@ class Pacific(Task):
     attributes = {"column": ("year", "period", "date", "when", "column"), "row": ("kind", "type", "component", "row")}
     pretraining = ("train",)
 
-    def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
-                 clear: float | None = None, history: bool = True, clarifications: int = 0, max_readings: int = 5,
-                 max_answer_words: int = 20, max_context: int | None = None):  # fmt: skip
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        world_seed: int = 0,
+        validation: float = 1 / 6,
+        test: float = 1 / 3,
+        clear: float | None = None,
+        history: bool = True,
+        clarifications: int = 0,
+        max_readings: int = 5,
+        max_answer_words: int = 20,
+        max_context: int | None = None,
+    ):
         check_shares(validation, test, clear)
         if clarifications < 0:
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
@@ -181,8 +191,11 @@ def _rivals(table: Table, asked: _Turn, meant: _Turn) -> list[Interpretation]:
         above = " to ".join(dict.fromkeys(heads.get(c, "") for c in sorted(columns)))
         if _names(above, added):
             moves = [(row, tuple(c + by for c in columns)) for by in sorted(range(-max(heads), max(heads)), key=abs)]
-            found = {" to ".join(dict.fromkeys(heads[c] for c in sorted(cs))): (r, cs)
-                     for r, cs in moves if all(c in heads for c in cs)}  # fmt: skip
+            found = {
+                " to ".join(dict.fromkeys(heads[c] for c in sorted(cs))): (r, cs)
+                for r, cs in moves
+                if all(c in heads for c in cs)
+            }
             return _worded("column", above, found, table, asked, meant)
         if _names(table[row][0], added):
             nearest = sorted(range(len(table)), key=lambda r: abs(r - row))
@@ -193,8 +206,9 @@ def _rivals(table: Table, asked: _Turn, meant: _Turn) -> list[Interpretation]:
     raise UnusableError("no head of the table tells what the reply adds")
 
 
-def _worded(name: str, own: str, found: dict[str, Place], table: Table, asked: _Turn,
-            meant: _Turn) -> list[Interpretation]:  # fmt: skip
+def _worded(
+    name: str, own: str, found: dict[str, Place], table: Table, asked: _Turn, meant: _Turn
+) -> list[Interpretation]:
     """The readings of the places under some heads, the recorded one (``own``) first."""
     # Heads that the question could mean have the words of it that the recorded one has.
     common = {word for word in _words(own) & _words(asked.resolved) if len(word) > 2}
@@ -264,13 +278,20 @@ def _load(path: str) -> list[_Dialogue]:
         key = field(table, "uid", str, where, "table")
         if (first := seen.setdefault(key, where)) != where:
             raise ValueError(f"{where}: table.uid {key!r} stands for a table already, at {first}")
-        rows = tuple(tuple(typed(cell, str, where, f"table.table[{r}][{c}]")
-                           for c, cell in enumerate(typed(row, list, where, f"table.table[{r}]")))
-                     for r, row in enumerate(field(table, "table", list, where, "table")))  # fmt: skip
-        texts = tuple(field(part, "text", str, where, f"paragraphs[{i}]")
-                      for i, part in enumerate(field(record, "paragraphs", list, where)))  # fmt: skip
-        turns = tuple(_turn(turn, where, f"questions[{i}]")
-                      for i, turn in enumerate(field(record, "questions", list, where)))  # fmt: skip
+        rows = tuple(
+            tuple(
+                typed(cell, str, where, f"table.table[{r}][{c}]")
+                for c, cell in enumerate(typed(row, list, where, f"table.table[{r}]"))
+            )
+            for r, row in enumerate(field(table, "table", list, where, "table"))
+        )
+        texts = tuple(
+            field(part, "text", str, where, f"paragraphs[{i}]")
+            for i, part in enumerate(field(record, "paragraphs", list, where))
+        )
+        turns = tuple(
+            _turn(turn, where, f"questions[{i}]") for i, turn in enumerate(field(record, "questions", list, where))
+        )
         for i, turn in enumerate(turns):
             if turn.asks_back and (i + 1 == len(turns) or turns[i + 1].asks_back):
                 raise ValueError(f"{where}: questions[{i}] asks back and no turn after it answers")

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import geometric
 
@@ -70,8 +70,15 @@ class Preferences(Task):
     attributes = {name: (name,) for _, its in DOMAINS.values() for name in its}
     pretraining = ("train",)
 
-    def __init__(self, world_seed: int = 0, train: int = 2000, validation: int = 200, test: int = 400,
-                 personas: int = 4, attributes: int = 3):  # fmt: skip
+    def __init__(
+        self,
+        world_seed: int = 0,
+        train: int = 2000,
+        validation: int = 200,
+        test: int = 400,
+        personas: int = 4,
+        attributes: int = 3,
+    ):
         if not 2 <= personas <= 5:
             raise ValueError(f"task.personas must lie in 2 to 5, not {personas}")
         if attributes not in (2, 3):

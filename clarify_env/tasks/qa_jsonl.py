@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.actions import count_words
-from clarify_env.scoring import normalize
+from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.reading import (
+from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
     account,
@@ -24,6 +23,7 @@ from clarify_env.tasks.reading import (
     told_apart,
     typed,
 )
+from clarify_env.words import count_words
 
 METRICS = ("em", "f1")
 # What a question's one reading is called where the file does not say: a list must call it something.
@@ -74,8 +74,16 @@ class QAJsonl(Task):
     name = "qa_jsonl"
     version = 1
 
-    def __init__(self, path: str | os.PathLike, world_seed: int = 0, validation: float = 1 / 6, test: float = 1 / 3,
-                 metric: str = "em", max_readings: int = 6, max_answer_words: int = 12):  # fmt: skip
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        world_seed: int = 0,
+        validation: float = 1 / 6,
+        test: float = 1 / 3,
+        metric: str = "em",
+        max_readings: int = 6,
+        max_answer_words: int = 12,
+    ):
         if metric not in METRICS:
             raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
         check_shares(validation, test)

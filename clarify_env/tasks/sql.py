@@ -1,7 +1,7 @@
 """The `sql` task: requests that leave open which column, table, filter or statistic of a database is meant.
 
 In the manner of AmbigSQL (arXiv 2406.00222). Every episode has a database of its own, made for it; an answer
-is a query, and it is right if it gives what the gold query gives (`clarify_env.execution`).
+is a query, and it is right if it gives what the gold query gives (`clarify_env.scores.execution`).
 """
 
 import sqlite3
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.execution import execute, execution_match, same_rows
+from clarify_env.scores.execution import execute, execution_match, same_rows
 from clarify_env.tasks import sql_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
-from clarify_env.tasks.reading import told_apart
+from clarify_env.tasks.records import told_apart
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = (8, 14)
@@ -125,8 +125,11 @@ Fill = dict[str, list[tuple]]
 
 
 def _columns(domain: words.Domain) -> list[tuple[str, str]]:
-    return [("name", "TEXT"), *((column, "INTEGER") for column in (*domain.years, *domain.sizes)),
-            *((column, "TEXT") for column in domain.places)]  # fmt: skip
+    return [
+        ("name", "TEXT"),
+        *((column, "INTEGER") for column in (*domain.years, *domain.sizes)),
+        *((column, "TEXT") for column in domain.places),
+    ]
 
 
 def _fill(domain: words.Domain, rng: np.random.Generator) -> Fill:
@@ -168,8 +171,9 @@ def _draw(episode_id: str, domain: words.Domain, fill: Fill, rng: np.random.Gene
         likely = _LIKELY[most][rng.integers(len(_LIKELY[most]))] if most > 1 else (1.0,)
         offered.append(list(zip(options, likely, strict=True)))
     names = [slot.name for slot in request.slots]
-    asked = {slot.name: slot.vague if slot.name in open_ else offered[i][0][0].said
-             for i, slot in enumerate(request.slots)}  # fmt: skip
+    asked = {
+        slot.name: slot.vague if slot.name in open_ else offered[i][0][0].said for i, slot in enumerate(request.slots)
+    }
     readings = []
     for chosen in product(*offered):
         meant = dict(zip(names, (option for option, _ in chosen), strict=True))

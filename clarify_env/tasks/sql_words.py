@@ -22,17 +22,42 @@ class Domain(NamedTuple):
 
 
 DOMAINS = (
-    Domain("vessels", ("ferries", "tankers", "tugs"), ("launched", "refitted"),
-           {"length": (20, 300), "tonnage": (100, 9000)}, ("port", "yard")),
-    Domain("staff", ("doctors", "nurses", "porters"), ("born", "hired"),
-           {"salary": (20, 95), "overtime": (1, 60)}, ("ward", "home")),
-    Domain("items", ("atlases", "novels", "scores"), ("printed", "acquired"),
-           {"pages": (40, 900), "price": (5, 400)}, ("publisher", "branch")),
-    Domain("sites", ("farms", "mines", "mills"), ("founded", "enlarged"),
-           {"area": (3, 700), "output": (10, 5000)}, ("county", "market")),
-    Domain("members", ("rowers", "runners", "skiers"), ("enrolled", "promoted"),
-           {"weight": (45, 110), "points": (1, 2000)}, ("club", "birthplace")),
-)  # fmt: skip
+    Domain(
+        "vessels",
+        ("ferries", "tankers", "tugs"),
+        ("launched", "refitted"),
+        {"length": (20, 300), "tonnage": (100, 9000)},
+        ("port", "yard"),
+    ),
+    Domain(
+        "staff",
+        ("doctors", "nurses", "porters"),
+        ("born", "hired"),
+        {"salary": (20, 95), "overtime": (1, 60)},
+        ("ward", "home"),
+    ),
+    Domain(
+        "items",
+        ("atlases", "novels", "scores"),
+        ("printed", "acquired"),
+        {"pages": (40, 900), "price": (5, 400)},
+        ("publisher", "branch"),
+    ),
+    Domain(
+        "sites",
+        ("farms", "mines", "mills"),
+        ("founded", "enlarged"),
+        {"area": (3, 700), "output": (10, 5000)},
+        ("county", "market"),
+    ),
+    Domain(
+        "members",
+        ("rowers", "runners", "skiers"),
+        ("enrolled", "promoted"),
+        {"weight": (45, 110), "points": (1, 2000)},
+        ("club", "birthplace"),
+    ),
+)
 
 NAMES = """Abel Brandt Castell Dorn Eklund Farkas Gruber Holst Ivarsson Jensen Kovac Lindt Moreau Novak Orlov Petrov
 Quist Rossi Sandoz Tamm Urban Vogel Weiss Ziegler""".split()

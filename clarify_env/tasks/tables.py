@@ -7,11 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clarify_env.drop import number
+import numpy as np
+
+from clarify_env.scores.drop import number
 
 Table = tuple[tuple[str, ...], ...]
 Place = tuple[int, tuple[int, ...]]  # a row, and columns of it
 
+# Rises in percent that leave many numbers of two digits whole.
+_RISES = (10, 20, 25, 30, 40, 50, 60, 75, 80, 100)
 _LETTER = re.compile(r"[A-Za-z]")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # In derivations: figures, with thousands separators and perhaps in parentheses or with a percent sign.
@@ -108,3 +112,11 @@ def heads_of(table: Table) -> dict[int, str]:
 
 def _is_figure(cell: str) -> bool:
     return number(cell) is not None and not _YEAR.fullmatch(cell.strip())
+
+
+def rising(low: int, high: int, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Draws two whole numbers in a range, and the whole percentage by which the second is above the first."""
+    rise = _RISES[rng.integers(len(_RISES))]
+    fit = [n for n in range(low, high) if n * rise % 100 == 0 and n * (100 + rise) <= 100 * high]
+    before = fit[rng.integers(len(fit))]
+    return before, before + before * rise // 100, rise

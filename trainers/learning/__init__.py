@@ -1,0 +1,1 @@
+"""How a model is updated: the weighted likelihood update and DPO."""

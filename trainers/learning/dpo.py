@@ -1,0 +1,117 @@
+"""Direct preference optimisation (arXiv 2305.18290) over whole games, by TRL's trainer.
+
+A side may hold turns of the user inside: they are read and never learned.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from trl import DPOConfig, DPOTrainer
+
+from trainers.learning.update import Progress, UpdateConfig, number_of_steps, optimizers, trainable, training_options
+from trainers.selection.pairs import Side
+
+
+class Preference(NamedTuple):
+    """Two sides of one prompt, as tokens."""
+
+    chosen: Side
+    rejected: Side
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """As a row of a data set."""
+        return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
+
+
+class MaskedDPOTrainer(DPOTrainer):
+    """TRL's trainer on sides that are tokens already, so that it is ours to say which of them are learned.
+
+    It tells nobody that it was used.
+    """
+
+    def _send_telemetry(self) -> None:
+        pass
+
+    def _prepare_dataset(self, dataset, *_args, **_kwargs):
+        return dataset
+
+
+def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    """Pairs as TRL's loss reads them: all chosen sides, then all rejected ones, padded on the right.
+
+    Returns:
+        ``input_ids``, ``attention_mask`` and ``completion_mask`` of shape [2 pairs, length]; the last is 1 on the
+        assistant's tokens alone.
+    """
+    sides = [example[side] for side in ("chosen", "rejected") for example in examples]
+    ids = [torch.tensor([*side["prompt"], *side["ids"]]) for side in sides]
+    spoken = [torch.tensor([0] * len(side["prompt"]) + [int(s) for s in side["spoken"]]) for side in sides]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+        "completion_mask": pad_sequence(spoken, batch_first=True),
+    }
+
+
+def dpo(
+    model: PreTrainedModel,
+    reference: PreTrainedModel,
+    pairs: Sequence[Preference],
+    config: UpdateConfig,
+    *,
+    beta: float,
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase,
+    report: Callable[[int, int, dict[str, Any]], None] = lambda step, steps, logs: None,
+) -> PreTrainedModel:
+    """Fine-tunes a model to prefer the chosen sides.
+
+    Args:
+        model: Where it starts; left as it is.
+        reference: The frozen model that likelihoods are held against; left as it is.
+        pairs: What to prefer to what.
+        config: How; a batch is of pairs.
+        beta: Strength of the pull to the reference.
+        seed: Decides the order of the pairs.
+        tokenizer: Of both models.
+        report: Called with step, number of steps and logs.
+
+    Returns:
+        The fine-tuned model, in evaluation mode.
+
+    Raises:
+        FloatingPointError: The loss is no longer a number.
+    """
+    torch.manual_seed(seed)  # the adapters' first weights are drawn
+    trained = trainable(copy.deepcopy(model).train(), config)
+    steps = number_of_steps(len(pairs), config)
+    with warnings.catch_warnings():
+        # TRL asks transformers by old names.
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+        arguments = DPOConfig(
+            **training_options(config, steps, seed),
+            per_device_train_batch_size=config.batch,
+            beta=beta,
+            max_length=None,
+            bf16=model.dtype == torch.bfloat16,
+            gradient_checkpointing=False,
+        )
+        trainer = MaskedDPOTrainer(
+            model=trained,
+            ref_model=copy.deepcopy(reference),
+            args=arguments,
+            data_collator=lambda examples: collate(examples, tokenizer.pad_token_id),
+            train_dataset=Dataset.from_list([row.to_dict() for row in pairs]),
+            processing_class=tokenizer,
+            callbacks=[Progress(report)],
+            optimizers=optimizers(trained, config),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return (trained.merge_and_unload() if config.lora_rank else trained).to(model.dtype).eval()

@@ -1,0 +1,1 @@
+"""How methods come by games: groups of games grown from training questions."""

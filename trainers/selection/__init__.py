@@ -1,0 +1,1 @@
+"""Which games and messages are learned from."""
