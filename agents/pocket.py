@@ -1,4 +1,4 @@
-"""The pocket model: a small causal language model with its own tokenizer, made for one task (DESIGN section 5)."""
+"""The pocket model: a small causal language model with its own tokenizer, made for one task (docs/design.md)."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-# The shipped models by the task they were made for.
+# Folders of the shipped models, by task.
 SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "ledger")}
 
 
@@ -29,10 +29,11 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
     """Trains a byte-level BPE tokenizer: any string round-trips, each digit and each tag is one token.
 
     Args:
-        texts: What to train on.
-        vocabulary: Most tokens, those of ``whole`` aside.
-        whole: Texts that are one token each: words where they stand alone, such as years; what begins with a space
-            wherever it stands, the longest that fits, so that ``" 23"`` is one token and the 23 of ``0.23`` two.
+        texts: Training texts.
+        vocabulary: Maximum number of tokens, not counting those of ``whole``.
+        whole: Texts that become one token each. A text that begins with a space matches anywhere, the longest first:
+            ``" 23"`` is one token, while the 23 of ``0.23`` is two. Any other text matches only as a whole word, such
+            as a year.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -49,8 +50,8 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
             show_progress=False,
         ),
     )
-    kept = (AddedToken(text, single_word=not text.startswith(" "), normalized=False) for text in whole)
-    tokenizer.add_tokens([*TAGS, *kept])
+    words = (AddedToken(text, single_word=not text.startswith(" "), normalized=False) for text in whole)
+    tokenizer.add_tokens([*TAGS, *words])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -74,17 +75,19 @@ def build_model(
 ) -> PreTrainedModel:
     """Makes a model with random weights (drawn from torch's global generator) for the tokenizer.
 
-    Few key-value heads keep the cache small, which is most of what decoding on a CPU waits for.
-
     Args:
-        tokenizer: Its vocabulary is the model's.
-        width: Of the residual stream.
-        layers: Number of a Llama's layers; or the kind of each layer of an LFM2 (``"conv"``, a short convolution, or
-            ``"full_attention"``). A model that must look things up learns it many times sooner with convolutions,
-            since what stands beside a token is known from the start (arXiv 2312.04927).
-        heads: Of attention.
-        kv_heads: Of keys and values.
+        tokenizer: Tokenizer; its size is the size of the model's vocabulary.
+        width: Width of the residual stream.
+        layers: Number of layers of a Llama; or the kind of each layer of an LFM2, ``"conv"`` (a short convolution) or
+            ``"full_attention"``. Convolutions mix each token with its neighbours, so the model learns many times faster
+            to look facts up in its context (arXiv 2312.04927).
+        heads: Number of attention heads.
+        kv_heads: Number of key-value heads. Few heads make a small cache; reading it limits the speed of decoding on a
+            CPU.
         feed_forward: Inner width of the feed-forward blocks.
+
+    Raises:
+        ValueError: A layer's kind is unknown.
     """
     common = {
         "vocab_size": len(tokenizer),

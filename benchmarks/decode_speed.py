@@ -1,7 +1,7 @@
 """Rows a second of `agents.decode.decode`, in turn with what it could do without, on the same prompts.
 
 The same prompts for many samples, beside transformers' batched `generate`; and the prompts of an evaluation, the same
-questions at many costs, beside itself reading each prompt in full, shared beginnings included.
+episodes at many costs, beside itself reading each prompt in full, shared beginnings included.
 
 ``python benchmarks/decode_speed.py [MODEL]``: a folder or hub id; the shipped pocket model by default.
 """
@@ -18,10 +18,10 @@ from agents.decode import decode, left_pad
 from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
 from clarify_env import CostPlane, Costs, make_task
-from clarify_env.games import make_game
+from clarify_env.games import find_game
 
 GROUPS, SAMPLES, NEW_TOKENS, ROUNDS = 64, 8, 32, 5
-QUESTIONS = 25
+EPISODES = 25
 
 
 def compare(what: str, rows: int, first: Callable[[], None], second: Callable[[], None]) -> None:
@@ -41,12 +41,10 @@ def main() -> None:
     """Prints both comparisons."""
     model, tokenizer = load(sys.argv[1] if len(sys.argv) > 1 else SHIPPED["almanac"])
     agent, task, plane = HFAgent(model, tokenizer, style="pocket"), make_task("almanac"), CostPlane()
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    game, end, pad = find_game("clarification"), tokenizer.eos_token_id, tokenizer.pad_token_id
 
-    def prompt(question: int, costs: Costs) -> tuple[int, ...]:
-        return agent.encode(
-            make_game("clarification", task, task.episode("train", question), 0, costs).view("assistant")
-        )
+    def prompt(index: int, costs: Costs) -> tuple[int, ...]:
+        return agent.renderer.encode(game.deal(task, task.episode("train", index), 0, costs).view("assistant"))
 
     def decoded(prompts: Sequence[Sequence[int]], rows: Sequence[int]) -> None:
         decode(
@@ -83,7 +81,7 @@ def main() -> None:
             )
 
     compare(f"{GROUPS} prompts x {SAMPLES} samples", len(rows), ours, generate)
-    evaluated = [prompt(i, costs) for i in range(QUESTIONS) for costs in plane.sets()["between"]]
+    evaluated = [prompt(i, costs) for i in range(EPISODES) for costs in plane.sets()["between"]]
     share = decoding._SHARED_AT
 
     def shared() -> None:
@@ -94,7 +92,7 @@ def main() -> None:
         decoded(evaluated, range(len(evaluated)))
         decoding._SHARED_AT = share
 
-    compare(f"{QUESTIONS} questions x {len(plane.sets()['between'])} costs", len(evaluated), shared, in_full)
+    compare(f"{EPISODES} episodes x {len(plane.sets()['between'])} costs", len(evaluated), shared, in_full)
 
 
 if __name__ == "__main__":

@@ -51,24 +51,26 @@ class BareEnv(AECEnv):
 
 
 def scripts(task: clarify_env.tasks.Task, episodes: int) -> list[list[str]]:
-    """What is said in each episode: a question, its reply, an answer (or a list, every other time), the closing one."""
+    """Messages of each episode: question, reply, answer (a list, every other time), closing answer."""
     user, games = ScriptedUser(task), []
     for index in range(episodes):
         env = clarify_env.raw_env(task)
         env.reset(seed=index, options={"index": index})
         readings = env.game.episode.interpretations
         listed = "; ".join(f"{reading.label}: {reading.answers[0]}" for reading in readings)
-        says = iter(
+        assistant_texts = iter(
             [
                 f"#CLARIFY {task.questions(env.game.episode)[0]}",
                 f"#MULTI_ANS {listed}" if index % 2 else f"#ANSWER {readings[0].answers[0]}",
             ]
         )
-        said = []
+        texts = []
         while env.game.to_move:
-            said.append(next(says) if env.game.to_move == "assistant" else user.say(env.game.view("user"), index))
-            env.step(said[-1])
-        games.append(said)
+            texts.append(
+                next(assistant_texts) if env.game.to_move == "assistant" else user.say(env.game.view("user"), index)
+            )
+            env.step(texts[-1])
+        games.append(texts)
     return games
 
 
@@ -77,13 +79,13 @@ def turns_a_second(env: AECEnv, games: list[list[str]], seconds: float) -> float
     turns, start = 0, time.perf_counter()
     env.reset(seed=0)
     while (spent := time.perf_counter() - start) < seconds:
-        for index, said in enumerate(games):
+        for index, texts in enumerate(games):
             env.reset(options={"index": index})
-            says = iter(said)
+            assistant_texts = iter(texts)
             for _ in env.agent_iter():
                 _observation, _reward, terminated, truncated, _info = env.last()
-                env.step(None if terminated or truncated else next(says))
-            turns += len(said)
+                env.step(None if terminated or truncated else next(assistant_texts))
+            turns += len(texts)
     return turns / spent
 
 

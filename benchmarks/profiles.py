@@ -1,7 +1,7 @@
 """Which mixes of almanac's profiles make a world that needs steering, and one whose steering can be learned.
 
 ``python benchmarks/profiles.py``: the mix that ships, then the mix by a linear program over many profiles in which most
-of the oracle's *fall*, the words it spares as words grow dear, is left to a policy that takes costs for those around
+of the oracle's *fall*, the words it saves as their price rises, is left to a policy that takes costs for those around
 them (`taken`). Where little is left, the oracle's fall hangs on corners of the plane and on choices worth next to
 nothing, and a policy that earns all but the oracle's reward shows a range ratio far below 1. The mix keeps to limits:
 no fixed strategy earns more than 88 % of the oracle between costs, 94 % beyond one maximum or 81 % beyond both; each
@@ -19,7 +19,7 @@ from clarify_env.games.clarification.oracle import ACTIONS, FIXED, Solved
 from clarify_env.tasks import almanac
 from clarify_env.tasks.profiles import ANY, LONG, SHORT
 
-QUESTIONS = 40  # of each profile
+EPISODES = 40  # of each profile
 LENGTHS = {"short": SHORT, "long": LONG, "any": ANY} | {str(n): {n: 1.0} for n in range(1, 5)}
 PROFILES = [(1, 1.0, name) for name in LENGTHS] + list(product(range(2, 6), (1.05, 1.5, 2.5, 3.0, 4.0, 8.0), LENGTHS))
 LIMITS = {"between": 0.88, "beyond_alpha": 0.94, "beyond_beta": 0.94, "beyond_both": 0.81}
@@ -45,32 +45,32 @@ def taken(words: np.ndarray, margins: np.ndarray, near: np.ndarray) -> np.ndarra
     return learned @ words / learned.sum(1)
 
 
-def around(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """How much each cost of a grid is taken for each of some cells: shapes [G, 2], [T, 2] and [G, T]."""
-    ratios = np.log(grid[:, None] / cells[None])
+def around(grid: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """How much each cost of a grid is taken for each trained cost: shapes [G, 2], [T, 2] and [G, T]."""
+    ratios = np.log(grid[:, None] / trained[None])
     return np.exp(-0.5 * (ratios**2).sum(-1) / BLUR**2)
 
 
-def measured(profile: tuple[int, float, str], rng: np.random.Generator, questions: int = QUESTIONS) -> dict[str, float]:
-    """Means over questions of a profile: rewards by cost set, the oracle's actions, its fall and what is left of it."""
+def measured(profile: tuple[int, float, str], rng: np.random.Generator, episodes: int = EPISODES) -> dict[str, float]:
+    """Means over episodes of a profile: rewards by cost set, the oracle's actions, its fall and what is left of it."""
     readings, ratio, lengths = profile
     task, plane, found = make_task("almanac"), CostPlane(), []
-    cells, grid = np.array(plane.train()), np.array(list(product(*plane.grid())))
-    near, side = around(grid, cells), len(plane.grid()[0])
-    for _ in range(questions // 2):
+    trained, grid = np.array(plane.train()), np.array(list(product(*plane.grid())))
+    near, side = around(grid, trained), len(plane.grid()[0])
+    for _ in range(episodes // 2):
         for episode in almanac._entity("Ashford", (0, readings, ratio, LENGTHS[lengths]), rng):
             solved, values = Solved(task, episode._replace(id="profile"), 2), {}
             for name in LIMITS:
                 costs = np.array(plane.sets()[name])
                 earned = np.nan_to_num(solved.by_action(costs), neginf=-1.0)
                 values[f"{name} oracle"] = earned.max(1).mean()
-                clamped = solved.by_action(np.minimum(costs, CLAMP * cells[-1])).argmax(1)
+                clamped = solved.by_action(np.minimum(costs, CLAMP * trained[-1])).argmax(1)
                 values[f"{name} clamped"] = np.take_along_axis(earned, clamped[:, None], 1).mean()
                 values |= {f"{name} {fixed}": value.mean() for fixed, value in solved.fixed(costs).items()}
             actions = solved.by_action(grid).argmax(1)
             values |= {f"share of {action}": (actions == i).mean() for i, action in enumerate(ACTIONS)}
-            ranked = np.sort(np.nan_to_num(solved.by_action(cells), neginf=-1.0), axis=1)
-            left = taken(solved.words_used(cells), ranked[:, -1] - ranked[:, -2], near)
+            ranked = np.sort(np.nan_to_num(solved.by_action(trained), neginf=-1.0), axis=1)
+            left = taken(solved.words_used(trained), ranked[:, -1] - ranked[:, -2], near)
             for name, words in (("fall", solved.words_used(grid)), ("learned fall", left)):
                 rows = words.reshape(side, side)
                 values[name] = (rows[:, 0] - rows[:, -1]).mean()

@@ -10,3 +10,4 @@ __all__ = ["CostPlane", "Costs", "__version__", "env", "make_task", "raw_env"]
 __version__ = "0.1.0"
 
 gymnasium.register(id="clarify_env/Assistant-v0", entry_point="clarify_env.gym:AssistantEnv")
+gymnasium.register(id="clarify_env/Role-v0", entry_point="clarify_env.gym:RoleEnv")

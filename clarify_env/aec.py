@@ -1,6 +1,6 @@
 """The PettingZoo environment: any game, one agent a role."""
 
-import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,15 @@ from gymnasium.utils import seeding
 from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
-from clarify_env.costs import CostPlane, Costs, check_costs
-from clarify_env.games import game_class, make_game
-from clarify_env.games.base import Game, Outcome, Reply, View
-from clarify_env.games.clarification.actions import TAGS
-from clarify_env.games.clarification.prompts import messages, transcript
+from clarify_env.dealing import Dealer
+from clarify_env.games.base import Agent, Game, Reply, View, assemble
+from clarify_env.games.description import Description, Plane
 from clarify_env.spaces import Text
-from clarify_env.tasks.base import Episode, Task, make_task
+from clarify_env.tasks.base import Task
 
 # Characters of a message, and of a transcript of such messages; longer ones are played like any other.
 MESSAGE_LENGTH, TRANSCRIPT_LENGTH = 2**16, 2**24
 _MOST_TURNS = 1000
-_ENDLESS = 2**31
-_OPTIONS = ("split", "index", "intent", "costs")
 
 
 def env(*args: Any, **options: Any) -> OrderEnforcingWrapper:
@@ -42,110 +38,58 @@ class _Ordered(OrderEnforcingWrapper):
         return str(self.env)
 
 
-class Dealer:
-    """Starts games: draws what `reset` was not given.
-
-    Args:
-        task: A task or its name.
-        costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training cells to draw.
-        game: Name of the game.
-        **options: The game's own options.
-    """
-
-    def __init__(self, task: Task | str, costs: CostPlane | tuple[float, float] | None, game: str, **options: Any):
-        self.task = make_task(task) if isinstance(task, str) else task
-        costs = CostPlane() if costs is None else costs
-        self._cells = costs.train() if isinstance(costs, CostPlane) else (_pair(costs),)
-        self._game, self._options = game, options
-
-    def deal(self, rng: np.random.Generator, options: dict[str, Any] | None) -> Game:
-        """Starts a game.
-
-        Args:
-            rng: Draws the episode, the intent by the readings' weights, and the costs.
-            options: Any of ``split`` (default ``"train"``), ``index``, ``intent`` and ``costs``, set instead of drawn.
-
-        Raises:
-            ValueError: An option's value is not possible.
-        """
-        options = options or {}
-        for name in options:
-            if name not in _OPTIONS:
-                # Not an error: PettingZoo's own compliance test resets with an option of its invention.
-                warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(_OPTIONS)}", stacklevel=3)
-        episode = self._episode(rng, options.get("split", "train"), options.get("index"))
-        intent = _intent(rng, episode, options.get("intent"))
-        costs = options.get("costs")
-        # `integers` takes three times as long, and a tenth of a reset.
-        cell = self._cells[int(rng.random() * len(self._cells))] if costs is None else _pair(costs)
-        return make_game(self._game, self.task, episode, intent, cell, **self._options)
-
-    def _episode(self, rng: np.random.Generator, split: str, index: int | None) -> Episode:
-        if index is None and split in self.task.sizes:
-            index = int(rng.integers(self.task.sizes[split] or _ENDLESS))
-        elif index is not None and not isinstance(index, (int, np.integer)):
-            raise ValueError(f"reset option index must be a whole number, not {index!r}")
-        return self.task.episode(split, index)
-
-
-def _intent(rng: np.random.Generator, episode: Episode, intent: int | None) -> int:
-    readings = episode.interpretations
-    n = len(readings)
-    if intent is None:
-        left = rng.random()
-        for i, reading in enumerate(readings):
-            left -= reading.weight
-            if left < 0:
-                return i
-        return n - 1
-    if not (isinstance(intent, (int, np.integer)) and 0 <= intent < n):
-        raise ValueError(f"reset option intent must be a reading of {episode.id}, 0 to {n - 1}, not {intent!r}")
-    return int(intent)
-
-
-def _pair(costs: tuple[float, float]) -> Costs:
-    if not (isinstance(costs, (tuple, list)) and len(costs) == 2):
-        raise ValueError(f"costs must be a pair (alpha, beta) or, when an env is made, a CostPlane, not {costs!r}")
-    return check_costs(Costs(*costs))
-
-
-def observation_space(role: str) -> Dict:
+def observation_space(game: Description, role: str) -> Dict:
     """The space of `observation` for a role."""
     parts: dict[str, Space] = {"transcript": Text(TRANSCRIPT_LENGTH), "turn": Discrete(_MOST_TURNS)}
-    if role == "assistant":
-        parts["costs"] = Box(0, np.inf, shape=(2,), dtype=np.float64)
+    if role in game.priced:
+        parts["costs"] = Box(0, np.inf, shape=(len(game.usage),), dtype=np.float64)
     return Dict(parts)
 
 
-def action_space(role: str) -> Text:
-    """The space of a role's messages. Samples of the assistant's open with a tag, mostly."""
-    return Text(MESSAGE_LENGTH, ("", *(f"{tag} " for tag in TAGS)) if role == "assistant" else ("",))
+def action_space(game: Description, role: str) -> Text:
+    """The space of a role's messages. Samples mostly begin with an opening of the game, where the role has any."""
+    return Text(MESSAGE_LENGTH, ("", *(f"{opening} " for opening in game.openings.get(role, {}).values())))
 
 
-def observation(view: View) -> dict[str, Any]:
-    """What a role observes: its transcript, the turn, and, as assistant, the costs (alpha, beta)."""
-    seen = {"transcript": transcript(view), "turn": view.turn}
-    if view.costs is not None:
-        seen["costs"] = np.fromiter(view.costs, np.float64, 2)
-    return seen
+def observation(description: Description, game: Game, view: View) -> dict[str, Any]:
+    """What a role observes: its transcript, the turn, and the prices where it may know them."""
+    if view.role not in description.priced:
+        return {"transcript": description.transcript(view), "turn": view.turn}
+    costs = np.fromiter(game.prices, np.float64, len(game.prices))
+    return {"transcript": description.transcript(view), "turn": view.turn, "costs": costs}
 
 
-def info(view: View, style: str, outcome: Outcome | None) -> dict[str, Any]:
-    """A role's chat messages and, once the game is over, the components of the outcome."""
-    chat = {"messages": messages(view, style)}
-    return chat if outcome is None else chat | {"outcome": outcome._asdict()}
+def info(description: Description, view: View, style: str, outcome: dict[str, Any] | None) -> dict[str, Any]:
+    """A role's chat messages and, once the game is over, the measures of the game."""
+    if outcome is None:
+        return {"messages": description.chat(view, style)}
+    return {"messages": description.chat(view, style), "outcome": dict(outcome)}
 
 
-def spectator(game: Game) -> str:
+def outcome_of(description: Description, game: Game) -> dict[str, Any] | None:
+    """The measures of a game; ``None`` until it is over."""
+    return None if game.result is None else description.measures(game.task, game.episode, game)
+
+
+def spectator(description: Description, game: Game) -> str:
     """The whole of a game as text, for who may know everything."""
-    lines = [f"({game.episode.interpretations[game.intent].text})", transcript(game.view("assistant"))]
-    return "\n".join(lines + ([] if game.outcome is None else [ending(game)]))
+    text = description.spectator(game)
+    return text if game.result is None else f"{text}\n{ending(description, game)}"
 
 
-def ending(game: Game) -> str:
+def ending(description: Description, game: Game) -> str:
     """One line on how a game ended."""
-    parts = ", ".join(f"{name} {value:g}" for name, value in game.outcome._asdict().items())
-    return f"reward {game.outcome.reward(game.costs):.3f}: {parts}"
+    measures = description.measures(game.task, game.episode, game)
+    parts = ", ".join(f"{name} {value:g}" for name, value in measures.items())
+    assert game.result is not None, "an ending is that of a finished game"
+    return f"reward {game.result.reward(game.prices):.3f}: {parts}"
+
+
+def play_tools(tools: Mapping[str, Agent], game: Game, rng: np.random.Generator) -> None:
+    """Plays the moves of tools until a role is to move or the game is over."""
+    while (tool := game.to_move) is not None and tool in tools:
+        seed = int(rng.integers(2**31))
+        game.apply(tools[tool].act([game.view(tool)], [seed])[0])
 
 
 def show(text: str) -> None:
@@ -154,9 +98,9 @@ def show(text: str) -> None:
 
 
 class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
-    """A game between a user with a hidden intent and an assistant who may ask, list or guess.
+    """A game as an AEC environment; by default the clarification game, which the rest of this page describes.
 
-    **Agents.** ``"assistant"`` (moves first) and ``"user"``.
+    **Agents.** The game's roles: ``"assistant"`` (moves first) and ``"user"``. Tools move inside `step`.
 
     **Actions.** Text. The assistant's opens with ``#CLARIFY``, ``#ANSWER`` or ``#MULTI_ANS`` (`actions` of the game);
     any other message, ``None`` included, is invalid and ends the game. With ``reasoning="free"`` or ``"charged"`` other
@@ -167,7 +111,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     assistant gets holds the intent or a gold answer.
 
     **Rewards.** At the end both receive ``accuracy - alpha * questions - beta * words`` of the last message; its
-    components are in ``infos[agent]["outcome"]``.
+    components are in ``infos[agent]["outcome"]``. In games whose rewards differ by role each agent receives its own.
 
     **Reset.** ``reset(seed, options)``; options ``split`` (default ``"train"``), ``index``, ``intent`` and ``costs``
     set what is otherwise drawn. Without a seed the environment's own generator goes on.
@@ -176,31 +120,35 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
 
     Args:
         task: A task or its name.
-        costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training cells each reset draws (the default).
-        game: Name of the game.
+        costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices each reset draws;
+            ``None``: the game's default plane.
+        game: A game or its name.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
-        style: Style of the chat messages; see `clarify_env.games.clarification.prompts.messages`.
+        style: Style of the chat messages, one of `Description.styles`; ``None``: the game's default.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
     """
 
+    agent_selection: str
     metadata = {"name": "clarify_env_v0", "render_modes": ["ansi", "human"], "is_parallelizable": False}
 
     def __init__(
         self,
         task: Task | str,
-        costs: CostPlane | tuple[float, float] | None = None,
-        game: str = "clarification",
+        costs: Plane | tuple[float, ...] | None = None,
+        game: str | Description = "clarification",
         render_mode: str | None = None,
-        style: str = "zero_shot",
+        style: str | None = None,
         **game_options: Any,
     ):
         super().__init__()
         self.dealer = Dealer(task, costs, game, **game_options)
-        self.render_mode, self._style = render_mode, style
+        self.description = self.dealer.game
+        self.render_mode, self._style = render_mode, style or self.description.default_style
+        self._tools = self.description.tools(self.dealer.task)
         self._rng: np.random.Generator | None = None
-        self.possible_agents = list(game_class(game).roles)
-        self.observation_spaces = {role: observation_space(role) for role in self.possible_agents}
-        self.action_spaces = {role: action_space(role) for role in self.possible_agents}
+        self.possible_agents = list(self.description.roles)
+        self.observation_spaces = {role: observation_space(self.description, role) for role in self.possible_agents}
+        self.action_spaces = {role: action_space(self.description, role) for role in self.possible_agents}
 
     def observation_space(self, agent: str) -> Dict:
         """The space of an agent's observations."""
@@ -223,12 +171,16 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         if seed is not None or self._rng is None:
             self._rng, _ = seeding.np_random(seed)
         self.game = self.dealer.deal(self._rng, options)
+        if self._tools:
+            play_tools(self._tools, self.game, self._rng)
         self.agents = self.possible_agents[:]
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self._infos: dict[str, dict[str, Any]] = {}
+        self._outcome: dict[str, Any] | None = None
+        assert self.game.to_move is not None, "a game is not over when it is dealt"
         self.agent_selection = self.game.to_move
         if self.render_mode == "human":
             self.render()
@@ -238,27 +190,22 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         """What `info` says for each agent, made when first asked for after a step."""
         for agent in self.agents:
             if agent not in self._infos:
-                self._infos[agent] = info(self.game.view(agent), self._style, self.game.outcome)
+                self._infos[agent] = info(self.description, self.game.view(agent), self._style, self._outcome)
         return self._infos
 
     def last(self, observe: bool = True) -> tuple[dict[str, Any] | None, float, bool, bool, dict[str, Any]]:
         """Observation, reward, terminated, truncated and info of the agent whose turn it is."""
-        agent = self.agent_selection
-        view = self.game.view(agent)
+        agent, game, description = self.agent_selection, self.game, self.description
+        view = game.view(agent)
         told = self._infos.get(agent)
         if told is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
-            told = self._infos[agent] = info(view, self._style, self.game.outcome)
-        return (
-            observation(view) if observe else None,
-            self._cumulative_rewards[agent],
-            self.terminations[agent],
-            self.truncations[agent],
-            told,
-        )
+            told = self._infos[agent] = info(description, view, self._style, self._outcome)
+        seen = observation(description, game, view) if observe else None
+        return seen, self._cumulative_rewards[agent], self.terminations[agent], self.truncations[agent], told
 
     def observe(self, agent: str) -> dict[str, Any]:
         """What an agent can see now."""
-        return observation(self.game.view(agent))
+        return observation(self.description, self.game, self.game.view(agent))
 
     def step(self, action: str | None) -> None:
         """Plays a message for the agent whose turn it is.
@@ -271,12 +218,21 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
             self._leave(action)
             return
         self._cumulative_rewards[self.agent_selection] = 0.0
-        game.apply(Reply(action))
+        game.apply(assemble(Reply, (action, None, None, None, 0)))
         self._infos = {}
-        if game.outcome is None:
+        if self._tools:
+            assert self._rng is not None, "reset makes the generator"
+            play_tools(self._tools, game, self._rng)
+        if game.result is None:
+            assert game.to_move is not None, "a game without a result goes on"
             self.agent_selection = game.to_move
         else:
-            self.rewards = dict.fromkeys(self.agents, game.outcome.reward(game.costs))
+            result = game.result
+            self._outcome = self.description.measures(game.task, game.episode, game)
+            if result.by_role is None:
+                self.rewards = dict.fromkeys(self.agents, result.reward(game.prices))
+            else:
+                self.rewards = {agent: result.reward(game.prices, agent) for agent in self.agents}
             self.terminations = dict.fromkeys(self.agents, True)
             self._accumulate_rewards()
             self.agent_selection = self.agents[0]
@@ -299,9 +255,9 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     def render(self) -> str | None:
         """Returns (``"ansi"``) or prints (``"human"``) the whole game so far, the intent included."""
         if self.render_mode == "ansi":
-            return spectator(self.game)
+            return spectator(self.description, self.game)
         if self.render_mode == "human":
-            show(spectator(self.game))
+            show(spectator(self.description, self.game))
         return None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Command lines of ``key=value``, for the commands of this package, which knows no hydra."""
+"""Reads ``key=value`` command lines, for the commands of this package, which does not use hydra."""
 
 import json
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
     """Reads ``key=value`` arguments.
 
     Args:
-        arguments: What stands on the command line. ``task.OPTION`` is an option of the task, ``costs.alpha`` and
-            ``costs.beta`` (``[low,high]``) the plane; all other keys are those of ``defaults``.
-        defaults: The value of each key that is not given; where it is a number, a whole number must be given.
+        arguments: The command line. ``task.OPTION`` sets an option of the task, ``costs.alpha`` and ``costs.beta``
+            (``[low,high]``) set the cost plane; all other keys are those of ``defaults``.
+        defaults: Default value by key. Where it is an integer, the argument must be a whole number.
 
     Returns:
-        The values by key, with ``task_options`` (a dict) and ``plane`` (a `CostPlane`).
+        The values by key, and ``task_options`` (a dict) and ``plane`` (a `CostPlane`).
 
     Raises:
-        ValueError: An argument is wrong; the message says which.
+        ValueError: An argument is wrong; the message names it.
     """
     settings: dict[str, Any] = dict(defaults)
     options: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    # Numbers, true, false and null as in JSON; anything else, a path say, is a string.
+    # Numbers, true, false and null are read as JSON; anything else, such as a path, is a string.
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Costs, and the sets of costs that models are trained and measured on."""
+"""Costs, the cost plane, and the sets of costs on which models are trained and evaluated."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clarify_env.options import option
+
 
 class Costs(NamedTuple):
-    """What the assistant pays.
+    """A cost pair: what the assistant pays for a question and for a word.
 
     Attributes:
         alpha: Cost of one clarifying question, in units of reward.
@@ -22,11 +24,15 @@ class Costs(NamedTuple):
     beta: float
 
     def __str__(self) -> str:
-        return _described(*self)
+        return _as_text(*self)
 
 
 def check_costs(costs: Costs) -> Costs:
-    """Returns the costs; raises ValueError where one is not a finite number of at least 0."""
+    """Returns the costs.
+
+    Raises:
+        ValueError: A cost is not a finite number of at least 0.
+    """
     for name, value in zip(Costs._fields, costs, strict=True):
         if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
             raise ValueError(f"costs.{name} must be a finite number of at least 0, not {value!r}")
@@ -34,16 +40,16 @@ def check_costs(costs: Costs) -> Costs:
 
 
 @lru_cache(maxsize=4096)
-def _described(alpha: float, beta: float) -> str:
+def _as_text(alpha: float, beta: float) -> str:
     return f"each question costs {plain(alpha, 2)}, each word {plain(beta, 3)}"
 
 
 def plain(value: float, places: int) -> str:
-    """A number as people write it, with so many decimal places or, where it has more, all of them."""
-    # Digits stand in fixed places, which a small model reads more easily; more are shown where
-    # the value has more, since the prompt must not misstate a price.
-    written = int(Decimal(repr(float(value))).as_tuple().exponent)
-    return f"{value:.{max(places, -written)}f}"
+    """Formats a number with at least ``places`` decimal places; all of its places are written."""
+    # A fixed number of places is easier to read for a small model. Further places are never cut: a prompt must state
+    # the exact price.
+    exact_places = int(Decimal(repr(float(value))).as_tuple().exponent)
+    return f"{value:.{max(places, -exact_places)}f}"
 
 
 SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
@@ -53,27 +59,21 @@ SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
 class CostPlane:
     """The cost plane of an experiment.
 
-    Training values stand on a grid spaced by ratio. *Between* values lie inside it; a band around each is kept out of
-    everything that is trained on. *Beyond* values are 1.2 to 1.6 times the largest training value.
-
-    Attributes:
-        alpha: Smallest and largest trained cost of a question.
-        beta: Smallest and largest trained cost of a word.
-        values: Grid values an axis, before those in a band are taken out.
-        steps: Training values are whole multiples of these: (alpha, beta).
-        band: Half-width, as a ratio less one, of the band around each between value.
+    Training values lie on a grid that is evenly spaced by ratio. *Between* values lie inside the grid; training values
+    in a band around each of them are removed. *Beyond* values are 1.2 to 1.6 times the largest training value.
     """
 
-    # Chosen with the profiles of the almanac, by its map: between, no fixed strategy earns more than 88 % of the
-    # oracle, and beyond both, 81 %. The largest begin, as prompts write them (prompts.QUESTIONS, prompts.WORDS), with
-    # the digit of all that lie beyond them, and the steps are such that prompts write trained prices as long as others.
-    # Values are many, lest a price be known by heart instead of read: with 25 and 17 an axis, on an earlier almanac,
-    # the policy took prices beyond both for lower ones (docs/results.md).
-    alpha: tuple[float, float] = (0.16, 0.62)
-    beta: tuple[float, float] = (0.022, 0.052)
-    values: int = 100
-    steps: tuple[float, float] = (0.005, 0.00025)
-    band: float = 0.05
+    # The defaults were chosen together with the almanac's profiles (docs/results.md, "Cost planes").
+    alpha: tuple[float, float] = option((0.16, 0.62))
+    """Smallest and largest trained cost of a clarifying question, in units of reward; increasing, above 0."""
+    beta: tuple[float, float] = option((0.022, 0.052))
+    """Smallest and largest trained cost of a word, in units of reward; increasing, above 0."""
+    values: int = option(100, least=1)
+    """Training values an axis, spaced by ratio, before those near a held-out value are left out; at least 12 remain."""
+    steps: tuple[float, float] = option((0.005, 0.00025), above=0)
+    """Training values are whole multiples of these: (alpha, beta)."""
+    band: float = option(0.05, least=0)
+    """Training values within this ratio minus 1 of a held-out value are left out; at least 0."""
 
     def __post_init__(self):
         for name in ("alpha", "beta", "steps"):
@@ -81,7 +81,7 @@ class CostPlane:
         for name in ("alpha", "beta"):
             low, high = getattr(self, name)
             if not 0 < low < high:
-                raise ValueError(f"costs.{name} must be two increasing positive numbers, not {low}, {high}")
+                raise ValueError(f"costs.{name} must be two increasing positive numbers, not {[low, high]}")
         if not min(self.steps) > 0:
             raise ValueError(f"costs.steps must be two positive numbers, not {self.steps}")
         if min(map(len, self.train_values())) < 12:
@@ -90,58 +90,58 @@ class CostPlane:
     def train_values(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The training values of each axis: (alphas, betas)."""
         axes = []
-        for (low, high), held, step in zip((self.alpha, self.beta), self._between(), self.steps, strict=True):
-            spaced = np.geomspace(low, high, self.values).tolist()
-            grid = dict.fromkeys(round(round(value / step) * step, 9) for value in spaced)
-            axes.append(tuple(v for v in grid if all(max(v / h, h / v) > 1 + self.band for h in held)))
+        for (low, high), between, step in zip((self.alpha, self.beta), self._between(), self.steps, strict=True):
+            points = np.geomspace(low, high, self.values).tolist()
+            grid = dict.fromkeys(round(round(value / step) * step, 9) for value in points)
+            axes.append(tuple(v for v in grid if all(max(v / h, h / v) > 1 + self.band for h in between)))
         return axes[0], axes[1]
 
     def train(self) -> tuple[Costs, ...]:
-        """Every training cell."""
-        return _train_cells(self)
+        """All training costs, as pairs."""
+        return _train_costs(self)
 
     def draw(
         self, size: int, rng: np.random.Generator, dearest: float = 0.0, word_ends: float = 0.0
     ) -> tuple[Costs, ...]:
-        """Draws so many training cells, none twice; where there are fewer, all of them.
+        """Draws training costs without replacement, or all of them if there are fewer than ``size``.
 
         Args:
-            size: How many.
-            rng: What draws them.
-            dearest: Chance by which one drawn makes way for the cell of both largest costs.
-            word_ends: Chance by which its beta makes way for the smallest, and as much for the largest.
+            size: Number of cost pairs.
+            rng: Random generator.
+            dearest: Probability that a drawn pair is replaced by (max alpha, max beta).
+            word_ends: Probability that a drawn beta is replaced by the smallest one; the same again for the largest.
         """
-        cells = self.train()
-        drawn = np.array([cells[i] for i in rng.choice(len(cells), min(size, len(cells)), replace=False)])
+        costs = self.train()
+        pairs = np.array([costs[i] for i in rng.choice(len(costs), min(size, len(costs)), replace=False)])
         if dearest or word_ends:
-            which = np.searchsorted(
-                [dearest, dearest + word_ends, dearest + 2 * word_ends], rng.random(len(drawn)), "right"
+            choice = np.searchsorted(
+                [dearest, dearest + word_ends, dearest + 2 * word_ends], rng.random(len(pairs)), "right"
             )
-            drawn[which == 0] = cells[-1]
-            drawn[which == 1, 1] = cells[0].beta
-            drawn[which == 2, 1] = cells[-1].beta
-        return tuple(Costs(*cell) for cell in drawn.tolist())
+            pairs[choice == 0] = costs[-1]
+            pairs[choice == 1, 1] = costs[0].beta
+            pairs[choice == 2, 1] = costs[-1].beta
+        return tuple(Costs(*pair) for pair in pairs.tolist())
 
     def _between(self) -> tuple[list[float], list[float]]:
-        # Five and four values at even ratios, off both ends: 20 cells.
+        # Five alphas and four betas, evenly spaced by ratio, without both ends: 20 cost pairs.
         inner = [np.geomspace(*axis, n + 2)[1:-1] for axis, n in ((self.alpha, 5), (self.beta, 4))]
         return [round(v, 2) for v in inner[0].tolist()], [round(v, 3) for v in inner[1].tolist()]
 
     def sets(self) -> dict[str, tuple[Costs, ...]]:
-        """The five sets that every evaluation reports, 20 cells each."""
+        """The five cost sets that every evaluation reports, 20 cost pairs each."""
         alphas, betas = self.train_values()
         seen = [[axis[round(i)] for i in np.linspace(0, len(axis) - 1, n)] for axis, n in ((alphas, 5), (betas, 4))]
-        inside = self._between()
+        between = self._between()
         far_alpha = [round(self.alpha[1] * r, 2) for r in np.linspace(1.2, 1.6, 5).tolist()]
         far_beta = [round(self.beta[1] * r, 3) for r in np.linspace(1.2, 1.6, 4).tolist()]
         axes = {
             "seen": seen,
-            "between": inside,
-            "beyond_alpha": (far_alpha, inside[1]),
-            "beyond_beta": (inside[0], far_beta),
+            "between": between,
+            "beyond_alpha": (far_alpha, between[1]),
+            "beyond_beta": (between[0], far_beta),
             "beyond_both": (far_alpha, far_beta),
         }
-        return {name: tuple(Costs(*cell) for cell in product(*axes[name])) for name in SETS}
+        return {name: tuple(Costs(*pair) for pair in product(*axes[name])) for name in SETS}
 
     def grid(self, n: int = 8) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The n x n grid on which steering is measured: (alphas, betas), evenly spaced by ratio."""
@@ -149,7 +149,7 @@ class CostPlane:
         return tuple(round(a, 2) for a in alphas), tuple(round(b, 3) for b in betas)
 
 
-# Asked for at every draw.
+# Cached: every draw needs it.
 @lru_cache(maxsize=16)
-def _train_cells(plane: CostPlane) -> tuple[Costs, ...]:
-    return tuple(Costs(*cell) for cell in product(*plane.train_values()))
+def _train_costs(plane: CostPlane) -> tuple[Costs, ...]:
+    return tuple(Costs(*pair) for pair in product(*plane.train_values()))

@@ -1,62 +1,93 @@
-"""The Gymnasium environment: the assistant's side alone, with a user inside."""
+"""The Gymnasium environment: one role of a game, with agents for all others inside."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 
-from clarify_env.aec import Dealer, action_space, ending, info, observation, observation_space, show
-from clarify_env.costs import CostPlane
+from clarify_env.aec import action_space, ending, info, observation, observation_space, outcome_of, show
+from clarify_env.dealing import Dealer
 from clarify_env.games.base import Agent, Reply
-from clarify_env.games.clarification.prompts import transcript
-from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.description import Description, Plane
 from clarify_env.tasks.base import Task
 
-_ROLE = "assistant"
+# Games that the other roles may end before the role moves, until `reset` gives up.
+_MOST_DEALS = 1000
 
 
-class AssistantEnv(gymnasium.Env):
-    """The clarification game as the assistant plays it; registered as ``clarify_env/Assistant-v0``.
+class RoleEnv(gymnasium.Env):
+    """A game as one role plays it; registered as ``clarify_env/Role-v0``.
 
-    Actions, observations, rewards and the options of `reset` are those of the assistant in `clarify_env.aec.raw_env`;
-    the same game object is stepped. The user inside moves within `step`.
+    Actions, observations, rewards and the options of `reset` are those of the role in `clarify_env.aec.raw_env`; the
+    same game object is stepped. All other roles, and tools, move within `reset` and `step`. A game that the others
+    end before the role has moved is dealt anew.
 
     Version history: v0, first version.
 
     Args:
         task: A task or its name.
-        costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training cells each reset draws (the default).
-        user: Who plays the user: the scripted user if ``None``.
-        game: Name of the game.
+        role: The role to play.
+        costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices each reset draws;
+            ``None``: the game's default plane.
+        agents: Who plays the other roles; a role that is not named is played by the game's default scripted player.
+        game: A game or its name.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
-        style: Style of the chat messages; see `clarify_env.games.clarification.prompts.messages`.
+        style: Style of the chat messages, one of `Description.styles`; ``None``: the game's default.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
+
+    Raises:
+        ValueError: The game has no such role, or nobody plays one of the others.
     """
 
     metadata = {"render_modes": ["ansi", "human"]}
 
     def __init__(
         self,
-        task: Task | str = "almanac",
-        costs: CostPlane | tuple[float, float] | None = None,
-        user: Agent | None = None,
-        game: str = "clarification",
+        task: Task | str,
+        role: str,
+        costs: Plane | tuple[float, ...] | None = None,
+        agents: Mapping[str, Agent] | None = None,
+        game: str | Description = "clarification",
         render_mode: str | None = None,
-        style: str = "zero_shot",
+        style: str | None = None,
         **game_options: Any,
     ):
         self.dealer = Dealer(task, costs, game, **game_options)
-        self.user = ScriptedUser(self.dealer.task) if user is None else user
-        self.render_mode, self._style = render_mode, style
-        self.observation_space, self.action_space = observation_space(_ROLE), action_space(_ROLE)
+        self.description = self.dealer.game
+        if role not in self.description.roles:
+            raise ValueError(
+                f"game {self.description.name} has no role {role!r}, only {', '.join(self.description.roles)}"
+            )
+        self.role = role
+        self.agents = dict(self.description.tools(self.dealer.task)) | self._others(agents or {}, game_options)
+        self.render_mode, self._style = render_mode, style or self.description.default_style
+        self.observation_space = observation_space(self.description, role)
+        self.action_space = action_space(self.description, role)
+
+    def _others(self, agents: Mapping[str, Agent], game_options: dict[str, Any]) -> dict[str, Agent]:
+        others = dict(agents)
+        for role in self.description.roles:
+            if role not in others and role != self.role:
+                names = self.description.players.get(role)
+                if not names:
+                    raise ValueError(
+                        f"game {self.description.name} has no scripted player for {role}: name one in agents"
+                    )
+                others[role] = self.description.player(role, self.dealer.task, names[0], **game_options)
+        return others
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Starts a game; returns observation and info."""
         super().reset(seed=seed)
-        self.game = self.dealer.deal(self.np_random, options)
-        return self._seen()
+        for _ in range(_MOST_DEALS):
+            self.game = self.dealer.deal(self.np_random, options)
+            self._others_move()
+            if self.game.to_move == self.role:
+                return self._seen()
+        raise ValueError(f"the other roles ended {_MOST_DEALS} games before {self.role} was to move")
 
     def step(self, action: str | None) -> tuple[dict, float, bool, bool, dict]:
-        """Plays the assistant's message and the user's reply.
+        """Plays a message and the moves of all others until this role is to move again.
 
         Returns:
             Observation, reward, terminated, truncated (never), info.
@@ -66,22 +97,59 @@ class AssistantEnv(gymnasium.Env):
         """
         game = self.game
         game.apply(Reply(action))
-        while game.to_move not in (_ROLE, None):
-            seed = int(self.np_random.integers(2**31))
-            game.apply(self.user.act([game.view(game.to_move)], [seed])[0])
-        over = game.outcome is not None
+        self._others_move()
         seen, told = self._seen()
-        return seen, game.outcome.reward(game.costs) if over else 0.0, over, False, told
+        over = game.result is not None
+        reward = game.result.reward(game.prices, self.role) if game.result is not None else 0.0
+        return seen, reward, over, False, told
+
+    def _others_move(self) -> None:
+        game = self.game
+        while game.to_move not in (self.role, None):
+            seed = int(self.np_random.integers(2**31))
+            game.apply(self.agents[game.to_move].act([game.view(game.to_move)], [seed])[0])
 
     def _seen(self) -> tuple[dict, dict]:
         if self.render_mode == "human":
             self.render()
-        view = self.game.view(_ROLE)
-        return observation(view), info(view, self._style, self.game.outcome)
+        view = self.game.view(self.role)
+        return observation(self.description, self.game, view), info(
+            self.description, view, self._style, outcome_of(self.description, self.game)
+        )
 
     def render(self) -> str | None:
-        """Returns (``"ansi"``) or prints (``"human"``) the game so far as the assistant sees it."""
-        text = transcript(self.game.view(_ROLE)) + ("" if self.game.outcome is None else f"\n{ending(self.game)}")
+        """Returns (``"ansi"``) or prints (``"human"``) the game so far as the role sees it."""
+        text = self.description.transcript(self.game.view(self.role))
+        if self.game.result is not None:
+            text = f"{text}\n{ending(self.description, self.game)}"
         if self.render_mode == "human":
             show(text)
         return text if self.render_mode == "ansi" else None
+
+
+class AssistantEnv(RoleEnv):
+    """The clarification game as the assistant plays it; registered as ``clarify_env/Assistant-v0``.
+
+    Version history: v0, first version.
+
+    Args:
+        task: A task or its name.
+        costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training costs each reset draws (the default).
+        user: Who plays the user: the scripted user if ``None``.
+        render_mode: ``None``, ``"ansi"`` or ``"human"``.
+        style: Style of the chat messages; ``None``: ``zero_shot``.
+        **game_options: See `RoleEnv`.
+    """
+
+    def __init__(
+        self,
+        task: Task | str = "almanac",
+        costs: Plane | tuple[float, ...] | None = None,
+        user: Agent | None = None,
+        game: str | Description = "clarification",
+        render_mode: str | None = None,
+        style: str | None = None,
+        **game_options: Any,
+    ):
+        agents = None if user is None else {"user": user}
+        super().__init__(task, "assistant", costs, agents, game, render_mode, style, **game_options)

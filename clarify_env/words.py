@@ -1,9 +1,9 @@
-"""What a word is: the one word count, and the characters that leave no mark."""
+"""The word count that all prices use, and the removal of invisible characters."""
 
 import unicodedata
 
-# Unicode's Default_Ignorable_Code_Points that are not of category Cf, and the
-# blank braille cell: drawn as nothing, yet they would glue two words into one.
+# Unicode's Default_Ignorable_Code_Points that are not of category Cf, and the blank braille pattern: they are drawn as
+# nothing, but would join two words into one.
 _INVISIBLE = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, range(0xFE00, 0xFE10)))
@@ -12,7 +12,7 @@ _INVISIBLE = (
 
 
 def strip_invisible(text: str) -> str:
-    """Removes format, control and other characters that leave no mark, except white space."""
+    """Removes format, control and other invisible characters, except white space."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -23,5 +23,5 @@ def strip_invisible(text: str) -> str:
 
 
 def count_words(text: str) -> int:
-    """Counts words, split at white space and ``_``, invisible characters removed first."""
+    """Counts words: removes invisible characters, then splits at white space and ``_``."""
     return len(strip_invisible(text).replace("_", " ").split())

@@ -16,7 +16,7 @@ from clarify_env.tasks import __main__ as tasks
 
 PAGES = Path(__file__).parent / "tasks"
 SHOWN = re.compile(r"```sh\n\.venv/bin/python -m (?P<command>[^\n]+)\n```\n\n```text\n(?P<text>.*?)```\n", re.DOTALL)
-COMMANDS = {"clarify_env.tasks": tasks.main, "clarify_env.games.clarification.oracle": oracle_map.main}
+COMMANDS = {"clarify_env.tasks": tasks.main, "clarify_env.games.clarification": oracle_map.main}
 # What stands for a file in a command, and where the file is among the data sets.
 FILES = {
     "DEV_LIGHT_JSON": "ambignq_light/dev_light.json",

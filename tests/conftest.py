@@ -53,7 +53,7 @@ def tiny_folder(tmp_path_factory, almanac):
     import torch
 
     from agents.pocket import build_model, build_tokenizer
-    from trainers.learning.update import UpdateConfig, update
+    from trainers.learning.update import UpdateOptions, update
     from trainers.pretrain import _Encoder
     from trainers.runs.store import save_model
 
@@ -69,7 +69,7 @@ def tiny_folder(tmp_path_factory, almanac):
         torch.manual_seed(0)
         model = build_model(tokenizer, width=32, layers=2, heads=2, kv_heads=1, feed_forward=48)
         rows = list(map(_Encoder(tokenizer), shown))
-        config = UpdateConfig(learning_rate=2e-2, epochs=1, batch=24)
+        config = UpdateOptions(learning_rate=2e-2, epochs=1, batch=24)
         model = update(model, rows, config, seed=0, pad=tokenizer.pad_token_id)
     save_model(model, tokenizer, folder)
     return folder
@@ -96,10 +96,10 @@ def command(monkeypatch, capsys, tiny_folder, request):
 
     from trainers import pretrain
     from trainers.reporting import report
-    from trainers.rollouts import sample
+    from trainers.rollouts import grow
 
     monkeypatch.setenv("NO_PROGRESS", "1")
-    monkeypatch.setattr(sample, "GROUPS", 2)
+    monkeypatch.setattr(grow, "GROUPS", 2)
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(report, "_draw", lambda *_: {})
     # To learn whether a command is a sweep, hydra makes its config once more, a third of a test's time. None here is.

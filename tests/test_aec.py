@@ -118,9 +118,9 @@ def test_global_random_states_are_untouched():
         ({"index": -1}, "task toy has no episode -1 in split 'train' of 1"),
         ({"index": "0"}, "reset option index must be a whole number, not '0'"),
         ({"index": 0.0}, "reset option index must be a whole number, not 0.0"),
-        ({"intent": 3}, "reset option intent must be a reading of train/0, 0 to 2, not 3"),
-        ({"intent": -1}, "reset option intent must be a reading of train/0, 0 to 2, not -1"),
-        ({"intent": "film"}, "reset option intent must be a reading of train/0, 0 to 2, not 'film'"),
+        ({"intent": 3}, "reset option intent of train/0 must be 0 to 2, not 3"),
+        ({"intent": -1}, "reset option intent of train/0 must be 0 to 2, not -1"),
+        ({"intent": "film"}, "reset option intent of train/0 must be 0 to 2, not 'film'"),
         ({"costs": 0.3}, r"costs must be a pair \(alpha, beta\)"),
         ({"costs": (0.3, 0.1, 0.2)}, r"costs must be a pair \(alpha, beta\)"),
         ({"costs": (-0.3, 0.1)}, "costs.alpha must be a finite number of at least 0, not -0.3"),
@@ -142,7 +142,7 @@ def test_a_misspelt_reset_option_is_warned_about():
 def test_reset_options_set_what_is_drawn():
     env = clarify_env.raw_env("almanac")
     env.reset(seed=0, options={"split": "test", "index": np.int64(4), "intent": 0, "costs": [1, 0.5]})
-    assert (env.game.episode.id, env.game.intent, env.game.costs) == ("test/4", 0, Costs(1, 0.5))
+    assert (env.game.episode.id, env.game.hidden, env.game.prices) == ("test/4", 0, Costs(1, 0.5))
 
 
 def test_costs_are_drawn_from_the_training_cells_or_fixed():
@@ -150,12 +150,12 @@ def test_costs_are_drawn_from_the_training_cells_or_fixed():
     drawn = set()
     for _ in range(300):
         env.reset(seed=None if drawn else 0)
-        drawn.add(env.game.costs)
+        drawn.add(env.game.prices)
     assert len(drawn) > 100 and drawn <= set(CostPlane().train())
     for costs in (Costs(0.3, 0.02), (0.3, 0.02), [0.3, 0.02]):
         env = clarify_env.raw_env(Toy(), costs)
         env.reset()
-        assert env.game.costs == Costs(0.3, 0.02)
+        assert env.game.prices == Costs(0.3, 0.02)
     with pytest.raises(ValueError, match="costs must be a pair"):
         clarify_env.raw_env(Toy(), 0.3)
 
@@ -164,7 +164,7 @@ def test_intents_are_drawn_by_weight():
     env, drawn = clarify_env.raw_env(Toy()), []
     for _ in range(2000):
         env.reset(seed=None if drawn else 0)
-        drawn.append(env.game.intent)
+        drawn.append(env.game.hidden)
     share = np.bincount(drawn) / len(drawn)
     assert np.abs(share - [reading.weight for reading in ASHFORD.interpretations]).max() < 0.04
 
@@ -197,7 +197,7 @@ def test_order_is_enforced():
 @pytest.mark.parametrize("make", [clarify_env.raw_env, clarify_env.env])
 def test_last_makes_the_infos_of_one_agent(make, monkeypatch):
     made = []
-    monkeypatch.setattr(aec, "info", lambda view, *_: made.append(view.role) or {})
+    monkeypatch.setattr(aec, "info", lambda description, view, style, outcome: made.append(view.role) or {})
     env = make(Toy())
     env.reset()
     env.last()

@@ -1,14 +1,13 @@
-from importlib.metadata import EntryPoint, EntryPoints
-
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
-from clarify_env import games
 from clarify_env.costs import Costs
-from clarify_env.games import game_class, game_names, make_game
-from clarify_env.games.base import Outcome, Reply
+from clarify_env.games import find_game, game_names
+from clarify_env.games.base import Message, Reply
 from clarify_env.games.clarification.actions import Answer, Clarify
+from clarify_env.games.clarification.description import GAME
 from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.testing import holds
 
 COSTS = Costs(0.25, 0.03)
 ASK = ("#CLARIFY Which kind?", "The film one.")
@@ -23,7 +22,17 @@ def play(*said, intent=0, **options):
 
 
 def outcome(accuracy=0.0, f1=None, questions=0, words=0, invalid=False, ungrounded=False, leak=False):
-    return Outcome(accuracy, accuracy if f1 is None else f1, questions, words, invalid, ungrounded, leak)
+    parts = {"questions": questions, "words": words, "invalid": invalid, "ungrounded": ungrounded, "leak": leak}
+    return {"accuracy": accuracy, "f1": accuracy if f1 is None else f1} | parts
+
+
+def measured(game):
+    """The components of a finished game; its result must hold the same."""
+    parts, result = GAME.measures(game.task, game.episode, game), game.result
+    assert result.score == parts["accuracy"] and tuple(result.usage) == GAME.usage
+    assert tuple(result.usage.values()) == (parts["questions"] + parts["invalid"], parts["words"])
+    assert result.flags == {name: parts[name] for name in ("invalid", "ungrounded", "leak")}
+    return parts
 
 
 # What is said, in turn; how it ends; the reward at (0.25, 0.03), worked out by hand.
@@ -66,26 +75,29 @@ GAMES = [
 def test_games(said, end, reward, why):
     game = play(*said)
     assert game.to_move is None, why
-    assert game.outcome == pytest.approx(end), why
-    assert game.outcome.reward(COSTS) == pytest.approx(reward), why
+    assert measured(game) == pytest.approx(end), why
+    assert game.result.reward(COSTS) == pytest.approx(reward), why
+    assert [game.result.reward(COSTS, role) for role in game.roles] == [game.result.reward(COSTS)] * 2, "of both"
 
 
 def test_an_invalid_message_never_pays_more_than_the_same_text_as_an_answer():
     for text in ("", "Ada Brandt", "word " * 50):
-        assert play(text).outcome.reward(COSTS) < play(f"#ANSWER {text}", text).outcome.reward(COSTS)
+        assert play(text).result.reward(COSTS) < play(f"#ANSWER {text}", text).result.reward(COSTS)
 
 
 def test_nothing_is_clamped():
-    assert play("#ANSWER " + "word " * 100, "no").outcome.reward(Costs(0.25, 1)) == -100
+    assert play("#ANSWER " + "word " * 100, "no").result.reward(Costs(0.25, 1)) == -100
 
 
 def test_who_sees_what():
     game = ClarificationGame(Toy(), DUNLEY, 0, COSTS)
     assistant, user = game.view("assistant"), game.view("user")
-    assert (assistant.context, assistant.costs, assistant.secret) == (DUNLEY.context, COSTS, None)
-    assert (user.context, user.costs) == ("", None)
-    assert user.secret.text == DUNLEY.interpretations[0].text and "May 1901" not in str(user)
-    assert assistant.history == user.history == ()
+    assert (assistant.facts.context, assistant.facts.costs) == (DUNLEY.context, COSTS)
+    assert not hasattr(assistant.facts, "secret") and not holds(assistant)
+    assert not hasattr(user.facts, "context") and not hasattr(user.facts, "costs")
+    assert DUNLEY.context not in str(user) and "0.25" not in str(user)
+    assert user.facts.secret.text == DUNLEY.interpretations[0].text and "May 1901" not in str(user)
+    assert assistant.facts.query == user.facts.query == DUNLEY.query and assistant.heard == user.heard == ()
     with pytest.raises(ValueError, match="no role 'judge'"):
         game.view("judge")
 
@@ -94,18 +106,18 @@ def test_turns_keep_what_was_seen_and_said():
     game = play(*ASK, "#ANSWER Brandt", "Brandt")
     assert [turn.role for turn in game.turns] == ["assistant", "user"] * 2
     assert [turn.view.turn for turn in game.turns] == [0, 1, 2, 3]
-    assert game.view("user").history[-1] == ("user", "Brandt")
+    assert game.view("user").heard[-1] == Message("user", "Brandt")
     with pytest.raises(ValueError, match="the game is over"):
         game.apply(Reply("#ANSWER Brandt"))
 
 
 def test_a_leak_can_be_redacted():
     game = play("#CLARIFY Which kind?", "The film one, by ada  BRANDT.", redact_leaks=True)
-    assert game.view("assistant").history[-1][1] == "The film one, by [redacted]."
+    assert game.view("assistant").heard[-1].text == "The film one, by [redacted]."
     game = play("#CLARIFY Which kind?", "The film by Ada Brandt.", redact_leaks=True)
-    assert game.view("assistant").history[-1][1] == "The film by [redacted]."
+    assert game.view("assistant").heard[-1].text == "The film by [redacted]."
     game = play("#CLARIFY Which kind?", "The film by Ada Brandt.")
-    assert game.view("assistant").history[-1][1] == "The film by Ada Brandt."
+    assert game.view("assistant").heard[-1].text == "The film by Ada Brandt."
 
 
 THOUGHT = "Film or opera? By Ada Brandt,\nor I #ANSWER Jon_Vale.\n"  # 11 words
@@ -140,32 +152,35 @@ REASONED = [
 
 @pytest.mark.parametrize(("said", "end", "charged", "why"), REASONED)
 def test_reasoning_before_the_tag(said, end, charged, why):
-    assert play(*said, reasoning="free").outcome == pytest.approx(end), why
-    assert play(*said, reasoning="charged").outcome == pytest.approx(end._replace(words=end.words + charged)), why
+    assert measured(play(*said, reasoning="free")) == pytest.approx(end), why
+    dearer = end | {"words": end["words"] + charged}
+    assert measured(play(*said, reasoning="charged")) == pytest.approx(dearer), why
 
 
 @pytest.mark.parametrize("rule", ["none", "free", "charged"])
 @pytest.mark.parametrize(("said", "end", "reward", "why"), GAMES)
 def test_games_without_reasoning_are_the_same_under_each_rule(said, end, reward, why, rule):
-    assert play(*said, reasoning=rule).outcome == play(*said).outcome == pytest.approx(end), why
+    game = play(*said, reasoning=rule)
+    assert game.result == play(*said).result and measured(game) == pytest.approx(end), why
 
 
 def test_reasoning_is_seen_by_nobody_and_kept_as_it_was_generated():
     said = (THOUGHT + ASK[0], ASK[1], f"{THOUGHT}#ANSWER Brandt")
     game = play(*said, reasoning="free")
     for role in game.roles:
-        assert game.view(role).history == (("assistant", ASK[0]), ("user", ASK[1]), ("assistant", "#ANSWER Brandt"))
+        heard = [(message.sender, message.text) for message in game.view(role).heard]
+        assert heard == [("assistant", ASK[0]), ("user", ASK[1]), ("assistant", "#ANSWER Brandt")]
     assert [turn.reply.text for turn in game.turns] == list(said)
     assert game.turns[0].action == Clarify("Which kind?") and game.turns[2].action == Answer("Brandt")
-    assert (game.view("assistant").reasoning, game.view("user").reasoning) == ("free", "none")
+    assert game.view("assistant").facts.reasoning == "free" and not hasattr(game.view("user").facts, "reasoning")
     fork = play(*said, reasoning="charged").fork(1)
     fork.apply(Reply("Brandt"))
-    assert fork.outcome.words == 23, "a fork keeps the rule and what was spent"
+    assert fork.result.usage["words"] == 23, "a fork keeps the rule and what was spent"
 
 
 def test_reasoning_is_invalid_unless_it_is_allowed():
     text = f"{THOUGHT}#ANSWER Ada Brandt"
-    assert play(text).outcome == outcome(words=14, invalid=True)
+    assert measured(play(text)) == outcome(words=14, invalid=True)
     for wrong in ("some", None, True, []):
         with pytest.raises(ValueError, match="option reasoning must be one of none, free, charged, not"):
             play(reasoning=wrong)
@@ -174,29 +189,21 @@ def test_reasoning_is_invalid_unless_it_is_allowed():
 def test_a_fork_is_the_game_had_another_reading_been_meant():
     game = play(*ASK)
     fork = game.fork(1)
-    assert fork.view("assistant") == game.view("assistant") and fork.view("user").secret.intent == 1
-    assert fork.turns[1].view.secret.intent == 1
+    assert fork.view("assistant") == game.view("assistant") and fork.view("user").facts.secret.intent == 1
+    assert fork.turns[1].view.facts.secret.intent == 1
     fork.apply(Reply("#ANSWER Jon Vale"))
     fork.apply(Reply("Jon Vale"))
-    assert fork.outcome.accuracy == 1 and game.to_move == "assistant" and len(game.turns) == 2
-    assert play("#ANSWER Jon Vale", "Jon Vale").fork(1).outcome.accuracy == 1, "a finished game is judged anew"
+    assert fork.result.score == 1 and game.to_move == "assistant" and len(game.turns) == 2
+    assert play("#ANSWER Jon Vale", "Jon Vale").fork(1).result.score == 1, "a finished game is judged anew"
     assert play("#CLARIFY Who?", "Jon Vale").fork(1)._leak, "and so is a leak"
 
 
 def test_registry():
-    assert game_class("clarification") is ClarificationGame
-    assert make_game("clarification", Toy(), ASHFORD, 0, COSTS, max_questions=0).max_questions == 0
+    assert find_game("clarification") is GAME and GAME.game is ClarificationGame
+    assert GAME.deal(Toy(), ASHFORD, 0, COSTS, max_questions=0).max_questions == 0
     assert "clarification" in game_names()
     with pytest.raises(ValueError, match="unknown game 'chess'; known: clarification"):
-        game_class("chess")
-    with pytest.raises(ValueError, match=r"game clarification: .*'lives'"):
-        make_game("clarification", Toy(), ASHFORD, 0, COSTS, lives=3)
-
-
-def test_another_package_offers_a_game_by_entry_point(monkeypatch):
-    target = "clarify_env.games.clarification.rules:ClarificationGame"
-    offered = EntryPoints([EntryPoint("theirs", target, "clarify_env.games")])
-    monkeypatch.setattr(games, "entry_points", lambda group: offered.select(group=group))
-    monkeypatch.setattr(games, "_LOADED", {})
-    assert game_names() == ["clarification", "theirs"]
-    assert make_game("theirs", Toy(), ASHFORD, 0, COSTS).to_move == "assistant"
+        find_game("chess")
+    known = "max_questions, reasoning, redact_leaks"
+    with pytest.raises(ValueError, match=f"^game clarification has no option lives; known: {known}$"):
+        GAME.deal(Toy(), ASHFORD, 0, COSTS, lives=3)

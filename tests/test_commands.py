@@ -15,15 +15,19 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from agents import kinds
 from agents.hf import HFAgent
 from clarify_env.costs import SETS
 from clarify_env.games.clarification.actions import TAGS
+from clarify_env.games.clarification.description import GAME
 from clarify_env.games.clarification.oracle import FIXED
-from clarify_env.games.clarification.rules import ClarificationGame
-from trainers import evaluate, pretrain, prompted, rest, rwsft
+from clarify_env.games.clarification.prompts import messages
+from clarify_env.games.setup import Setup
+from trainers import contrastive, evaluate, grpo, imitate, pretrain, prompted, rest, rwsft, stargate
 from trainers.learning import update as updating
-from trainers.rollouts import sample
-from trainers.runs.run import CONF, config_hash
+from trainers.runs import experiment as experiments
+from trainers.runs.command import CONF
+from trainers.runs.identity import config_hash
 from trainers.runs.store import ChunkLog
 
 REST = [
@@ -70,9 +74,10 @@ def lines(path):
 
 def check_summary(folder, method, user="scripted"):
     summary = json.loads((folder / "summary.json").read_text())
-    assert set(summary) == {"method", "task", "split", "seed", "assistant", "user", "eval", "steering", "budget"}
+    assert set(summary) == {"method", "game", "task", "split", "seed", "players", "eval", "steering", "budget"}
     assert (summary["method"], summary["task"], summary["split"]) == (method, "almanac", "test")
-    assert (summary["seed"], summary["assistant"], summary["user"]) == (0, "pocket", user)
+    assert (summary["seed"], summary["game"]) == (0, "clarification")
+    assert summary["players"] == {"assistant": "pocket", "user": user}
     assert tuple(summary["eval"]) == SETS
     for modes in summary["eval"].values():
         assert set(modes) == {"temperature", "greedy"}
@@ -138,13 +143,11 @@ def test_rest_from_end_to_end_and_again(command, drawn, once, almanac, monkeypat
         "trajectories/iteration-1.jsonl",
         "checkpoints/iteration-1/model.safetensors",
     )
-    games = [
-        g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame) for g in chunk
-    ]
+    games = [g for chunk in ChunkLog(once / "trajectories/iteration-1.jsonl").read(Setup(GAME, almanac)) for g in chunk]
     assert summary["budget"]["games"] == len(games) >= 60 and [g.id for g in games] == list(range(len(games)))
-    assert {g.split for g in games} == {"train"}, "no question of another split"
+    assert {g.split for g in games} == {"train"}, "no episode of another split"
     assert summary["budget"]["gold_labels"] == sum(
-        len(almanac.lookup(question).interpretations) for question in {g.episode_id for g in games}
+        len(almanac.lookup(episode).interpretations) for episode in {g.episode_id for g in games}
     )
     assert summary["budget"]["generated_tokens"] > 0 < summary["budget"]["update_tokens"]
     tags = {tag for tag in TAGS for g in games if g.turns[0].reply.text.startswith(tag)}
@@ -160,7 +163,7 @@ def test_rest_from_end_to_end_and_again(command, drawn, once, almanac, monkeypat
     def never(*args, **kwargs):
         raise AssertionError("nothing is played or learned a second time")
 
-    for module, name in ((sample, "play"), (updating, "update"), (HFAgent, "act")):
+    for module, name in ((experiments, "play"), (updating, "update"), (HFAgent, "act")):
         monkeypatch.setattr(module, name, never)
     assert command(rest, *REST, f"run_dir={once}")[0] == 0
     assert {p: p.read_bytes() for p in before} == before, "the same command again changes nothing"
@@ -220,15 +223,25 @@ def test_another_config_is_refused(command, unmeasured, tmp_path):
 
 BAD = [
     (prompted, ["task.name=chess"], r"unknown task 'chess'; known: .*almanac", "a task there is not"),
-    (prompted, ["+task.moon=full"], r"task almanac: .*'moon'", "an option that the task does not have"),
+    (
+        prompted,
+        ["+task.moon=full"],
+        r"there is no option task\.moon; known: .*task\.metric",
+        "an option that the task does not have",
+    ),
     (prompted, ["task.metric=bleu"], r"metric.*bleu", "a metric there is not"),
     (prompted, ["costs.alpha=[0.5,0.2]"], r"costs\.alpha must be two increasing positive numbers", "falling"),
     (prompted, ["costs.beta=[-0.1,0.2]"], r"costs\.beta must be two increasing positive numbers", "negative"),
-    (prompted, ["costs.alpha=[0.2,much]"], r"costs\.alpha must be two", "no number"),
-    (prompted, ["costs.alpha=0.3"], r"costs\.alpha must be two", "one number"),
+    (prompted, ["costs.alpha=[0.2,much]"], r"costs\.alpha must be two numbers, not", "no number"),
+    (prompted, ["costs.alpha=0.3"], r"costs\.alpha must be two numbers, not 0\.3", "one number"),
     (prompted, ["costs.values=3"], r"costs\.values=3 leaves fewer than 12", "too few"),
     (prompted, ["+costs.gamma=3"], r"costs.*gamma", "an option that costs do not have"),
-    (prompted, ["user.kind=oracle"], r"user\.kind must be scripted, self or hf, not 'oracle'", "a user there is not"),
+    (
+        prompted,
+        ["user.kind=oracle"],
+        r"user\.kind must be one of scripted, hf, self, not 'oracle'",
+        "a user there is not",
+    ),
     (prompted, ["user=hf"], r"user\.model", "a user's model that was not named"),
     (prompted, ["assistant.model=/nowhere/model"], r"assistant\.model: .*/nowhere/model", "a model that is not there"),
     (prompted, ["assistant=scripted", "assistant.strategy=bluff"], r"assistant\.strategy must be one of", "a strategy"),
@@ -241,11 +254,11 @@ BAD = [
     (rest, ["eval.split=holdout"], r"eval\.split: task almanac has no split 'holdout'", "a split, at last"),
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
     (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
-    (rest, ["rest.margin=-0.1"], r"rest\.margin must be at least 0", "weights below none"),
-    (rest, ["rest.dearest=-0.1"], r"rest\.dearest must be at least 0", "less than never"),
+    (rest, ["rest.margin=-0.1"], r"rest\.margin must be a number of at least 0, not -0\.1", "weights below none"),
+    (rest, ["rest.dearest=-0.1"], r"rest\.dearest must be a number in \[0, 1\], not -0\.1", "less than never"),
     (rest, ["rest.dearest=0.6", "rest.word_ends=0.3"], r"rest\.dearest and twice rest\.word_ends are", "over 1"),
-    (rest, ["rest.temperature=-1"], r"rest\.temperature must be at least 0", "colder than the best"),
-    (rest, ["update.runs=0"], r"update\.runs must be at least 1, not 0", "no update"),
+    (rest, ["rest.temperature=-1"], r"rest\.temperature must be a number of at least 0", "colder than the best"),
+    (rest, ["update.runs=0"], r"update\.runs must be a whole number of at least 1, not 0", "no update"),
     (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),
     (pretrain, ["pretrain.stages=[{demonstrations: 9, epochs: 1}]"], "stage 1 lacks learning_rate", "half a stage"),
     (
@@ -299,7 +312,7 @@ def test_hydra_says_which_option_there_is_not(command, tmp_path, override):
 
 
 def test_a_directory_in_use_is_refused(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(prompted, "measure_assistant", lambda *args, **kwargs: None)
+    monkeypatch.setattr(prompted, "measure_policy", lambda *args, **kwargs: None)
     folder = tmp_path / "run"
     folder.mkdir()
     with FileLock(folder / ".lock"):
@@ -315,8 +328,8 @@ def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path,
 
     from trainers.runs import run as running
 
-    def note(self, name, config):
-        made.append(Path(config.run_dir).name)
+    def note(self, folder, identity):
+        made.append(folder.name)
         raise ValueError("far enough")
 
     monkeypatch.setattr(running.Run, "__init__", note)
@@ -405,7 +418,7 @@ def test_self_play(command, tmp_path):
         == 0
     )
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["user"] == "self"
+    assert summary["players"] == {"assistant": "pocket", "user": "self"}
     check_files(folder, "metrics.jsonl")
 
 
@@ -491,3 +504,55 @@ def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
     for row, entry in zip(rows, summaries, strict=True):
         assert f"| {100 * entry['reward'] / entry['oracle']:.1f} |" in row
     assert "Sweep: % of the oracle" in done.stdout
+
+
+def test_another_model_as_the_user_keeps_its_own_style_and_length_and_is_loaded_once(
+    command, unmeasured, tmp_path, tiny_folder, monkeypatch
+):
+    """And the policy is loaded once as well, in a whole ReST run."""
+    other = tmp_path / "other"
+    shutil.copytree(tiny_folder, other)
+    loaded, seen, load, act = [], set(), kinds.load, HFAgent.act
+
+    def counted(path, **options):
+        loaded.append((str(path), options["option"]))
+        return load(path, **options)
+
+    def watched(self, views, seeds, openings=None):
+        replies = act(self, views, seeds, openings)
+        for view, reply in zip(views, replies, strict=True):
+            assert len(reply.ids) <= self.sampler.max_new_tokens
+            seen.add((view.role, self.name, self.sampler.max_new_tokens, self.sampler.temperature))
+            if view.role == "user":
+                assert self.renderer.chat(view) == messages(view, "zero_shot"), "the rules are written out for it"
+            else:
+                assert self.renderer.chat(view) == messages(view, "pocket")
+        return replies
+
+    monkeypatch.setattr(kinds, "load", counted)
+    monkeypatch.setattr(HFAgent, "act", watched)
+    user = ["user=hf", f"user.model={other}", "user.max_new_tokens=7", "user.temperature=0.5"]
+    two = ["rest.iterations=2", "rest.hindsight=1", "eval.validation=1"]
+    assert command(rest, *REST, *two, *user, f"run_dir={tmp_path / 'run'}") == (0, "")
+    assert sorted(loaded) == sorted([(str(tiny_folder), "assistant.model"), (str(other), "user.model")])
+    assert seen == {("assistant", "pocket", 48, 1.0), ("user", "hf", 7, 0.5)}
+
+
+# What makes each learning command's quick form small enough for a test.
+TINY_QUICK = [*SMALL, "size=quick", "budget.games=60", "eval.modes=[greedy]", "eval.sets=[between]"]
+LEARNERS = [
+    (rest, ["rest.hindsight=2"]),
+    (rwsft, []),
+    (contrastive, []),
+    (stargate, []),
+    (grpo, ["grpo.games_a_step=24"]),
+    (imitate, []),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "options"), LEARNERS, ids=[module.__name__ for module, _ in LEARNERS])
+def test_the_quick_form_of_a_learning_command_runs(command, tmp_path, module, options):
+    assert command(module, *TINY_QUICK, *options, f"run_dir={tmp_path / 'run'}")[0] == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["budget"]["update_tokens"] > 0 and set(summary["eval"]) == {"between"}

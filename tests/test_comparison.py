@@ -1,4 +1,4 @@
-"""What a comparison says of runs, from run directories made by hand; and the command itself, on tiny cells."""
+"""Comparisons of runs, from run directories made by hand; and the command itself, on tiny cells."""
 
 import json
 import re
@@ -13,16 +13,17 @@ from conftest import ALMANAC
 from hydra import compose, initialize_config_dir
 
 from clarify_env.costs import SETS
+from clarify_env.games.clarification.description import GAME
 from trainers.compare import make_cells
 from trainers.reporting.comparison import compared, markdown, write_comparison
-from trainers.runs.run import CONF
+from trainers.runs.command import COMMANDS, CONF
 
 ENTITIES = [f"name {i // 2}" for i in range(40)]
 ROOT = Path(__file__).parents[1]
 
 
 def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
-    """A finished cell whose questions earn ``reward``, an array, in every cost set."""
+    """A finished cell whose episodes earn ``reward``, an array, in every cost set."""
     folder = folder / f"cell-{len(list(folder.iterdir()))}"
     folder.mkdir()
     entry = {
@@ -41,8 +42,10 @@ def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
         json.dumps(
             {
                 "method": method,
+                "game": "clarification",
                 "task": "almanac",
                 "seed": seed,
+                "players": {"assistant": "pocket", "user": "scripted"},
                 "eval": {name: {"temperature": entry} for name in SETS},
                 "steering": {"ask_alpha": {"policy": -0.9, "oracle": -1.0, "range_ratio": 0.8}},
                 "budget": {"games": games + 2 * seed, "seconds": 1.0},
@@ -53,7 +56,7 @@ def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
         json.dumps(
             {
                 "grid": {"alphas": [0.1, 0.2], "betas": [0.01, 0.02], "policy": side, "oracle": side},
-                "questions": {
+                "episodes": {
                     "entities": entities,
                     "reward": {name: {"temperature": reward.tolist()} for name in SETS},
                 },
@@ -63,34 +66,69 @@ def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
     return method, "almanac", seed, folder
 
 
+def finished_elsewhere(folder, method, seed, reward):
+    """A finished cell of a game with one cost set, other measures and actions, and no oracle."""
+    folder = folder / f"cell-{len(list(folder.iterdir()))}"
+    folder.mkdir()
+    entry = {
+        "reward": float(reward.mean()),
+        "score": 0.7,
+        "words": 4.0,
+        "taboo": 0.1,
+        "share": {"hint": 0.7, "give_up": 0.2, "invalid": 0.1},
+    }
+    summary = {
+        "method": method,
+        "game": "hints",
+        "task": "objects",
+        "seed": seed,
+        "players": {"describer": "tiny", "guesser": "tiny"},
+        "eval": {"fixed": {"temperature": entry}},
+        "budget": {"games": 100, "seconds": 1.0},
+    }
+    episodes = {"entities": ENTITIES, "reward": {"fixed": {"temperature": reward.tolist()}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "evaluation.json").write_text(json.dumps({"grid": None, "sets": {}, "episodes": episodes}))
+    return method, "objects", seed, folder
+
+
+def as_version_0_1(folder):
+    """Rewrites a cell as version 0.1 would have written it."""
+    summary, evaluation = (json.loads((folder / name).read_text()) for name in ("summary.json", "evaluation.json"))
+    del summary["game"]
+    (folder / "summary.json").write_text(json.dumps(summary | summary.pop("players")))
+    evaluation["questions"] = evaluation.pop("episodes")
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+
+
 @pytest.fixture
 def cells(tmp_path):
     base = np.random.default_rng(0).uniform(0, 1, 40)
-    found = [finished(tmp_path, "rest", seed, base + 0.01 * seed) for seed in range(3)]
-    found += [finished(tmp_path, "worse", seed, base - 0.1) for seed in range(3)]
-    return [*found, finished(tmp_path, "<b>list</b>", 0, np.full(40, 0.3))], base
+    made = [finished(tmp_path, "rest", seed, base + 0.01 * seed) for seed in range(3)]
+    made += [finished(tmp_path, "worse", seed, base - 0.1) for seed in range(3)]
+    return [*made, finished(tmp_path, "<b>list</b>", 0, np.full(40, 0.3))], base
 
 
 def test_means_intervals_and_paired_differences(cells):
     cells, base = cells
-    found = compared(cells, "rest", 0)["tasks"]["almanac"]
-    rest, worse, fixed = (found[name]["eval"]["between"]["temperature"] for name in ("rest", "worse", "<b>list</b>"))
+    methods = compared(cells, "rest", 0)["tasks"]["almanac"]
+    rest, worse, fixed = (methods[name]["eval"]["between"]["temperature"] for name in ("rest", "worse", "<b>list</b>"))
     assert rest["reward"] == pytest.approx(base.mean() + 0.01)
     assert rest["by_seed"] == pytest.approx([base.mean() + 0.01 * seed for seed in range(3)])
     assert rest["ci"][0] < rest["reward"] < rest["ci"][1] and rest["difference"] == 0 == max(rest["difference_ci"])
-    # Questions differ widely and the methods hardly: only pairing shows that one is surely worse.
+    # Episodes differ widely and the methods hardly: only pairing shows that one is surely worse.
     assert worse["ci"][1] > rest["ci"][0]
     assert worse["difference"] == pytest.approx(-0.11)
     # The seeds' differences are -0.10, -0.11 and -0.12.
     assert -0.13 < worse["difference_ci"][0] < -0.112 and -0.108 < worse["difference_ci"][1] < -0.09
     assert fixed["difference"] == pytest.approx(0.3 - base.mean() - 0.01), "one run against three"
-    assert found["rest"]["budget"]["games"] == 102 and found["rest"]["seeds"] == [0, 1, 2]
+    assert methods["rest"]["budget"]["games"] == 102 and methods["rest"]["seeds"] == [0, 1, 2]
 
 
-def test_runs_on_other_questions_are_not_compared(cells, tmp_path):
+def test_runs_on_other_episodes_are_not_compared(cells, tmp_path):
     cells, base = cells
     other = finished(tmp_path, "other", 0, base, entities=ENTITIES[::-1])
-    with pytest.raises(ValueError, match="measured on other questions"):
+    with pytest.raises(ValueError, match="measured on other episodes"):
         compared([*cells, other], "rest", 0)
 
 
@@ -106,8 +144,39 @@ def test_tables_and_page(cells, tmp_path, capsys):
     html = (tmp_path / "comparison.html").read_text()
     assert "<b>list</b>" not in html and "&lt;b&gt;list" in html
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"asking-almanac.png", "plane-almanac.png"}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"steering-almanac.png", "plane-almanac.png"}
     assert "worse" in capsys.readouterr().out
+
+
+def test_a_game_without_an_oracle_is_compared_by_reward(tmp_path, capsys):
+    base = np.linspace(0.2, 0.6, 40)
+    runs = [finished_elsewhere(tmp_path, "rest", seed, base) for seed in range(2)]
+    runs += [finished_elsewhere(tmp_path, "worse", seed, base - 0.1) for seed in range(2)]
+    comparison = compared(runs, "rest", 0)
+    worse = comparison["tasks"]["objects"]["worse"]
+    assert worse["eval"]["fixed"]["temperature"]["taboo"] == pytest.approx(0.1)
+    assert comparison["games"] == {"objects": "hints"} and not {"grid", "steering"} & set(worse)
+    out = tmp_path / "out"
+    out.mkdir()
+    write_comparison(out, comparison)
+    text, html = ((out / name).read_text() for name in ("comparison.md", "comparison.html"))
+    assert "| method | seeds | fixed |" in text and "| worse | 2 | 0.300 [" in text and "; −0.100 [" in text
+    for table in (text, html, capsys.readouterr().out):
+        assert "oracle" not in table and "gap closed" not in table and "dominance" not in table
+    assert "fixed costs" in html and "<figure>" not in html and not list((out / "figures").iterdir())
+
+
+def test_files_of_version_0_1_are_compared_alike(cells):
+    now = compared(cells[0], "rest", 0)
+    for *_, folder in cells[0]:
+        as_version_0_1(folder)
+    assert compared(cells[0], "rest", 0) == now
+
+
+def test_runs_of_several_games_are_not_compared(cells, tmp_path):
+    method, _, seed, folder = finished_elsewhere(tmp_path, "other", 0, cells[1])
+    with pytest.raises(ValueError, match="runs on almanac are of several games, clarification and hints"):
+        compared([*cells[0], (method, "almanac", seed, folder)], "rest", 0)
 
 
 def test_the_rule_on_reasoning_is_stated(cells, tmp_path):
@@ -129,15 +198,15 @@ def test_the_command_of_the_docs_compares_variants_of_a_prompt():
     shown = re.search(r"^python -m trainers.compare .*?^```", (ROOT / "docs/methods.md").read_text(), re.S | re.M)[0]
     overrides = shlex.split(shown.removesuffix("```").replace("\\\n", ""))[3:]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cells = make_cells(compose("compare", overrides))
+        cells = make_cells(COMMANDS["compare"].read(compose("compare", overrides))["options"])
         made = {cell.method: compose(cell.command, list(cell.overrides)) for cell in cells}
-    assert {name: config.prompts.style for name, config in made.items()} == {
+    assert {name: config.prompts.style or GAME.default_style for name, config in made.items()} == {
         "prompted": "zero_shot",
         "few_shot": "few_shot",
         "reasoning": "reasoning",
     }
-    assert {config.selfplay.reasoning for name, config in made.items() if name != "reasoning"} == {"none"}
-    assert made["reasoning"].selfplay.reasoning == "free" and made["reasoning"].assistant.max_new_tokens == 1024
+    assert {config.game.reasoning for name, config in made.items() if name != "reasoning"} == {"none"}
+    assert made["reasoning"].game.reasoning == "free" and made["reasoning"].assistant.max_new_tokens == 1024
     assert len({cell.folder for cell in cells}) == 3 and {c.command for c in cells} == {"prompted"}
 
 
@@ -184,7 +253,9 @@ def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):
     assert list(comparison["tasks"]["almanac"]["worse"]["eval"]) == ["between"]
     write_comparison(tmp_path, comparison)
     row = next(line for line in (tmp_path / "comparison.md").read_text().splitlines() if line.startswith("| worse"))
-    assert [cell.strip() == "–" for cell in row.split("|")[3:-1]] == [True, False, True, True, True]
+    assert [cell.strip() == "–" for cell in row.split("|")[3:-1]] == [True, False], (
+        "no column of sets that no method has"
+    )
     html = (tmp_path / "comparison.html").read_text()
     assert "seen costs" in html and "between costs" in html and "beyond beta costs" not in html
 
@@ -210,7 +281,7 @@ def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_fold
         "swift-almanac-0",
         "swift-almanac-1",
     ]
-    found = (tmp_path / "out" / "comparison.json").read_bytes()
+    first = (tmp_path / "out" / "comparison.json").read_bytes()
     before = {folder: (folder / "summary.json").stat().st_mtime_ns for folder in folders}
     (folders[2] / "summary.json").unlink()
     (tmp_path / "out" / "comparison.json").unlink()
@@ -222,7 +293,7 @@ def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_fold
     def less_time(text):
         return re.sub(rb'"seconds": [\d.]+', b"", text)
 
-    assert less_time((tmp_path / "out" / "comparison.json").read_bytes()) == less_time(found)
+    assert less_time((tmp_path / "out" / "comparison.json").read_bytes()) == less_time(first)
 
 
 @pytest.mark.slow
@@ -246,14 +317,17 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("only=[prompted,magic]", "only: magic is none of methods"),
         ("only=[swift]", "reference: prompted is not among"),
-        ("methods.swift.overrides=['rwsft.speed=3']", "compare: no config for swift on almanac: .*rwsft.speed"),
-        ("methods.swift.speed=3", "methods.swift has no option speed|Key 'speed' is not in struct"),
+        (
+            "methods.swift.overrides=['rwsft.speed=3']",
+            "no config for swift on almanac: there is no option rwsft.speed",
+        ),
+        ("methods.swift.speed=3", "there is no option methods.swift.speed"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path, tiny_folder, override, said):
+def test_bad_input_is_one_sentence(tmp_path, tiny_folder, override, message):
     done = compare(tmp_path, tiny_folder, override)
-    assert done.returncode == 1 and re.search(said, done.stderr) and "Traceback" not in done.stderr
+    assert done.returncode == 1 and re.search(message, done.stderr) and "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from clarify_env.costs import SETS, CostPlane, Costs, check_costs
 from clarify_env.games.base import View
+from clarify_env.games.clarification.facts import AssistantFacts
 from clarify_env.games.clarification.prompts import messages
 
 
@@ -62,12 +63,16 @@ def test_ends_are_drawn_now_and_then():
     assert set(drawn) == set(plane.train())
 
 
+def pocket_system(costs):
+    view = View("assistant", (), AssistantFacts("", "", costs, ""), 0)
+    return messages(view, "pocket")[0]["content"]
+
+
 def test_trained_prices_are_written_as_long_as_those_of_evaluation():
     plane = CostPlane()
 
     def places(cells):
-        views = (View("assistant", "", "", None, (), costs, 0, "") for costs in cells)
-        shown = [re.findall(r"\d\.(\d+)", messages(view, "pocket")[0]["content"]) for view in views]
+        shown = [re.findall(r"\d\.(\d+)", pocket_system(costs)) for costs in cells]
         return [{len(prices[axis]) for prices in shown} for axis in (0, 1)]
 
     measured = [cell for name, cells in plane.sets().items() if name != "seen" for cell in cells]
@@ -115,8 +120,7 @@ def test_beyond_the_trained_costs_the_pocket_model_meets_no_new_first_digit():
     plane = CostPlane()
 
     def first(costs):
-        system = messages(View("assistant", "", "", None, (), costs, 0, ""), "pocket")[0]["content"]
-        return [number[0] for number in re.findall(r"\d\.\d", system)]
+        return [number[0] for number in re.findall(r"\d\.\d", pocket_system(costs))]
 
     assert first(plane.train()[-1]) == ["1", "1"]
     assert all(first(cell) == ["1", "1"] for cell in plane.sets()["beyond_both"])

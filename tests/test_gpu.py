@@ -5,18 +5,20 @@ import pytest
 import torch
 
 from agents import hf
-from agents.hf import HFAgent, Row, load
+from agents.example import Example
+from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
 from clarify_env.costs import Costs
-from clarify_env.games.base import View
-from trainers.learning.update import UpdateConfig, collate, update, weighted_loss
+from clarify_env.games.base import Message, View
+from clarify_env.games.clarification.facts import AssistantFacts
+from trainers.learning.update import UpdateOptions, collate, update, weighted_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 VIEWS = [
-    View("assistant", "Who designed Ashford?", "", None, history, Costs(alpha, 0.03), len(history), "train/0")
+    View("assistant", history, AssistantFacts("Who designed Ashford?", "", Costs(alpha, 0.03), "train/0"), len(history))
     for alpha in (0.25, 0.5)
-    for history in ((), (("assistant", "#CLARIFY Which kind?"), ("user", "The opera one.")))
+    for history in ((), (Message("assistant", "#CLARIFY Which kind?"), Message("user", "The opera one.")))
 ]
 
 
@@ -42,17 +44,17 @@ def test_large_models_are_bf16_and_play(half):
     agent = HFAgent(*half, style="pocket", max_new_tokens=16)
     replies = agent.act(VIEWS * 5, list(range(20)))
     assert replies == agent.act(VIEWS * 5, list(range(20))), "same seeds, same replies"
-    scored = agent.logprobs([Row(reply.prompt_ids, reply.ids) for reply in replies])
+    scored = agent.sampler.logprobs([Example(reply.prompt_ids, reply.ids) for reply in replies])
     assert all(np.allclose(r.logprobs, s, atol=0.1) for r, s in zip(replies, scored, strict=True))
 
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_large_models_learn_and_stay_bf16(half, rank):
-    rows = [Row((2, 9, 10, 1, 4), (20, 21, 1)), Row((2, 9), (30,))]
-    config = UpdateConfig(learning_rate=3e-3 if rank else 3e-4, epochs=40, batch=2, weight_decay=0.0, lora_rank=rank)
+    rows = [Example((2, 9, 10, 1, 4), (20, 21, 1)), Example((2, 9), (30,))]
+    config = UpdateOptions(learning_rate=3e-3 if rank else 3e-4, epochs=40, batch=2, weight_decay=0.0, lora_rank=rank)
     after = update(half[0], rows, config, seed=0, pad=0)
     assert after.dtype == torch.bfloat16 and not after.training
-    before, now = (HFAgent(model, half[1]).logprobs(rows) for model in (half[0], after))
+    before, now = (HFAgent(model, half[1]).sampler.logprobs(rows) for model in (half[0], after))
     assert all(sum(new) > sum(old) + 0.1 for old, new in zip(before, now, strict=True))
 
 
@@ -62,7 +64,7 @@ def test_gradients_of_rows_padded_on_the_left_are_numbers(monkeypatch):
     model, rng = load(SHIPPED["almanac"])[0].train(), np.random.default_rng(0)
     for _ in range(20):
         rows = [
-            Row(tuple(rng.integers(2, 400, n - 20).tolist()), tuple(rng.integers(2, 400, 20).tolist()))
+            Example(tuple(rng.integers(2, 400, n - 20).tolist()), tuple(rng.integers(2, 400, 20).tolist()))
             for n in (60, 60, 60, 61, 61, 61, 63, 63, 63, 63, 63, 64)
         ]
         batch = {name: part.to(model.device) for name, part in collate(rows, 0).items()}

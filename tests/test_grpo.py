@@ -4,30 +4,36 @@ import copy
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import trl.trainer.base_trainer
+from configs import arguments_of
 from conftest import SMALL
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from toys import ASHFORD, Toy
 
-from agents.hf import HFAgent, Row
-from clarify_env.costs import Costs
-from clarify_env.games.base import Reply, Trajectory
-from clarify_env.games.clarification.rules import ClarificationGame
+from agents.example import Example
+from agents.hf import HFAgent, load
+from agents.selfplay import trajectory
+from clarify_env.costs import CostPlane, Costs
+from clarify_env.games import find_game
+from clarify_env.games.base import Reply
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.setup import Setup
 from trainers import grpo
 from trainers.learning.muon import Muon
-from trainers.runs.run import CONF, make_plane
+from trainers.learning.update import UpdateOptions
+from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.store import ChunkLog
 
 TASK, COSTS = Toy(), Costs(0.25, 0.02)
+SETUP = Setup(find_game("clarification"), TASK)
 FEW = ["grpo.generations=4", "grpo.games_a_step=8", "budget.games=8"]
-SAID = [
+TEXTS = [
     ("#CLARIFY Which kind?", "#ANSWER Brandt"),
     ("#ANSWER Brandt",),
     ("#MULTI_ANS film: Brandt; opera: Jon Vale",),
@@ -37,9 +43,19 @@ SAID = [
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
 
-def options(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("grpo", [*FEW, *overrides])
+def arguments(*overrides, task=None):
+    """What `grpo.grpo` is called with, the run aside; the task is this one."""
+    made = arguments_of("grpo", *FEW, *overrides)
+    return made | {"experiment": replace(made["experiment"], setup=SETUP._replace(task=task or TASK))}
+
+
+def make_trainer(folder, tiny, *overrides):
+    made = arguments(*overrides)
+    return grpo.make_trainer(made["experiment"], made["options"], made["update"], run_in(folder), Policy(*tiny))
+
+
+def prompts_of(groups, *overrides, task=None):
+    return grpo.prompts_of_groups(arguments(*overrides, task=task)["experiment"], groups)
 
 
 def run_in(folder):
@@ -47,34 +63,26 @@ def run_in(folder):
     return SimpleNamespace(dir=folder, bar=lambda *_: lambda n: None, record=lambda *_, **values: None)
 
 
-def game(agent, intent, *said, costs=COSTS, seed=0):
-    """A game in which the assistant says these messages, as tokens of the model's."""
-    played, user, said = ClarificationGame(TASK, ASHFORD, intent, costs), ScriptedUser(TASK), list(said)
+def game(agent, intent, *messages, costs=COSTS, seed=0):
+    """A game in which the assistant sends these messages, as tokens of the model's."""
+    played, user, texts = SETUP.deal(ASHFORD, intent, costs), ScriptedUser(TASK), list(messages)
     while played.to_move:
         view = played.view(played.to_move)
         if played.to_move == "assistant":
-            text = said.pop(0)
-            row = Row(agent.encode(view), agent.tokenize_reply(text))
-            played.apply(Reply(text, *row[:2], tuple(agent.logprobs([row])[0])))
+            text = texts.pop(0)
+            row = Example(agent.renderer.encode(view), agent.renderer.tokenize_reply(text))
+            played.apply(Reply(text, *row[:2], tuple(agent.sampler.logprobs([row])[0])))
         else:
             played.apply(Reply(user.say(view, 0)))
-    return Trajectory(
-        0,
-        played.name,
-        TASK.name,
-        "train",
-        ASHFORD.id,
-        intent,
-        costs,
-        seed,
-        user.name,
-        tuple(played.turns),
-        played.outcome,
-    )
+    return trajectory(0, seed, played, {"assistant": agent.name, "user": user.name})
 
 
 def turns(made):
     return [turn.reply for turn in made.turns if turn.role == "assistant"]
+
+
+def completion(made, end):
+    return grpo.completion(made, "assistant", end)
 
 
 @pytest.fixture
@@ -84,19 +92,19 @@ def agent(tiny):
 
 @pytest.fixture
 def trainer(tiny, tmp_path, agent, monkeypatch):
-    """Makes a trainer whose games are those of SAID; `games` and `starts` hold what was played."""
+    """Makes a trainer whose games are those of TEXTS; `games` and `starts` hold what was played."""
     seen = SimpleNamespace(games=[], starts=[])
 
-    def play(starts, agents, **more):
+    def play(experiment, starts, agents, **more):
         seen.starts += starts
-        made = [game(agent, s.intent, *SAID[i % 4], costs=s.costs, seed=s.seed) for i, s in enumerate(starts)]
+        made = [game(agent, s.intent, *TEXTS[i % 4], costs=s.costs, seed=s.seed) for i, s in enumerate(starts)]
         seen.games += made
         return made
 
-    monkeypatch.setattr(grpo, "play", play)
+    monkeypatch.setattr(Experiment, "play", play)
 
     def make(*overrides):
-        return grpo.make_trainer(options("update.lora_rank=0", *overrides), run_in(tmp_path), TASK, *tiny), seen
+        return make_trainer(tmp_path, tiny, "update.lora_rank=0", *overrides), seen
 
     return make
 
@@ -108,27 +116,27 @@ def batch(trainer):
 
 def test_a_game_as_one_completion(agent):
     """The assistant's tokens are marked, all else is what the template writes between."""
-    made = game(agent, 0, *SAID[3])
+    made = game(agent, 0, *TEXTS[3])
     first, second, third = turns(made)
-    one = grpo.completion(made, agent.tokenize_reply("")[-1])
+    one = completion(made, agent.renderer.end_id)
     assert tuple(one.prompt_ids) == first.prompt_ids
     assert (*one.prompt_ids, *one.ids) == (*third.prompt_ids, *third.ids), "as the last prompt goes on"
-    spoken = [token for token, mine in zip(one.ids, one.spoken, strict=True) if mine]
+    spoken = [token for token, mine in zip(one.ids, one.own, strict=True) if mine]
     assert spoken == [*first.ids, *second.ids, *third.ids]
-    unspoken = agent.tokenizer.decode([t for t, mine in zip(one.ids, one.spoken, strict=True) if not mine])
-    answers = [text for role, text in made.turns[-2].view.history if role == "user"]
+    unspoken = agent.renderer.tokenizer.decode([t for t, mine in zip(one.ids, one.own, strict=True) if not mine])
+    answers = [message.text for message in made.turns[-2].view.heard if message.sender == "user"]
     assert all(text in unspoken for text in answers) and not re.search("CLARIFY|ANS", unspoken)
-    drawn = [value for value, mine in zip(one.logprobs, one.spoken, strict=True) if mine]
+    drawn = [value for value, mine in zip(one.logprobs, one.own, strict=True) if mine]
     assert drawn == [*first.logprobs, *second.logprobs, *third.logprobs]
-    assert not any(value for value, mine in zip(one.logprobs, one.spoken, strict=True) if not mine)
+    assert not any(value for value, mine in zip(one.logprobs, one.own, strict=True) if not mine)
 
 
 def test_what_was_used(agent, tmp_path):
     """Games that came out alike were each drawn, and each learned from at every pass."""
-    run, made = run_in(tmp_path), game(agent, 0, *SAID[0])
+    run, made = run_in(tmp_path), game(agent, 0, *TEXTS[0])
     grpo._log(run).append([made, made])
     first, second = turns(made)
-    assert grpo.used(options("update.epochs=2"), run, TASK, agent.tokenize_reply("")[-1]) == {
+    assert grpo.used(Experiment(SETUP), UpdateOptions(epochs=2.0), run, agent.renderer.end_id) == {
         "games": 2,
         "generated_tokens": 2 * (len(first.ids) + len(second.ids)),
         "gold_labels": 3,
@@ -144,31 +152,28 @@ def altered(made, turn, **changes):
 
 
 def test_a_message_cut_short_is_ended_by_the_template(agent):
-    made, end = game(agent, 0, *SAID[0]), agent.tokenize_reply("")[-1]
-    whole = grpo.completion(made, end)
+    made, end = game(agent, 0, *TEXTS[0]), agent.renderer.end_id
+    whole = completion(made, end)
     ids = turns(made)[0].ids
     assert ids[-1] == end
-    cut = grpo.completion(altered(made, 0, ids=ids[:-1], logprobs=(-1.0,) * (len(ids) - 1)), end)
+    cut = completion(altered(made, 0, ids=ids[:-1], logprobs=(-1.0,) * (len(ids) - 1)), end)
     assert cut.ids == whole.ids, "the model reads the same"
-    assert (whole.spoken[len(ids) - 1], cut.spoken[len(ids) - 1]) == (1, 0), "but did not say the end"
-    assert (
-        cut.spoken[: len(ids) - 1] == whole.spoken[: len(ids) - 1]
-        and cut.spoken[len(ids) :] == whole.spoken[len(ids) :]
-    )
+    assert (whole.own[len(ids) - 1], cut.own[len(ids) - 1]) == (1, 0), "but did not say the end"
+    assert cut.own[: len(ids) - 1] == whole.own[: len(ids) - 1] and cut.own[len(ids) :] == whole.own[len(ids) :]
 
 
 def test_another_split_of_the_same_text_is_kept_as_it_was_drawn(agent):
-    made, end = game(agent, 0, *SAID[0]), agent.tokenize_reply("")[-1]
-    other = (*(i for c in SAID[0][0] for i in agent.tokenizer(c, add_special_tokens=False)["input_ids"]), end)
+    made, end = game(agent, 0, *TEXTS[0]), agent.renderer.end_id
+    other = (*(i for c in TEXTS[0][0] for i in agent.renderer.tokenizer(c, add_special_tokens=False)["input_ids"]), end)
     ids = turns(made)[0].ids
-    assert agent.tokenizer.decode(other) == agent.tokenizer.decode(ids) and len(other) > len(ids)
-    plain, split = (grpo.completion(m, end) for m in (made, altered(made, 0, ids=other, logprobs=(-1.0,) * len(other))))
-    assert (split.ids, split.spoken) == ([*other, *plain.ids[len(ids) :]], [1] * len(other) + plain.spoken[len(ids) :])
+    assert agent.renderer.tokenizer.decode(other) == agent.renderer.tokenizer.decode(ids) and len(other) > len(ids)
+    plain, split = (completion(m, end) for m in (made, altered(made, 0, ids=other, logprobs=(-1.0,) * len(other))))
+    assert (split.ids, split.own) == ([*other, *plain.ids[len(ids) :]], [1] * len(other) + plain.own[len(ids) :])
 
 
 @pytest.mark.parametrize("why", ["the past is written anew", "messages have no end"])
 def test_a_template_that_no_completion_can_continue_is_refused(agent, why):
-    made, end = game(agent, 0, *SAID[0]), agent.tokenize_reply("")[-1]
+    made, end = game(agent, 0, *TEXTS[0]), agent.renderer.end_id
     first, second = turns(made)
     prompt = list(second.prompt_ids)
     if why == "the past is written anew":
@@ -176,41 +181,41 @@ def test_a_template_that_no_completion_can_continue_is_refused(agent, why):
     else:
         prompt = [token for i, token in enumerate(prompt) if token != end or i < len(first.prompt_ids)]
     with pytest.raises(ValueError, match=r"the chat template of assistant\.model writes earlier messages anew"):
-        grpo.completion(altered(made, 2, prompt_ids=tuple(prompt)), end)
+        completion(altered(made, 2, prompt_ids=tuple(prompt)), end)
 
 
 def test_the_start_of_a_game_survives_the_prompt(trainer):
     """A seed beyond what a float holds, and costs to the last digit, through TRL's data set and back."""
     made, seen = trainer("grpo.generations=2")
     batch(made)
-    prompts = grpo.questions(options(), TASK, 4)
+    prompts = prompts_of(4)
     starts = [prompt[0]["start"] for prompt in prompts]
     assert [(s.episode, s.costs, s.seed) for s in seen.starts] == [
-        (ASHFORD, Costs(start["alpha"], start["beta"]), start["seed"] + k) for start in starts for k in range(2)
+        (ASHFORD, Costs(*start["prices"]), start["seed"] + k) for start in starts for k in range(2)
     ]
     assert max(start["seed"] for start in starts) > 2**53
-    assert {s.costs for s in seen.starts} <= set(make_plane(options()).train())
-    assert seen.starts == grpo.starts(TASK, [prompt for prompt in prompts for _ in range(2)])
+    assert {s.costs for s in seen.starts} <= set(CostPlane().train())
+    assert seen.starts == grpo.starts(SETUP, [prompt for prompt in prompts for _ in range(2)])
 
 
 def test_intents_are_drawn_anew_within_a_group(almanac):
-    groups = grpo.questions(options(), TASK, 400)
-    drawn = [[s.intent for s in grpo.starts(TASK, [prompt] * 8)] for prompt in groups]
+    groups = prompts_of(400)
+    drawn = [[s.intent for s in grpo.starts(SETUP, [prompt] * 8)] for prompt in groups]
     assert np.mean([len(set(intents)) > 1 for intents in drawn]) > 0.95, "a group is not played for one reading"
-    found = Counter(intent for intents in drawn for intent in intents)
-    assert [found[i] / 3200 for i in range(3)] == pytest.approx([0.5, 0.3, 0.2], abs=0.04)
+    counts = Counter(intent for intents in drawn for intent in intents)
+    assert [counts[i] / 3200 for i in range(3)] == pytest.approx([0.5, 0.3, 0.2], abs=0.04)
 
 
 def test_every_training_question_comes_once_before_any_comes_again(almanac):
     size = almanac.sizes["train"]
 
     def order(*overrides):
-        return [prompt[0]["start"]["episode_id"] for prompt in grpo.questions(options(*overrides), almanac, 2 * size)]
+        return [prompt[0]["start"]["episode_id"] for prompt in prompts_of(2 * size, *overrides, task=almanac)]
 
     once = sorted(f"train/{i}" for i in range(size))
     assert sorted(order()[:size]) == sorted(order()[size:]) == once and order()[:size] != order()[size:]
     assert order() == order() != order("seed=1")
-    assert set(order("budget.questions=3")) == {"train/0", "train/1", "train/2"}
+    assert set(order("budget.episodes=3")) == {"train/0", "train/1", "train/2"}
 
 
 def test_rewards_are_what_the_games_earned_and_advantages_are_within_their_group(trainer):
@@ -219,7 +224,8 @@ def test_rewards_are_what_the_games_earned_and_advantages_are_within_their_group
     rows = next(iter(made.get_train_dataloader()))
     given = made.rollout_func([row["prompt"] for row in rows], made)
     paid = [
-        g.outcome.accuracy - g.costs.alpha * g.outcome.questions - g.costs.beta * g.outcome.words for g in seen.games
+        g.result.score - g.prices[0] * g.result.usage["questions"] - g.prices[1] * g.result.usage["words"]
+        for g in seen.games
     ]
     assert given["reward"] == pytest.approx(paid) and len(set(paid)) > 4
     assert set(given) == {"prompt_ids", "completion_ids", "logprobs", "env_mask", "reward"}
@@ -247,7 +253,7 @@ def test_the_gradient_is_that_of_the_assistants_tokens_alone(trainer, tiny, rows
     model = tiny[0]
     total, tokens = 0.0, 0
     for first in (0, 4):
-        rewards = np.array([g.outcome.reward(g.costs) for g in seen.games[first : first + 4]])
+        rewards = np.array([g.result.reward(g.prices) for g in seen.games[first : first + 4]])
         advantages = (rewards - rewards.mean()) / (rewards.std(ddof=1) + 1e-4)
         for played, advantage in zip(seen.games[first : first + 4], advantages, strict=True):
             for reply in turns(played):
@@ -287,21 +293,21 @@ ADAPTERS = "update.lora_rank=2"
 def test_what_is_learned_is_an_ordinary_model_and_the_base_is_left_alone(trainer, tiny, overrides, tmp_path, capsys):
     base, before = tiny[0], copy.deepcopy(tiny[0].state_dict())
     made, _ = trainer("budget.games=32", "update.learning_rate=1e-2", *overrides)
-    rows = [Row(tuple(range(2, 9)), (20, 21, 1)), Row((2, 9), (30,))]
+    rows = [Example(tuple(range(2, 9)), (20, 21, 1)), Example((2, 9), (30,))]
     policy = HFAgent(made.model, tiny[1])
-    start = policy.logprobs(rows)
+    start = policy.sampler.logprobs(rows)
     capsys.readouterr()
     model = grpo.learn(made)
     assert capsys.readouterr() == ("", ""), "quietly"
-    assert HFAgent(base, tiny[1]).logprobs(rows) == start and "forward" not in vars(base), "not patched"
+    assert HFAgent(base, tiny[1]).sampler.logprobs(rows) == start and "forward" not in vars(base), "not patched"
     assert all(torch.equal(before[name], weight) for name, weight in base.state_dict().items())
     grpo.save_model(model, tiny[1], tmp_path / "made")
-    plain = grpo.load(tmp_path / "made")[0]
+    plain = load(tmp_path / "made")[0]
     assert type(plain) is type(base) and plain.state_dict().keys() == before.keys()
-    found = HFAgent(plain, tiny[1]).logprobs(rows)
+    found = HFAgent(plain, tiny[1]).sampler.logprobs(rows)
     assert found != start
     assert [x for row in found for x in row] == pytest.approx(
-        [x for row in HFAgent(model, tiny[1]).logprobs(rows) for x in row], abs=1e-4
+        [x for row in HFAgent(model, tiny[1]).sampler.logprobs(rows) for x in row], abs=1e-4
     )
     if ADAPTERS in overrides:
         changed = {name for name, weight in plain.state_dict().items() if not torch.equal(weight.cpu(), before[name])}
@@ -312,15 +318,17 @@ def test_games_are_played_by_the_policy_as_it_stands(tiny, tmp_path, monkeypatch
     """Also in self-play, where the user is the policy too; without dropout, which training has."""
     seen = []
 
-    def act(self, views, seeds, prefixes=None):
-        weights = next(p for name, p in self.model.named_parameters() if "embed" in name)
-        seen.append((self.name, self.model.training, float(weights.detach().double().sum())))
+    def act(self, views, seeds, openings=None):
+        weights = next(p for name, p in self.sampler.model.named_parameters() if "embed" in name)
+        seen.append((self.name, self.sampler.model.training, float(weights.detach().double().sum())))
         texts = ["#CLARIFY Hm?" if v.role == "assistant" and v.turn == 0 else "#ANSWER Brandt" for v in views]
-        return [Reply(text, self.encode(v), (7, 1), (-1.0, -2.0)) for text, v in zip(texts, views, strict=True)]
+        return [
+            Reply(text, self.renderer.encode(v), (7, 1), (-1.0, -2.0)) for text, v in zip(texts, views, strict=True)
+        ]
 
     monkeypatch.setattr(HFAgent, "act", act)
-    config = options("user=self", "update.lora_rank=0", "budget.games=24", "update.optimizer=adamw")
-    grpo.learn(grpo.make_trainer(config, run_in(tmp_path), TASK, *tiny))
+    line = ("user=self", "update.lora_rank=0", "budget.games=24", "update.optimizer=adamw")
+    grpo.learn(make_trainer(tmp_path, tiny, *line))
     assert not any(training for _, training, _ in seen)
     assert {name for name, _, _ in seen} == {"pocket", "self"}
     for name in ("pocket", "self"):
@@ -370,8 +378,8 @@ BAD = [
     (["grpo.generations=2.5"], "grpo.generations must be a whole number", "half a game"),
     (["grpo.games_a_step=9"], "grpo.games_a_step=9 must be a multiple of grpo.generations=4", "part of a group"),
     (["update.batch=3"], "grpo.games_a_step=8 must be a multiple of update.batch=3", "passes of different size"),
-    (["update.batch=0"], "grpo.games_a_step=8 must be a multiple of update.batch=0", "nothing in a pass"),
-    (["update.epochs=0"], "update.epochs must be a whole number of at least 1, not 0", "no update"),
+    (["update.batch=0"], "update.batch must be a whole number of at least 1, not 0", "nothing in a pass"),
+    (["update.epochs=0"], "update.epochs must be a whole number of at least 1, not 0.0", "no update"),
     (["update.epochs=1.5"], "update.epochs must be a whole number of at least 1, not 1.5", "half an update"),
     (["update.least_steps=9"], "update.least_steps must be 0", "steps without games"),
     (["update.runs=2"], "update.runs must be 1", "two policies"),
@@ -379,7 +387,7 @@ BAD = [
     (["grpo.beta=much"], "grpo.beta must be a number of at least 0, not 'much'", "no number"),
     (["grpo.beta=0.1", "update.lora_rank=0"], "grpo.beta needs update.lora_rank", "no reference"),
     (["grpo.clip=0"], "grpo.clip must be a number between 0 and 1, not 0", "nothing would be learned"),
-    (["grpo.scale_rewards=world"], "grpo.scale_rewards must be group, batch or none, not 'world'", "a scale"),
+    (["grpo.scale_rewards=world"], "grpo.scale_rewards must be one of group, batch, none, not 'world'", "a scale"),
     (["update.optimizer=sgd"], "update.optimizer must be adamw or muon", "an optimizer there is not"),
 ]
 
@@ -387,15 +395,16 @@ BAD = [
 @pytest.mark.parametrize(("overrides", "said", "why"), BAD, ids=[row[2] for row in BAD])
 def test_wrong_options_are_refused(overrides, said, why):
     with pytest.raises(ValueError, match=re.escape(said)):
-        grpo.check_options(options(*overrides))
+        made = arguments(*overrides)
+        grpo.check(made["experiment"], made["options"], made["update"])
 
 
 def test_the_defaults_are_sensible():
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("grpo")
-    grpo.check_options(config)
-    assert config.budget.games % config.grpo.games_a_step == 0, "the budget is kept to the game"
-    assert config["update"].batch == config.grpo.games_a_step
+    made = arguments_of("grpo")
+    grpo.check(made["experiment"], made["options"], made["update"])
+    step = made["options"].games_a_step
+    assert made["experiment"].budget.games % step == 0, "the budget is kept to the game"
+    assert made["update"].batch == step
 
 
 class Stop(BaseException):
@@ -419,14 +428,11 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
     folder = alone / "run"
     assert command(grpo, *LINE, "run_dir=run") == (0, "")
     summary = json.loads((folder / "summary.json").read_text())
-    games = [
-        g
-        for chunk in ChunkLog(folder / "trajectories/iteration-1.jsonl").read(almanac, ClarificationGame)
-        for g in chunk
-    ]
+    log = ChunkLog(folder / "trajectories/iteration-1.jsonl")
+    games = [g for chunk in log.read(SETUP._replace(task=almanac)) for g in chunk]
     assert [g.id for g in games] == list(range(24)), "the last step goes beyond the budget"
     assert {g.split for g in games} == {"train"}
-    assert [len({(g.episode_id, g.costs) for g in games[i : i + 4]}) for i in range(0, 24, 4)] == [1] * 6
+    assert [len({(g.episode_id, g.prices) for g in games[i : i + 4]}) for i in range(0, 24, 4)] == [1] * 6
     assert (summary["method"], summary["budget"]["games"]) == ("grpo", 24)
     assert summary["budget"]["generated_tokens"] == sum(len(reply.ids) for g in games for reply in turns(g))
     read = sum(len(turns(g)[-1].prompt_ids) + len(turns(g)[-1].ids) for g in games)
@@ -437,7 +443,7 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
         line for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if line["phase"] == "grpo"
     ]
     assert [line["step"] for line in steps] == [1, 2, 3]
-    paid = [np.mean([g.outcome.reward(g.costs) for g in games[i : i + 8]]) for i in (0, 8, 16)]
+    paid = [np.mean([g.result.reward(g.prices) for g in games[i : i + 8]]) for i in (0, 8, 16)]
     assert [line["grpo/reward"] for line in steps] == pytest.approx(paid) and "grpo/loss" in steps[0]
     assert not [p for p in folder.rglob("*") if p.suffix in (".pt", ".pth", ".bin", ".pkl")], "no pickles"
     assert not [p for p in alone.rglob("*") if p.is_file() and folder not in p.parents], "and nothing elsewhere"
@@ -447,7 +453,7 @@ def test_the_command_from_end_to_end_and_again(command, alone, almanac, monkeypa
     def never(*args, **kwargs):
         raise AssertionError("nothing is played or learned a second time")
 
-    for place, name in ((grpo, "play"), (grpo, "make_trainer"), (HFAgent, "act")):
+    for place, name in ((Experiment, "play"), (grpo, "make_trainer"), (HFAgent, "act")):
         monkeypatch.setattr(place, name, never)
     assert command(grpo, *LINE, "run_dir=run") == (0, "")
     assert {p: p.read_bytes() for p in before} == before
@@ -473,10 +479,13 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
     with log.open("a") as file:
         file.write('{"id":77,"turns":[{"ro')
     played = []
-    play = grpo.play
-    monkeypatch.setattr(
-        grpo, "play", lambda starts, *args, **more: played.append(len(starts)) or play(starts, *args, **more)
-    )
+    play = Experiment.play
+
+    def counted(experiment, starts, *args, **more):
+        played.append(len(starts))
+        return play(experiment, starts, *args, **more)
+
+    monkeypatch.setattr(Experiment, "play", counted)
     assert command(grpo, *line, "run_dir=torn")[0] == 0
     assert played == [8], "only the third step's games are played again"
     for name in ("trajectories/iteration-1.jsonl", "checkpoints/iteration-1/model.safetensors"):
@@ -490,8 +499,8 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
     [
         ("grpo.clip=2", "error: grpo.clip must be a number between 0 and 1, not 2\n"),
         (
-            "budget.questions=99",
-            "error: budget.questions must lie in 1 to 8, the training questions there are, not 99\n",
+            "budget.episodes=99",
+            "error: budget.episodes must lie in 1 to 8, the training episodes there are, not 99\n",
         ),
     ],
 )

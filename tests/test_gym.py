@@ -6,8 +6,10 @@ from toys import Toy
 
 import clarify_env
 from clarify_env.games.base import Reply
+from clarify_env.games.clarification.description import Clarification
+from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
-from clarify_env.gym import AssistantEnv
+from clarify_env.gym import AssistantEnv, RoleEnv
 
 ASKED = {"intent": 0, "costs": (0.25, 0.03)}
 
@@ -20,7 +22,7 @@ class Recorder:
     def __init__(self):
         self.asked = []
 
-    def act(self, views, seeds, prefixes=None):
+    def act(self, views, seeds, openings=None):
         self.asked += zip(views, seeds, strict=True)
         return [Reply("Brandt") for _ in views]
 
@@ -88,7 +90,8 @@ def test_any_agent_can_be_the_user():
     env.reset(seed=0, options=ASKED)
     assert env.step("#ANSWER brandt")[1] == pytest.approx(0.97)
     ((view, seed),) = user.asked
-    assert view.role == "user" and view.secret.intent == 0 and view.costs is None and isinstance(seed, int)
+    assert view.role == "user" and view.facts.secret.intent == 0 and not hasattr(view.facts, "costs")
+    assert isinstance(seed, int)
 
 
 def test_after_the_end_no_move_is_taken():
@@ -116,3 +119,39 @@ def test_many_at_once():
     observation, _ = env.reset(seed=0)
     assert observation["costs"].shape == (3, 2) and len(observation["transcript"]) == 3
     assert np.array(env.step(["no tag"] * 3)[2]).all()
+
+
+def test_any_role_can_be_played():
+    guessing = {"assistant": ScriptedAssistant(Toy(), "guess")}
+    env = gymnasium.make("clarify_env/Role-v0", task=Toy(), role="user", agents=guessing)
+    observation, info = env.reset(seed=0, options=ASKED)
+    assert "costs" not in observation and observation["transcript"].endswith("assistant: #ANSWER Brandt")
+    assert observation["turn"] == 1 and [m["role"] for m in info["messages"]] == ["system", "user"]
+    _, reward, terminated, _, info = env.step("Brandt")
+    assert terminated and reward == pytest.approx(0.97) and info["outcome"]["accuracy"] == 1
+
+
+def test_a_game_that_the_others_end_is_dealt_anew():
+    class Fickle(Recorder):
+        """Breaks the rules at all but every third game."""
+
+        def act(self, views, seeds, openings=None):
+            super().act(views, seeds)
+            return [Reply("#CLARIFY Which kind?" if len(self.asked) % 3 == 0 else "no tag")]
+
+    assistant = Fickle()
+    env = RoleEnv(Toy(), "user", agents={"assistant": assistant})
+    assert env.reset(seed=0)[0]["turn"] == 1 and len(assistant.asked) == 3
+    with pytest.raises(ValueError, match="the other roles ended 1000 games before user was to move"):
+        RoleEnv(Toy(), "user", agents={"assistant": Recorder()}).reset(seed=0)
+
+
+def test_roles_that_cannot_be_played():
+    with pytest.raises(ValueError, match="game clarification has no role 'judge', only assistant, user"):
+        RoleEnv(Toy(), "judge")
+
+    class Alone(Clarification):
+        players = {}
+
+    with pytest.raises(ValueError, match="game clarification has no scripted player for assistant: name one in agents"):
+        RoleEnv(Toy(), "user", game=Alone())

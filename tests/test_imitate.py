@@ -2,21 +2,26 @@
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from agents.hf import HFAgent
+from clarify_env.costs import CostPlane
+from clarify_env.games import find_game
 from clarify_env.games.clarification.oracle import solve
+from clarify_env.games.setup import Setup
 from trainers.imitate import imitated, oracle_games
-from trainers.runs.run import make_plane
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import BudgetOptions, SelfPlayOptions
 
-CONFIG = OmegaConf.create(
-    {
-        "seed": 0,
-        "budget": {"games": 200, "questions": None},
-        "selfplay": {"max_questions": 2, "chunk": 64, "redact_leaks": False, "reasoning": "none"},
-        "costs": {"alpha": [0.15, 0.62], "beta": [0.02, 0.055], "values": 40, "steps": [0.01, 0.001], "band": 0.05},
-    }
-)
+PLANE = CostPlane((0.15, 0.62), (0.02, 0.055), 40, (0.01, 0.001))
+
+
+def experiment(task):
+    return Experiment(
+        Setup(find_game("clarification"), task),
+        plane=PLANE,
+        budget=BudgetOptions(games=200),
+        selfplay=SelfPlayOptions(chunk=64),
+    )
 
 
 class NoBar:
@@ -26,25 +31,27 @@ class NoBar:
 
 @pytest.fixture(scope="module")
 def games(almanac):
-    return list(oracle_games(CONFIG, NoBar(), almanac))
+    return list(oracle_games(experiment(almanac), NoBar()))
 
 
-def test_the_oracle_plays_training_questions_at_training_costs(games, almanac):
+def test_the_oracle_plays_training_episodes_at_training_costs(games, almanac):
     assert len(games) == 200 and {game.split for game in games} == {"train"}
-    assert {game.costs for game in games} <= set(make_plane(CONFIG).train()) and len({g.costs for g in games}) > 100
-    questions = sorted({game.episode_id for game in games})
-    assert len(questions) == almanac.sizes["train"], "every question in turn"
-    solved = dict(zip(questions, solve(almanac, [almanac.lookup(q) for q in questions]), strict=True))
-    earned = np.mean([game.outcome.reward(game.costs) for game in games])
-    best = np.mean([solved[game.episode_id].oracle(np.array([game.costs]))[0][0] for game in games])
-    assert earned == pytest.approx(best, abs=0.08), "but for the luck of the intents"
+    assert {game.prices for game in games} <= set(PLANE.train()) and len({g.prices for g in games}) > 100
+    episode_ids = sorted({game.episode_id for game in games})
+    assert len(episode_ids) == almanac.sizes["train"], "every episode in turn"
+    solved = dict(zip(episode_ids, solve(almanac, [almanac.lookup(q) for q in episode_ids]), strict=True))
+    rewards = np.mean([game.reward() for game in games])
+    best = np.mean([solved[game.episode_id].oracle(np.array([game.prices]))[0][0] for game in games])
+    assert rewards == pytest.approx(best, abs=0.08), "but for the luck of the intents"
 
 
-def test_rows_hold_the_assistants_words_alone(games, tiny):
+def test_examples_hold_the_learning_roles_messages_alone(games, tiny):
     agent = HFAgent(*tiny, style="pocket")
     asked = next(game for game in games if len(game.turns) > 2)
-    rows = imitated(agent, asked)
-    said = [turn.reply.text for turn in asked.turns if turn.role == "assistant"]
-    assert [agent.tokenizer.decode(row.ids[:-1]) for row in rows] == said
-    assert all(row.ids[-1] == agent.tokenizer.eos_token_id and row.weight == 1 for row in rows)
-    assert asked.turns[1].reply.text in agent.tokenizer.decode(rows[1].prompt_ids), "the user's stand in the prompt"
+    examples = imitated(agent.renderer, asked, ("assistant",))
+    texts = [turn.reply.text for turn in asked.turns if turn.role == "assistant"]
+    assert [agent.renderer.tokenizer.decode(example.ids[:-1]) for example in examples] == texts
+    end = agent.renderer.tokenizer.eos_token_id
+    assert all(example.ids[-1] == end and example.weight == 1 for example in examples)
+    prompt = agent.renderer.tokenizer.decode(examples[1].prompt_ids)
+    assert asked.turns[1].reply.text in prompt, "the user's replies stand in the prompt"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
-from clarify_env.games.base import View
 from clarify_env.games.clarification.oracle import solve
 from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
 from clarify_env.games.clarification.prompts import messages
+from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.tasks import ledger, make_task
 from clarify_env.tasks.base import Interpretation
 from clarify_env.testing import check_game, check_task
@@ -152,8 +152,9 @@ def test_the_default_plane_asks_for_steering(task):
 def test_only_the_assistant_sees_the_table(task):
     episode = task.episode("test", 0)
     table = episode.context.splitlines()[1]
-    assistant = View("assistant", episode.query, episode.context, None, (), CostPlane().train()[0], 0, episode.id)
-    assert table in messages(assistant, "pocket")[0]["content"]
+    game = ClarificationGame(task, episode, 0, CostPlane().train()[0])
+    assert table in messages(game.view("assistant"), "pocket")[0]["content"]
+    assert table not in messages(game.view("user"), "pocket")[0]["content"]
     assert task.reply("Which region?", 0, episode).startswith("The ")
 
 

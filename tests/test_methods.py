@@ -16,7 +16,7 @@ def check_files(folder, *names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [["rwsft.weight=refit"], ["sample=branching", "rwsft.hindsight=4"]])
+@pytest.mark.parametrize("options", [["rwsft.weight=refit"], ["rollouts=all_readings", "rwsft.hindsight=4"]])
 def test_reward_weighted_fine_tuning(command, tmp_path, options):
     folder = tmp_path / "run"
     assert command(rwsft, *TINY, *options, f"run_dir={folder}") == (0, "")
@@ -89,12 +89,12 @@ def test_a_contrastive_run_goes_on_after_a_kill(command, tmp_path, monkeypatch):
     ("options", "said"),
     [
         (["contrastive.labels=mine"], "contrastive.labels must be estimated or gold, not 'mine'"),
-        (["contrastive.references=1"], "contrastive.references must lie between 0 and 1"),
-        (["contrastive.rounds=0"], "contrastive.rounds must be at least 1"),
-        (["contrastive.threshold=2"], "contrastive.threshold must lie in"),
-        (["contrastive.beta=0"], "contrastive.beta must be above 0"),
+        (["contrastive.references=1"], "contrastive.references must be a number between 0 and 1"),
+        (["contrastive.rounds=0"], "contrastive.rounds must be a whole number of at least 1"),
+        (["contrastive.threshold=2"], "contrastive.threshold must be a number in [0, 1]"),
+        (["contrastive.beta=0"], "contrastive.beta must be a number above 0"),
         (["update.runs=2"], "update.runs must be 1"),
-        (["sample=plain"], "choose sample=branching"),
+        (["rollouts=plain"], "choose rollouts=all_readings"),
         (["contrastive.max_tokens=5"], "round 1 has no pairs to learn from"),
     ],
 )
@@ -118,9 +118,9 @@ def test_stargate_and_its_control(command, tmp_path):
     "options",
     [
         ["rest.rule=best"],
-        ["rest.rule=top_k", "sample=plain", "rest.hindsight=0"],
+        ["rest.rule=top_k", "rollouts=plain", "rest.hindsight=0"],
         ["rest.rule=threshold", "rest.iterations=2"],
-        ["sample=plain"],
+        ["rollouts=plain"],
     ],
 )
 def test_rest_by_other_rules(command, tmp_path, options):

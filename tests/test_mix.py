@@ -103,7 +103,7 @@ def test_tasks_that_cannot_be_mixed(tasks, said):
 def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
     folder = tmp_path / "run"
     small = [option for option in SMALL if not option.startswith("task.")]
-    small += [f"task.parts.almanac.{key}={value}" for key, value in ALMANAC.items()]
+    small += [f"task.tasks.almanac.{key}={value}" for key, value in ALMANAC.items()]
     small = [f"+{option}" if option.startswith("task.") else option for option in small]
     done = command(
         rest,

@@ -116,7 +116,7 @@ def played(task, episode, intent, *messages):
                 drawn, users._draw = users._draw, lambda seed, n, draw=draw: draw
                 game.apply(Reply(user.say(game.view("user"), 0)))
                 users._draw = drawn
-        accuracy += (game.outcome.accuracy if game.outcome else 0.0) / max(1, draws)
+        accuracy += (game.result.score if game.result else 0.0) / max(1, draws)
     return accuracy, game
 
 
@@ -157,7 +157,7 @@ def searched(task, episode, rng, most):
     texts = candidates(task, episode, rng, most)
     table = [[played(task, episode, i, text) for i in everyone] for text in texts]
     accuracy = np.array([[cell[0] for cell in row] for row in table])
-    length = np.array([row[0][1].outcome.words for row in table])
+    length = np.array([row[0][1].result.usage["words"] for row in table])
     mass = accuracy * weights
 
     def closing(group):
@@ -176,8 +176,9 @@ def searched(task, episode, rng, most):
             _, game = played(task, episode, intent, question)
             groups.setdefault(game.turns[1].reply.text, []).append(intent)
             # What is said after a question is worth what it is worth without, less alpha.
-            after = played(task, episode, intent, question, texts[intent])[1].outcome
-            assert after._replace(questions=0) == table[intent][intent][1].outcome and after.questions == 1
+            after = played(task, episode, intent, question, texts[intent])[1].result
+            without = table[intent][intent][1].result
+            assert after == without._replace(usage=dict(without.usage) | {"questions": 1})
         splits[tuple(map(tuple, groups.values()))] = list(groups.values())
     for groups in splits.values():
         value = sum(closing(group) for group in groups) - alpha
@@ -360,8 +361,8 @@ def test_the_oracle_player_earns_the_oracle(solved):
                     game.apply(Reply(user.say(game.view("user"), 0)))
                     if isinstance(action, Clarify):
                         left, asked = next(c for c in s.cells(action.question) if intent in c), asked + 1
-                earned += weight * game.outcome.reward(game.costs)
-                used += weight * game.outcome.words
+                earned += weight * game.result.reward(game.prices)
+                used += weight * game.result.usage["words"]
             assert earned == pytest.approx(s.oracle(costs[None])[0][0])
             assert used == pytest.approx(s.words_used(costs[None])[0])
 

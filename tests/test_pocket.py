@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from hydra import compose, initialize_config_dir
+from configs import config_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
@@ -12,7 +12,8 @@ from agents.pocket import SHIPPED, build_model, build_tokenizer
 from clarify_env.games.clarification.actions import TAGS
 from clarify_env.games.clarification.pretraining.chats import Demonstration
 from trainers.pretrain import _Encoder, recipe
-from trainers.runs import run as running
+from trainers.runs.command import COMMANDS, CONF
+from trainers.runs.identity import run_identity
 
 SHIPPED_TASKS = list(SHIPPED)
 TEXTS = ["Who designed Ashford? #ANSWER 1901 #MULTI_ANS film: Brandt; opera: Vale", "each question costs 0.25"] * 3
@@ -93,10 +94,10 @@ def test_the_encoder_of_demonstrations_agrees_with_the_template(tokenizer):
         tokenizer, tokenizer.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True)
     )
     whole = ids(tokenizer, tokenizer.apply_chat_template(chat, tokenize=False))
-    assert list(row.prompt_ids + row.ids) == whole and not row.lead
+    assert list(row.prompt_ids + row.ids) == whole and not row.first_weights
     every = _Encoder(tokenizer)(Demonstration(messages, "shown", every=True))
-    assert list(every.prompt_ids + every.ids) == whole and len(every.lead) == len(every.ids)
-    learned = [token for token, weight in zip(every.ids, every.lead, strict=True) if weight]
+    assert list(every.prompt_ids + every.ids) == whole and len(every.first_weights) == len(every.ids)
+    learned = [token for token, weight in zip(every.ids, every.first_weights, strict=True) if weight]
     assert learned == ids(tokenizer, "#CLARIFY Which kind?<|end|>#ANSWER Brandt<|end|>"), "what the assistant says"
 
 
@@ -151,10 +152,10 @@ def test_recipe_and_weights_have_not_parted_ways(task):
     """A change of task, costs, demonstrations or recipe calls for `python -m trainers.pretrain`."""
     manifest = json.loads((SHIPPED[task] / "manifest.json").read_text())
     built = manifest["recipe"]
-    with initialize_config_dir(str(running.CONF), version_base="1.3"):
-        plane = [f"costs={task}"] if (running.CONF / "costs" / f"{task}.yaml").exists() else []
-        config = compose("pretrain", [f"task={task}", f"recipe={task}", f"seed={built['seed']}", *plane])
-    now = recipe(config, running.make_task_from(config), running.make_plane(config).train())
+    plane = [f"costs={task}"] if (CONF / "costs" / f"{task}.yaml").exists() else []
+    config = config_of("pretrain", f"task={task}", f"recipe={task}", f"seed={built['seed']}", *plane)
+    made = COMMANDS["pretrain"].read(config)
+    now = recipe(run_identity("pretrain", config), made["experiment"], made["options"])
     now = json.loads(json.dumps(now))
     # A model that was continued has the stages of what it was continued from before its own, each with its digest of
     # what the first demonstrations of its stages say.

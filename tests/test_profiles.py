@@ -15,7 +15,7 @@ PROFILES = BENCHMARK["PROFILES"]
 @pytest.fixture(scope="module")
 def table():
     rng = np.random.default_rng(0)
-    rows = [BENCHMARK["measured"](profile, rng, questions=4) for profile in PROFILES]
+    rows = [BENCHMARK["measured"](profile, rng, episodes=4) for profile in PROFILES]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 

@@ -7,7 +7,6 @@ from conftest import SMALL
 
 from agents.hf import HFAgent
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification.prompts import messages
 from trainers import prompted, rest
 
 QUICK = [*SMALL, "eval.episodes=1", "eval.modes=[greedy]", "eval.sets=[between]"]
@@ -18,15 +17,15 @@ def prompts(monkeypatch):
     """Has every model think aloud and guess; what it was prompted with, and its room for a reply."""
     seen = []
 
-    def act(self, views, seeds, prefixes=None):
-        seen.extend((messages(view, self.style)[0]["content"], self.max_new_tokens) for view in views)
+    def act(self, views, seeds, openings=None):
+        seen.extend((self.renderer.chat(view)[0]["content"], self.sampler.max_new_tokens) for view in views)
         return [Reply("Perhaps two readings.\n#ANSWER Ada")] * len(views)
 
     monkeypatch.setattr(HFAgent, "act", act)
     return seen
 
 
-@pytest.mark.parametrize(("options", "rule"), [([], "free"), (["selfplay.reasoning=charged"], "charged")])
+@pytest.mark.parametrize(("options", "rule"), [([], "free"), (["game.reasoning=charged"], "charged")])
 def test_reasoning_is_allowed_given_room_and_stated(command, tmp_path, prompts, options, rule):
     folder = tmp_path / "run"
     assert command(prompted, *QUICK, "prompts=reasoning", *options, f"run_dir={folder}") == (0, "")
@@ -52,9 +51,9 @@ def test_without_the_option_a_model_that_thinks_aloud_plays_no_valid_game(comman
 
 
 BAD = [
-    (prompted, ["selfplay.reasoning=cheap"], "option reasoning must be one of none, free, charged, not 'cheap'"),
-    (prompted, ["prompts=reasoning", "selfplay.reasoning=none"], "set selfplay.reasoning to free or charged"),
-    (rest, ["prompts=reasoning"], "selfplay.reasoning=free is for measuring alone: methods that learn read messages"),
+    (prompted, ["game.reasoning=cheap"], "game.reasoning must be one of none, free, charged, not 'cheap'"),
+    (prompted, ["prompts=reasoning", "game.reasoning=none"], "reasoning to free or charged"),
+    (rest, ["prompts=reasoning"], "game.reasoning=free is for measuring alone: methods that learn read messages"),
 ]
 
 

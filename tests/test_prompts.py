@@ -54,13 +54,13 @@ def played(example, costs=None):
 def test_a_worked_game_is_one_by_the_rules(example, kinds):
     game = played(example)
     assert [kind(turn.action) for turn in game.turns[::2]] == kinds
-    assert game.outcome.accuracy == 1 and not (game.outcome.leak or game.outcome.ungrounded)
+    assert game.result.score == 1 and not any(game.result.flags.values())
     shown = worked_games().split("\n\n")[EXAMPLES.index(example)]
     assert shown.startswith(f"Costs: {example.costs}.\nuser: {example.query}\nassistant: {example.messages[0]}\n")
     asked, alpha, said, beta, earned = re.search(r"Earned 1 - (.+) x (.+) - (.+) x (.+) = (\S+)\. ", shown).groups()
-    assert (int(asked), int(said)) == (game.outcome.questions, game.outcome.words)
+    assert (int(asked), int(said)) == tuple(game.result.usage.values())
     assert (float(alpha), float(beta)) == example.costs
-    assert float(earned) == pytest.approx(game.outcome.reward(example.costs), abs=1e-9), "no rounding"
+    assert float(earned) == pytest.approx(game.result.reward(example.costs), abs=1e-9), "no rounding"
 
 
 def test_the_worked_games_show_every_action_and_why():
@@ -76,9 +76,9 @@ def test_the_worked_games_show_every_action_and_why():
     assert max(asked) < min(told), "questions where they are cheap"
     # One question at two costs: each way of playing it pays where it is shown, and not where the other is.
     listed, asking = EXAMPLES[:2]
-    assert listed.query == asking.query and played(listed).outcome.words == 6, "as the reason says"
+    assert listed.query == asking.query and played(listed).result.usage["words"] == 6, "as the reason says"
     for best, other in ((listed, asking), (asking, listed)):
-        earned, less = (played(example, best.costs).outcome.reward(best.costs) for example in (best, other))
+        earned, less = (played(example, best.costs).result.reward(best.costs) for example in (best, other))
         assert earned > less + 0.1
 
 
@@ -107,7 +107,7 @@ def test_the_rule_on_reasoning_is_told(rule, style, begins, price, why):
 
 
 def test_a_prompt_for_what_the_game_makes_invalid_is_refused():
-    with pytest.raises(ValueError, match=r"prompts\.style=reasoning .* set selfplay\.reasoning to free or charged"):
+    with pytest.raises(ValueError, match=r"prompts\.style=reasoning .* set game\.reasoning to free or charged"):
         system("reasoning")
     assert system("reasoning", "user") == system("zero_shot", "user"), "no rule of the user's"
     with pytest.raises(ValueError, match=f"prompts.style must be one of {', '.join(STYLES)}, not 'shouting'"):

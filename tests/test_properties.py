@@ -10,7 +10,7 @@ from toys import ASHFORD, Toy
 
 import clarify_env
 from clarify_env.costs import Costs
-from clarify_env.games.base import Reply
+from clarify_env.games.base import Reply, Result
 from clarify_env.games.clarification.actions import (
     Action,
     Item,
@@ -123,10 +123,15 @@ def finish(
     return game
 
 
+def spending(result: Result, more: int) -> Result:
+    """The result, had it used up more words."""
+    return result._replace(usage=dict(result.usage) | {"words": result.usage["words"] + more})
+
+
 def expected(task: Task, episode, said: list[str], seeds: range, costs: Costs = COSTS) -> float:
     """Mean reward over the readings' weights and the user's draws."""
     return sum(
-        reading.weight * np.mean([finish(task, episode, i, said, seed).outcome.reward(costs) for seed in seeds])
+        reading.weight * np.mean([finish(task, episode, i, said, seed).result.reward(costs) for seed in seeds])
         for i, reading in enumerate(episode.interpretations)
     )
 
@@ -170,9 +175,9 @@ def test_any_two_messages_make_a_game_with_sound_components(said, replied, inten
     game.apply(Reply(said))
     if game.to_move:
         game.apply(Reply(replied))
-    if game.outcome:
-        assert 0 <= game.outcome.accuracy <= 1 and game.outcome.words == words(parse(said)) >= 0
-        assert game.outcome.accuracy == 0 or not game.outcome.ungrounded
+    if game.result:
+        assert 0 <= game.result.score <= 1 and game.result.usage["words"] == words(parse(said)) >= 0
+        assert game.result.score == 0 or not game.result.flags["ungrounded"]
     else:
         assert game.to_move == "assistant" and game.view("assistant").turn == 2
 
@@ -189,12 +194,12 @@ def test_any_reasoning_is_unseen_and_charged_never_earns_more_than_free(before, 
         parts = [split_reasoning(turn.reply.text) for turn in game.turns[::2]]
         assert ["".join(part) for part in parts] == [turn.reply.text for turn in game.turns[::2]], "kept as it was"
         for role in game.roles:
-            assert [text for _, text in game.view(role).history[::2]] == [message for _, message in parts]
+            assert [text for _, text, _ in game.view(role).heard[::2]] == [message for _, message in parts]
             assert "Unseen" not in str(game.view(role)) and "Unseen" not in str(messages(game.view(role)))
-    free, charged = (game.outcome for game in games)
+    free, charged = (game.result for game in games)
     if free:
         spent = sum(count_words(reasoning) for reasoning, _ in parts)
-        assert charged == free._replace(words=free.words + spent) and spent >= 1
+        assert charged == spending(free, spent) and spent >= 1
         assert charged.reward(Costs(0.25, beta)) <= free.reward(Costs(0.25, beta))
 
 
@@ -203,11 +208,11 @@ def test_any_reasoning_is_unseen_and_charged_never_earns_more_than_free(before, 
 def test_what_stands_before_a_line_with_a_tag_changes_nothing_but_words(before, said, intent):
     for message in (f"#CLARIFY {said}", f"#ANSWER {said}", f"#MULTI_ANS {said}"):
         plain, thought = (
-            finish(Toy(), ASHFORD, intent, [text, "#ANSWER Brandt"], reasoning="charged").outcome
+            finish(Toy(), ASHFORD, intent, [text, "#ANSWER Brandt"], reasoning="charged").result
             for text in (message, f"thus: {before}\n{message}")
         )
         if split_reasoning(f"thus: {before}\n{message}")[1] == message:
-            assert thought == plain._replace(words=plain.words + count_words(f"thus: {before}"))
+            assert thought == spending(plain, count_words(f"thus: {before}"))
 
 
 @settings(max_examples=200, deadline=None)
@@ -216,7 +221,7 @@ def test_one_more_question_costs_exactly_alpha(said, alpha, beta, intent):
     costs = Costs(alpha, beta)
     for closing in (f"#ANSWER {said}", "#ANSWER Brandt", "#MULTI_ANS film: Brandt; opera: Jon Vale", f"x{said}"):
         rewards = [
-            finish(Toy(), ASHFORD, intent, ["#CLARIFY Which kind?"] * asked + [closing]).outcome.reward(costs)
+            finish(Toy(), ASHFORD, intent, ["#CLARIFY Which kind?"] * asked + [closing]).result.reward(costs)
             for asked in (0, 1, 2)
         ]
         assert rewards[0] - alpha == pytest.approx(rewards[1], abs=1e-9)
@@ -232,9 +237,9 @@ def test_an_unlabelled_list_of_all_answers_is_worth_a_draw_from_it():
         n = len(answers)
         for seed in range(5):
             # The draw does not know the intent: of all who could be meant, it satisfies exactly one.
-            right = [finish(task, episode, i, [said], seed).outcome.accuracy for i in range(n)]
+            right = [finish(task, episode, i, [said], seed).result.score for i in range(n)]
             assert sum(right) == 1
-        drawn = [finish(task, episode, 0, [said], seed).outcome.accuracy for seed in range(60)]
+        drawn = [finish(task, episode, 0, [said], seed).result.score for seed in range(60)]
         assert np.mean(drawn) < 1 / n + 4 * np.sqrt(0.25 / 60) or n == 1
 
 
@@ -296,7 +301,7 @@ def test_no_joint_makes_words_cheaper(joint):
     items = parse(f"#MULTI_ANS modern{joint}film: Ada{joint}Brandt")
     if isinstance(items, MultiAnswer) and items.items == (Item(f"modern{joint}film", f"Ada{joint}Brandt"),):
         game = finish(Toy(), ASHFORD, 0, [f"#MULTI_ANS modern{joint}film: Ada{joint}Brandt"])
-        assert game.outcome.accuracy == 0 or game.outcome.words >= 3
+        assert game.result.score == 0 or game.result.usage["words"] >= 3
 
 
 @settings(max_examples=500, deadline=None)
@@ -339,8 +344,8 @@ class Assistant:
     def __init__(self):
         self.handed = []
 
-    def act(self, views, seeds, prefixes=None):
-        self.handed.append((views, seeds, prefixes))
+    def act(self, views, seeds, openings=None):
+        self.handed.append((views, seeds, openings))
         return [Reply("#CLARIFY Which kind?") for _ in views]
 
 

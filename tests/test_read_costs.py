@@ -11,14 +11,20 @@ from clarify_env.costs import Costs
 from clarify_env.games.clarification.oracle import ACTIONS
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "read_costs.py"))
-CELLS = [Costs(0.4, 0.03), Costs(0.2, 0.05), Costs(0.4, 0.03)]
+PRICES = [Costs(0.4, 0.03), Costs(0.2, 0.05), Costs(0.4, 0.03)]
 
 
 class Asks:
-    """Asks the oftener, the cheaper it is, and never lists; says each tag in two tokens."""
+    """Asks the oftener, the cheaper it is, and never lists; each tag has two tokens. Its own renderer and sampler."""
+
+    @property
+    def renderer(self):
+        return self
+
+    sampler = renderer
 
     def encode(self, view):
-        return view.costs
+        return view.facts.costs
 
     def tokenize_reply(self, text):
         return (text[1], text[2], "end")
@@ -33,8 +39,8 @@ class Asks:
             return [[np.log(chances["".join(row.ids)](row.prompt_ids)), 0.0] for row in rows]
 
 
-def test_chances_of_tags_stand_by_the_cells_as_given():
-    found = BENCHMARK["tag_probabilities"](Asks(), Toy(), [ASHFORD, ASHFORD], CELLS)
+def test_chances_of_tags_stand_by_the_costs_as_given():
+    found = BENCHMARK["tag_probabilities"](Asks(), Toy(), [ASHFORD, ASHFORD], PRICES)
     assert found.shape == (2, 3, len(ACTIONS))
     assert found[..., ACTIONS.index("clarify")] == pytest.approx(np.array([[0.6, 0.8, 0.6]] * 2)), (
         "of what tags there are"

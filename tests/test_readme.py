@@ -72,7 +72,7 @@ def test_overrides_make_a_whole_config(line):
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from trainers.runs.run import CONF
+    from trainers.runs.command import CONF
 
     module, *overrides = [word for word in arguments(line)[2:] if word != "-m"]
     assert importlib.util.find_spec(module), f"there is no command {module}"

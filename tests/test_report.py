@@ -44,11 +44,11 @@ def _entry(reward: float) -> dict:
 def summary() -> dict:
     return {
         "method": "rest",
+        "game": "clarification",
         "task": "almanac",
         "split": "test",
         "seed": 0,
-        "assistant": "pocket",
-        "user": "scripted",
+        "players": {"assistant": "pocket", "user": "scripted"},
         "eval": {
             name: {"temperature": _entry(0.6 - 0.02 * i), "greedy": _entry(0.61 - 0.02 * i)}
             for i, name in enumerate(SETS)
@@ -219,7 +219,16 @@ def test_every_figure_is_a_png_and_stands_in_the_page(whole):
 
 def test_the_table_stands_in_the_page(whole):
     text = " ".join(whole[2].text)
-    for expected in ("beyond both", "0.588 to 0.610", "96.8", "−0.93", "threshold", "410,233", "starting point"):
+    for expected in (
+        "beyond both",
+        "0.588 to 0.610",
+        "96.8",
+        "−0.93",
+        "threshold",
+        "410,233",
+        "starting point",
+        "leak %",
+    ):
         assert expected in text, expected
 
 
@@ -253,12 +262,12 @@ def test_a_torn_last_line_is_left_out(tmp_path):
     assert len(json.loads(report(tmp_path)[1].scripts[0][1])) == len(transcripts())
 
 
-@pytest.mark.parametrize("kept", ["update/loss", "validation/reward", "validation/clarify", "grow/games"])
-def test_learning_curves_are_drawn_from_what_there_is(tmp_path, kept):
+@pytest.mark.parametrize("recorded", ["update/loss", "validation/reward", "validation/clarify", "grow/games"])
+def test_learning_curves_are_drawn_from_what_there_is(tmp_path, recorded):
     fill(tmp_path)
-    lines = [{key: value for key, value in line.items() if "/" not in key or key == kept} for line in metrics()]
+    lines = [{key: value for key, value in line.items() if "/" not in key or key == recorded} for line in metrics()]
     append_lines(tmp_path / "metrics.jsonl", lines)
-    assert ("No learning in this run" in report(tmp_path)[0]) == (kept == "grow/games")
+    assert ("No learning in this run" in report(tmp_path)[0]) == (recorded == "grow/games")
 
 
 def test_table_prints(capsys):

@@ -1,3 +1,5 @@
+"""Scores of finished games by models."""
+
 import json
 
 import numpy as np
@@ -9,18 +11,23 @@ from tokenizers.pre_tokenizers import Whitespace
 from toys import ASHFORD, Toy
 
 from agents.hf import HFAgent
+from agents.selfplay import trajectory
 from clarify_env.costs import Costs
-from clarify_env.games.base import Reply, Trajectory
-from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games import find_game
+from clarify_env.games.base import Reply
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.setup import Setup
 from trainers import evaluate, prompted, rest
-from trainers.evaluation import jobs as parts
-from trainers.evaluation.jobs import Part
-from trainers.evaluation.metrics import play_cells
+from trainers.evaluation.jobs import Job, play_jobs
+from trainers.evaluation.played import play_all
 from trainers.evaluation.scores import Similarity, gold_logprobs
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import EvalOptions, SelfPlayOptions
 from trainers.stargate import FixedAnswerer
 
+SETUP, LEARNS = Setup(find_game("clarification"), Toy()), ("assistant",)
+AGENTS = {"assistant": "hf", "user": "scripted"}
 # Each word has an axis of its own, so that the likeness of two texts is that of their bags of words.
 WORDS = ["[UNK]", "Ada", "Brandt", "Jon", "Vale", "Lund"]
 
@@ -41,22 +48,10 @@ def folder(tmp_path_factory):
 
 def played(*messages, intent=0):
     """A finished game of these messages, the assistant's first."""
-    game = ClarificationGame(Toy(), ASHFORD, intent, Costs(0.2, 0.02))
+    game = SETUP.deal(ASHFORD, intent, Costs(0.2, 0.02))
     for message in messages:
         game.apply(Reply(message))
-    return Trajectory(
-        0,
-        "clarification",
-        "toy",
-        "train",
-        "train/0",
-        intent,
-        game.costs,
-        0,
-        "scripted",
-        tuple(game.turns),
-        game.outcome,
-    )
+    return trajectory(0, 0, game, AGENTS)
 
 
 def test_closing_answers_are_likened_to_the_nearest_gold_answer(folder):
@@ -75,20 +70,18 @@ def test_closing_answers_are_likened_to_the_nearest_gold_answer(folder):
     # Golds of the first reading: "Ada Brandt" and "Brandt".
     half = 1 / np.sqrt(2)
     expected = [1, 0.5, 0, 1, 1, half, 0, 0, 0]
-    assert [game.outcome.invalid for game in games] == [False] * 8 + [True]
-    assert [game.outcome.ungrounded for game in games] == [False] * 7 + [True, False]
-    np.testing.assert_allclose(similarity(Toy(), games), expected, atol=1e-6)
-    np.testing.assert_allclose(similarity(Toy(), games[::-1]), expected[::-1], atol=1e-6)
+    assert [game.result.flags["invalid"] for game in games] == [False] * 8 + [True]
+    assert [game.result.flags["ungrounded"] for game in games] == [False] * 7 + [True, False]
+    np.testing.assert_allclose(similarity(SETUP, games), expected, atol=1e-6)
+    np.testing.assert_allclose(similarity(SETUP, games[::-1]), expected[::-1], atol=1e-6)
 
 
 def test_a_score_counts_by_the_readings_weights():
     """The score is the intent's number, so that its mean is known: 0.5 of 0, 0.3 of 1 and 0.2 of 2."""
-    task = Toy()
-    agents = {"assistant": ScriptedAssistant(task, "guess", 2), "user": ScriptedUser(task)}
-    scores = {"intent": lambda task, games: np.array([game.intent for game in games], dtype=float)}
-    found = play_cells(
-        task, [ASHFORD], [Costs(0.2, 0.02), Costs(0.3, 0.03)], agents, ClarificationGame, seed=0, chunk=1, scores=scores
-    )
+    agents = {"assistant": ScriptedAssistant(SETUP.task, "guess", 2), "user": ScriptedUser(SETUP.task)}
+    scores = {"intent": lambda setup, games: np.array([game.hidden for game in games], dtype=float)}
+    prices = [Costs(0.2, 0.02), Costs(0.3, 0.03)]
+    found = play_all(SETUP, [ASHFORD], prices, agents, LEARNS, seed=0, chunk=1, scores=scores)
     np.testing.assert_allclose(found.values["intent"], [[0.7, 0.7]])
 
 
@@ -96,28 +89,31 @@ def test_the_answerer_is_the_one_whose_log_probabilities_count(almanac, tiny):
     """In STaR-GATE's control, as `trainers.evaluation.jobs` plays it: a scripted opener has none."""
     base = HFAgent(*tiny, style="pocket", max_new_tokens=24)
     both = FixedAnswerer(ScriptedAssistant(almanac, "guess", 2), base)
-    options = {
-        "selfplay": {"max_questions": 2, "redact_leaks": False, "reasoning": "none", "chunk": 8},
-        "eval": {"similarity": None, "gold_logprob": True},
-    }
+    setup = SETUP._replace(task=almanac)
+    experiment = Experiment(setup, evaluation=EvalOptions(gold_logprob=True), selfplay=SelfPlayOptions(chunk=8))
     episode = almanac.episode("test", 0)
-    part = Part("between", "temperature", 1.0, (Costs(0.2, 0.02),), 0, 9)
-    agents = {1.0: {"assistant": both, "user": ScriptedUser(almanac)}}
-    (found,) = parts._play(options, almanac, [episode], agents, [part], lambda *_: None)
-    intents = range(len(episode.interpretations))
-    games = [played_by(almanac, episode, intent, part.cells[0]) for intent in intents]
-    weights = [reading.weight for reading in episode.interpretations]
-    assert found.values["gold_logprob"].item() == pytest.approx(weights @ gold_logprobs(base, almanac, games), abs=1e-3)
+    job = Job("between", "temperature", 1.0, (Costs(0.2, 0.02),), 0, 9)
+    agents = {"assistant": both, "user": ScriptedUser(almanac)}
+    (found,) = play_jobs(experiment, [episode], [job], lambda temperature: agents, lambda pairs: None)
+    weights = setup.weights(episode)
+    games = [guessed(setup, episode, intent, job.prices[0]) for intent in range(len(weights))]
+    value = gold_logprobs(base.renderer, base.sampler, LEARNS, setup, games)
+    assert found.values["gold_logprob"].item() == pytest.approx(weights @ value, abs=1e-3)
 
 
-def played_by(task, episode, intent, costs):
+def guessed(setup, episode, intent, costs):
     """A guess that ends the game at once."""
-    game = ClarificationGame(task, episode, intent, costs)
+    game = setup.deal(episode, intent, costs)
     for message in ("#ANSWER no", "no"):
         game.apply(Reply(message))
-    return Trajectory(
-        0, "clarification", task.name, "test", episode.id, intent, costs, 0, "scripted", tuple(game.turns), game.outcome
-    )
+    return trajectory(0, 0, game, AGENTS)
+
+
+def test_the_log_probability_needs_a_right_last_message(tiny, monkeypatch):
+    agent = HFAgent(*tiny, style="pocket")
+    monkeypatch.setattr(type(SETUP.game), "gold_reply", lambda *_: None)
+    with pytest.raises(ValueError, match=r"^game clarification has no right last message to score$"):
+        gold_logprobs(agent.renderer, agent.sampler, LEARNS, SETUP, [played("#ANSWER Ada", "Ada")])
 
 
 def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):

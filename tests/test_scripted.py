@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
+from agents.selfplay import Start, play
 from clarify_env.costs import CostPlane, Costs
-from clarify_env.games.base import View
+from clarify_env.games.base import Message, Trajectory
+from clarify_env.games.clarification.actions import KINDS, kind
 from clarify_env.games.clarification.oracle import FIXED, solve
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import make_task
-from trainers.evaluation.metrics import play_cells, reference
 
 SETS = CostPlane().sets()
 EVERY = "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund"
@@ -23,27 +24,53 @@ def solved():
     return task, episodes, solve(task, episodes)
 
 
-def played(task, episodes, name, cells=CELLS):
+def played(task, episodes, name):
+    """Every game of every episode at every costs, with its weight and where it belongs: (weight, episode, costs)."""
     agents = {"assistant": ScriptedAssistant(task, name), "user": ScriptedUser(task)}
-    return play_cells(task, episodes, cells, agents, ClarificationGame, seed=3, chunk=64)
+    everything = [
+        (reading.weight, e, c, Start(episode, intent, costs, seed=3))
+        for e, episode in enumerate(episodes)
+        for c, costs in enumerate(CELLS)
+        for intent, reading in enumerate(episode.interpretations)
+    ]
+    games = play([start for *_, start in everything], agents, task=task)
+    return [(weight, e, c, game) for (weight, e, c, _), game in zip(everything, games, strict=True)]
+
+
+def expected(games, episodes, value):
+    """Expected value over intents, shape [episodes, costs]."""
+    table = np.zeros((len(episodes), len(CELLS)))
+    for weight, e, c, game in games:
+        table[e, c] += weight * value(game)
+    return table
+
+
+def is_tied(task, game):
+    """Whether more than one item of the closing list fits what the user means."""
+    closing = game.moves(["assistant"])[-1].action
+    fits = getattr(closing, "items", ()) and task.pick(closing.items, game.hidden, task.lookup(game.episode_id))
+    return len(fits) > 1
 
 
 def test_the_oracle_player_earns_what_the_oracle_says(solved):
     task, episodes, tables = solved
-    result, against = played(task, episodes, "oracle"), reference(tables, CELLS)
-    assert not result.drawn.any()
-    assert np.abs(result.values["reward"] - against.oracle).max() < 1e-9, "exact over intents"
-    assert np.abs(result.values["words"] - against.words).max() < 1e-9
-    assert (result.first == against.action).all(), "by the actions it says"
-    assert {*np.unique(result.first)} == {0, 1, 2}, "all of which these questions and costs call for"
-    assert not result.values["invalid"].any() and not result.values["ungrounded"].any()
+    games, costs = played(task, episodes, "oracle"), np.array(CELLS)
+    values, actions = (np.array(part) for part in zip(*(table.oracle(costs) for table in tables), strict=True))
+    assert not any(is_tied(task, game) for *_, game in games)
+    assert np.abs(expected(games, episodes, Trajectory.reward) - values).max() < 1e-9, "exact over intents"
+    length = expected(games, episodes, lambda game: game.result.usage["words"])
+    assert np.abs(length - [table.words_used(costs) for table in tables]).max() < 1e-9
+    firsts = {(e, c, KINDS.index(kind(game.turns[0].action))) for _, e, c, game in games}
+    assert firsts == {(*at, action) for at, action in np.ndenumerate(actions)}, "by the actions it says"
+    assert {first for *_, first in firsts} == {0, 1, 2}, "all of which these questions and costs call for"
+    assert not any(any(game.result.flags.values()) for *_, game in games)
 
 
 @pytest.mark.parametrize("name", FIXED)
 def test_a_fixed_strategy_earns_what_is_said_of_it(solved, name):
     task, episodes, tables = solved
-    result = played(task, episodes, name)
-    assert np.abs(result.values["reward"] - reference(tables, CELLS).fixed[name]).max() < 1e-9
+    earned = expected(played(task, episodes, name), episodes, Trajectory.reward)
+    assert np.abs(earned - [table.fixed(np.array(CELLS))[name] for table in tables]).max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -63,7 +90,8 @@ def test_first_messages(name, alpha, said, why):
 
 
 def seen(*history, episode=ASHFORD):
-    return View("assistant", episode.query, "", None, history, Costs(0.25, 0.03), len(history), episode.id)
+    game, heard = ClarificationGame(Toy(), episode, 0, Costs(0.25, 0.03)), tuple(Message(*said) for said in history)
+    return game.view_at("assistant", heard, game.prices)
 
 
 @pytest.mark.parametrize(

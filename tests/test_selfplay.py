@@ -5,10 +5,11 @@ from toys import ASHFORD, DUNLEY, Toy
 from agents.hf import HFAgent
 from agents.selfplay import Start, play, turn_seed
 from clarify_env.costs import Costs
+from clarify_env.games import find_game
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.setup import Setup
 from trainers.runs.store import replay
 
 COSTS = Costs(0.25, 0.03)
@@ -20,8 +21,8 @@ class Player:
     def __init__(self, lines, name="player"):
         self.lines, self.name, self.calls = lines, name, []
 
-    def act(self, views, seeds, prefixes=None):
-        self.calls.append((views, seeds, prefixes))
+    def act(self, views, seeds, openings=None):
+        self.calls.append((views, seeds, openings))
         return [Reply(self.lines[view.turn] if isinstance(self.lines, list) else self.lines(view)) for view in views]
 
 
@@ -38,10 +39,11 @@ def test_trajectories_come_in_order_with_all_they_need():
     played = games(begun, Player(["#CLARIFY Which kind?", None, "#ANSWER Jon Vale"]), first_id=40)
     assert [game.id for game in played] == list(range(40, 49))
     for start, game in zip(begun, played, strict=True):
-        assert (game.intent, game.seed, game.costs, game.episode_id) == (start.intent, start.seed, COSTS, "train/0")
-        assert (game.game, game.task, game.split, game.user) == ("clarification", "toy", "train", "scripted")
+        assert (game.hidden, game.seed, game.prices, game.episode_id) == (start.intent, start.seed, COSTS, "train/0")
+        assert (game.game, game.task, game.split) == ("clarification", "toy", "train")
+        assert game.agents == {"assistant": "player", "user": "scripted"}
         assert [turn.role for turn in game.turns] == ["assistant", "user"] * 2
-        assert game.outcome.questions == 1 and game.outcome.accuracy == (start.intent == 1)
+        assert game.result.usage["questions"] == 1 and game.result.score == (start.intent == 1)
         assert game.turns[1].reply.text == f"The {ASHFORD.interpretations[start.intent].label} one."
 
 
@@ -55,7 +57,7 @@ def test_the_size_of_a_chunk_does_not_change_scripted_games(strategy):
 
 def test_games_that_wait_for_one_agent_are_answered_in_one_batch():
     def say(view):
-        return "#CLARIFY Which kind?" if not view.history and view.costs.alpha < 0.5 else "#ANSWER Jon Vale"
+        return "#CLARIFY Which kind?" if not view.heard and view.facts.costs.alpha < 0.5 else "#ANSWER Jon Vale"
 
     assistant, user = Player(say), Player(lambda view: "The film one." if view.turn == 1 else "Jon Vale", "user")
     begun = [start._replace(costs=Costs(0.1 * (i + 1), 0.03)) for i, start in enumerate(starts(9))]
@@ -72,7 +74,7 @@ def test_a_game_is_not_held_up_by_another(monkeypatch):
     assert list(play([], {"assistant": Player([]), "user": Player([])}, task=Toy())) == [], "no games, no calls"
     only_invalid = Player(["no tag"])
     user = Player([])
-    assert all(game.outcome.invalid and len(game.turns) == 1 for game in games(starts(), only_invalid, user))
+    assert all(game.result.flags["invalid"] and len(game.turns) == 1 for game in games(starts(), only_invalid, user))
     assert user.calls == [], "an agent for whom nobody waits is not called"
 
 
@@ -96,7 +98,7 @@ def test_an_opening_is_played_as_it_is():
 def test_a_prefix_is_for_the_first_message_the_assistant_makes(opening, prefixes, why):
     assistant = Player(["#CLARIFY Which kind?", None, "#ANSWER Jon Vale"])
     user = Player(lambda view: "The film one.", "user")
-    games(starts(1, opening=opening, prefix="#ANSWER"), assistant, user)
+    games(starts(1, opening=opening, prefixes={"assistant": "#ANSWER"}), assistant, user)
     assert [given for _, _, (given,) in assistant.calls] == prefixes, why
     assert all(given == [""] for _, _, given in user.calls), "never for the user"
 
@@ -121,29 +123,42 @@ def test_progress_counts_games():
 
 
 def test_options_of_the_game_are_the_callers():
-    def strict(task, episode, intent, costs):
-        return ClarificationGame(task, episode, intent, costs, max_questions=0)
+    played = games(starts(), Player(["#CLARIFY Which?"]), options={"max_questions": 0})
+    assert all(game.result.flags["invalid"] for game in played)
+    with pytest.raises(ValueError, match="game clarification has no option lives; known: max_questions"):
+        games(starts(), Player([]), options={"lives": 3})
 
-    assert all(game.outcome.invalid for game in games(starts(), Player(["#CLARIFY Which?"]), make_game=strict))
 
-
-def test_a_model_on_both_sides(tiny, almanac):
-    """Self-play: seeded, the same whatever the chunk, and what it wrote down is enough to play it again."""
+@pytest.fixture
+def both(tiny):
+    """A model that plays either role."""
     agent = HFAgent(*tiny, style="pocket", max_new_tokens=16)
+    return {"assistant": agent, "user": agent}
+
+
+def model_starts(almanac):
     rng = np.random.default_rng(0)
-    begun = [
-        Start(almanac.episode("train", i % 4), 0, COSTS, int(rng.integers(2**62)), prefix=prefix)
+    return [
+        Start(almanac.episode("train", i % 4), 0, COSTS, int(rng.integers(2**62)), prefixes={"assistant": prefix})
         for i, prefix in enumerate(["#CLARIFY Which", "#ANSWER", "#MULTI_ANS", ""] * 6)
     ]
-    both = {"assistant": agent, "user": agent}
+
+
+def test_a_model_on_both_sides(both, almanac):
+    """Self-play: seeded, and the same whatever the chunk."""
+    begun = model_starts(almanac)
     whole = list(play(begun, both, task=almanac))
     assert sum(len(game.turns) > 2 for game in whole) >= 4, "some must ask"
 
     def words(played):
-        return [(game.outcome, [(t.reply.text, t.reply.ids) for t in game.turns]) for game in played]
+        return [(game.result, [(t.reply.text, t.reply.ids) for t in game.turns]) for game in played]
 
     assert words(play(begun, both, task=almanac, chunk=5)) == words(whole)
     assert list(play(begun, both, task=almanac)) == whole
     for game in whole:
-        assert replay(game.to_json(), almanac, ClarificationGame) == game
-        assert all(turn.reply.prompt_ids == agent.encode(turn.view) for turn in game.turns)
+        assert all(turn.reply.prompt_ids == both[turn.role].renderer.encode(turn.view) for turn in game.turns)
+
+
+def test_what_a_model_wrote_down_is_enough_to_play_it_again(both, almanac):
+    for game in play(model_starts(almanac), both, task=almanac):
+        assert replay(game.to_json(), Setup(find_game("clarification"), almanac)) == game

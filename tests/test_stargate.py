@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from test_rwsft import LIST, TASK, game
+from test_rwsft import LIST, SETUP, game
 from toys import ASHFORD
 
 from agents.hf import HFAgent
-from clarify_env.games.base import Reply, View
+from clarify_env.games.base import Message, Reply
 from trainers.evaluation.scores import gold_logprobs
-from trainers.stargate import FixedAnswerer, best, rows_of
+from trainers.stargate import FixedAnswerer, best, examples_of
 
 ASK = "#CLARIFY Which kind?"
 
@@ -20,49 +20,53 @@ def test_a_score_is_the_gold_answers_logprobability_after_the_conversation(tiny)
     agent = HFAgent(model, tokenizer, style="pocket")
     games = [game(1, ASK, "#ANSWER Brandt"), game(2, "#ANSWER Brandt"), game(0, ASK, ASK + " Again?", "#ANSWER Brandt")]
     golds = ["Jon Vale", "The Bank of Lund", "Ada Brandt"]
-    found = gold_logprobs(agent, TASK, games)
-    for value, played, gold in zip(found, games, golds, strict=True):
+    scores = gold_logprobs(agent.renderer, agent.sampler, ("assistant",), SETUP, games)
+    assert scores.shape == (3,)
+    for value, played, gold in zip(scores, games, golds, strict=True):
         view = [turn.view for turn in played.turns if turn.role == "assistant"][-1]
-        prompt, total = list(agent.encode(view)), 0.0
-        for token in agent.tokenize_reply(f"#ANSWER {gold}"):
+        prompt, total = list(agent.renderer.encode(view)), 0.0
+        for token in agent.renderer.tokenize_reply(f"#ANSWER {gold}"):
             with torch.no_grad():
                 logits = model(input_ids=torch.tensor([prompt])).logits[0, -1]
             total += float(logits.log_softmax(-1)[token])
             prompt.append(token)
         assert value == pytest.approx(total, abs=1e-3)
-    assert len(games[2].turns[4].view.history) == 4, "the third message is scored after both questions"
+    assert len(games[2].turns[4].view.heard) == 4, "the third message is scored after both questions"
 
 
 def test_the_best_conversation_of_each_reading_is_kept():
     games = [game(0, ASK, "#ANSWER Brandt"), game(0, ASK + " Say.", "#ANSWER no"), game(1, ASK, "#ANSWER Jon Vale")]
-    kept = best(games, np.array([-3.0, -1.0, -5.0]))
-    opened = [(g.intent, g.turns[0].reply.text) for g in kept]
-    assert opened == [(0, ASK + " Say."), (1, ASK)], "by score, not by outcome"
+    opened = [(g.hidden, g.turns[0].reply.text) for g in best(games, np.array([-3.0, -1.0, -5.0]))]
+    assert opened == [(0, ASK + " Say."), (1, ASK)], "by score, not by result"
+
+
+def learned(agent, played, answers):
+    return examples_of(SETUP, agent.renderer, played, "assistant", answers)
 
 
 def test_what_is_learned_of_a_game(tiny):
     agent = HFAgent(*tiny, style="pocket")
     played = game(0, ASK, ASK + " Again?", "#ANSWER wrong")
     assistant = [turn for turn in played.turns if turn.role == "assistant"]
-    questions = [(agent.encode(turn.view), turn.reply.ids) for turn in assistant[:2]]
-    assert [(row.prompt_ids, row.ids) for row in rows_of(agent, played, False)] == questions
-    assert [row.ids for row in rows_of(agent, played, True)] == [turn.reply.ids for turn in assistant]
-    assert all(row.weight == 1 and not row.lead for row in rows_of(agent, played, True))
+    questions = [(agent.renderer.encode(turn.view), turn.reply.ids) for turn in assistant[:2]]
+    assert [(example.prompt_ids, example.ids) for example in learned(agent, played, False)] == questions
+    assert [example.ids for example in learned(agent, played, True)] == [turn.reply.ids for turn in assistant]
+    assert all(example.weight == 1 and not example.first_weights for example in learned(agent, played, True))
 
 
 class Says:
     def __init__(self, name):
         self.name, self.seen = name, []
 
-    def act(self, views, seeds, prefixes=None):
-        self.seen.append((seeds, prefixes))
+    def act(self, views, seeds, openings=None):
+        self.seen.append((seeds, openings))
         return [Reply(f"{self.name}{seed}") for seed in seeds]
 
 
 def test_the_control_asks_with_one_model_and_answers_with_another():
     opener, answerer = Says("trained"), Says("base")
-    first = View("assistant", ASHFORD.query, "", None, (), None, 0, ASHFORD.id)
-    later = first._replace(history=(("assistant", ASK), ("user", "The film.")))
+    first = SETUP.learning_view(ASHFORD, "assistant", (), (0.25, 0.02))
+    later = first.after((Message("assistant", ASK), Message("user", "The film.")))
     both = FixedAnswerer(opener, answerer)
     assert [r.text for r in both.act([later, first, later], [1, 2, 3], ["a", "b", "c"])] == [
         "base1",
@@ -76,5 +80,8 @@ def test_the_control_asks_with_one_model_and_answers_with_another():
 def test_a_list_as_last_message_is_learned_with_the_answers(tiny):
     agent = HFAgent(*tiny, style="pocket")
     played = game(0, ASK, LIST)
-    assert len(rows_of(agent, played, True)) == 2 and len(rows_of(agent, played, False)) == 1
-    assert len(rows_of(agent, game(0, ASK, "and then nothing"), True)) == 1, "what the rules do not know is not"
+    assert len(learned(agent, played, True)) == 2 and len(learned(agent, played, False)) == 1
+    outside = game(0, ASK, "and then nothing")
+    assert len(learned(agent, outside, True)) == 1, "a message outside the rules is not"
+    beyond = game(0, ASK, ASK + " Again?", ASK + " And?")
+    assert len(learned(agent, beyond, True)) == 2, "nor is a question beyond the limit"

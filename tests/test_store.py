@@ -5,19 +5,20 @@ from toys import ASHFORD, Toy
 
 from agents.selfplay import Start, play
 from clarify_env.costs import Costs
+from clarify_env.games import find_game
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.setup import Setup
 from trainers.runs import store
 from trainers.runs.store import ChunkLog, append_lines, read_json, read_lines, replay, save_model, write_json
 
-GAME = (Toy(), ClarificationGame)
+SETUP = Setup(find_game("clarification"), Toy())
 
 
 class Teller:
     name = "teller"
 
-    def act(self, views, seeds, prefixes=None):
+    def act(self, views, seeds, openings=None):
         said = ("#CLARIFY Which kind?", None, "#MULTI_ANS film: Ada Brandt; opera: Jon Vale")
         return [Reply(said[view.turn], (1, 2), (3, 4, 5), (-0.1, -1e-7, -33.3), 2) for view in views]
 
@@ -44,29 +45,76 @@ def test_chunks_come_back_as_they_were(path, games):
     written(path, games[:2], games[2:])
     log = ChunkLog(path)
     assert (log.chunks, log.dropped) == (2, 0)
-    assert list(log.read(*GAME)) == [games[:2], games[2:]], "replayed by the rules, views and outcome included"
+    assert list(log.read(SETUP)) == [games[:2], games[2:]], "replayed by the rules, views and result included"
     assert all(isinstance(json.loads(line), dict) for line in path.read_text().splitlines()), "JSON lines"
 
 
 def test_a_game_is_replayed_from_json(games):
     for game in games:
-        assert replay(json.loads(json.dumps(game.to_json())), *GAME) == game
+        assert replay(json.loads(json.dumps(game.to_json())), SETUP) == game
 
 
 @pytest.mark.parametrize("rule", ["free", "charged"])
 def test_reasoning_comes_back_as_it_was_generated(rule):
-    def make_game(*args):
-        return ClarificationGame(*args, reasoning=rule)
+    setup = SETUP._replace(options={"reasoning": rule})
 
     class Thinker(Teller):
-        def act(self, views, seeds, prefixes=None):
+        def act(self, views, seeds, openings=None):
             return [reply._replace(text=f"Hm, #ANSWER?\n{reply.text}") for reply in super().act(views, seeds)]
 
     starts = [Start(ASHFORD, i, Costs(0.25, 0.03), i) for i in range(3)]
-    for game in play(starts, {"assistant": Thinker(), "user": ScriptedUser(Toy())}, task=Toy(), make_game=make_game):
-        back = replay(json.loads(json.dumps(game.to_json())), Toy(), make_game)
-        assert back == game and not game.outcome.invalid and back.turns[2].reply.text.startswith("Hm, #ANSWER?\n#MULTI")
-        assert game.outcome.words == (6 if rule == "free" else 10)
+    agents = {"assistant": Thinker(), "user": ScriptedUser(Toy())}
+    for game in play(starts, agents, task=Toy(), options=setup.options):
+        back = replay(json.loads(json.dumps(game.to_json())), setup)
+        assert back == game and not game.result.flags["invalid"]
+        assert back.turns[2].reply.text.startswith("Hm, #ANSWER?\n#MULTI")
+        assert game.result.usage["words"] == (6 if rule == "free" else 10)
+
+
+# A line of a file of trajectories as version 0.1 wrote it: no prices, hidden, agents and result, but costs, intent,
+# user and outcome.
+OLD = json.loads(
+    '{"id":4,"game":"clarification","task":"toy","split":"train","episode_id":"train/0","intent":1,"costs":[0.25,0.03],'
+    '"seed":4,"user":"scripted","turns":[{"role":"assistant","text":"#CLARIFY Which kind?","prompt_ids":[1,2],'
+    '"ids":[3,4,5],"logprobs":[-0.1,-1e-07,-33.3],"forced":2},{"role":"user","text":"The opera one.","prompt_ids":null,'
+    '"ids":null,"logprobs":null,"forced":0},{"role":"assistant","text":"#MULTI_ANS film: Ada Brandt; opera: Jon Vale",'
+    '"prompt_ids":[1,2],"ids":[3,4,5],"logprobs":[-0.1,-1e-07,-33.3],"forced":2},{"role":"user","text":"Jon Vale",'
+    '"prompt_ids":null,"ids":null,"logprobs":null,"forced":0}],"outcome":{"accuracy":1.0,"f1":1.0,"questions":1,'
+    '"words":6,"invalid":false,"ungrounded":false,"leak":false}}'
+)
+
+
+def test_games_of_version_01_are_read_as_the_same_games(path, games):
+    game = replay(OLD, SETUP)
+    assert game._replace(agents=games[4].agents) == games[4], "views, actions and result included"
+    assert game.agents == {"user": "scripted"}, "who played the assistant is not on file"
+    result, old = game.result, OLD["outcome"]
+    assert (result.score, result.usage["questions"], result.usage["words"]) == (
+        old["accuracy"],
+        old["questions"],
+        old["words"],
+    )
+    assert SETUP.measures(game)["f1"] == old["f1"] and not any(result.flags.values())
+    assert game.reward() == pytest.approx(old["accuracy"] - 0.25 * old["questions"] - 0.03 * old["words"])
+    append_lines(path, [OLD, {"chunk": 0, "games": 1}])
+    log = ChunkLog(path)
+    assert (log.chunks, log.dropped) == (1, 0) and list(log.read(SETUP)) == [[game]], "as whole files are"
+    log.append([games[4]])
+    assert list(ChunkLog(path).read(SETUP)) == [[game], [games[4]]], "and may be written on"
+
+
+def test_an_invalid_message_of_version_01_costs_what_it_did():
+    """There `invalid` was added to the questions at the price of one; here it is one of them."""
+    turn = OLD["turns"][2] | {"text": "Brandt"}
+    game = replay(OLD | {"turns": [*OLD["turns"][:2], turn]}, SETUP)
+    assert game.result.flags["invalid"] and game.reward() == pytest.approx(0 - 0.25 * (1 + 1) - 0.03 * 1)
+
+
+def test_records_that_are_no_games_of_this_setup_are_refused():
+    with pytest.raises(ValueError, match="game 4 is one of desk, not of clarification"):
+        replay(OLD | {"game": "desk"}, SETUP)
+    with pytest.raises(ValueError, match="game 4: its messages do not end the game"):
+        replay(OLD | {"turns": OLD["turns"][:3]}, SETUP)
 
 
 TORN = [
@@ -92,7 +140,7 @@ def test_only_whole_chunks_count(path, games, tear, dropped, why):
     assert log.dropped == dropped, f"{why}: dropped lines are counted"
     assert path.read_bytes() == whole[: len(path.read_bytes())] and path.read_bytes().endswith(b"}\n"), "cut back"
     log.append(games[4:])
-    assert list(ChunkLog(path).read(*GAME)) == [*[games[:2], games[2:]][:kept], games[4:]], "and written on"
+    assert list(ChunkLog(path).read(SETUP)) == [*[games[:2], games[2:]][:kept], games[4:]], "and written on"
 
 
 def test_a_file_of_nothing_whole_is_emptied(path, games):
@@ -107,7 +155,7 @@ def test_a_marker_in_a_message_ends_no_chunk(path):
     start = Start(ASHFORD, 0, Costs(0.25, 0.03), 0, said)
     game = list(play([start], {"assistant": Teller(), "user": ScriptedUser(Toy())}, task=Toy()))
     written(path, game)
-    assert ChunkLog(path).chunks == 1 and list(ChunkLog(path).read(*GAME)) == [game]
+    assert ChunkLog(path).chunks == 1 and list(ChunkLog(path).read(SETUP)) == [game]
 
 
 def test_lines(tmp_path):

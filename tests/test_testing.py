@@ -1,9 +1,13 @@
+from itertools import count
+
+import numpy as np
 import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 import clarify_env
 from clarify_env import games
-from clarify_env.games.base import Reply
+from clarify_env.games.base import Reply, Result
+from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.testing import check_game, check_task
 
@@ -93,15 +97,16 @@ def test_faults_of_a_task_are_named(task, message, why):
 class Telling(ClarificationGame):
     """Hands the assistant the user's secret."""
 
-    def view(self, role):
-        return super().view(role)._replace(secret=self._secret)
+    def facts(self, role, prices):
+        facts = super().facts(role, prices)
+        return facts._replace(context=self._secret) if role == "assistant" else facts
 
 
 class Hinting(ClarificationGame):
     """Words the query by the intent."""
 
-    def view(self, role):
-        return super().view(role)._replace(query=f"{self.episode.query} ({self.intent})")
+    def facts(self, role, prices):
+        return super().facts(role, prices)._replace(query=f"{self.episode.query} ({self.hidden})")
 
 
 class Endless(ClarificationGame):
@@ -120,12 +125,139 @@ class Restless(ClarificationGame):
         return super().apply(reply) if self.to_move else None
 
 
-class Generous(ClarificationGame):
-    """Pays more than 1."""
+class Judged(ClarificationGame):
+    """Waits for somebody who has no part in it."""
+
+    def _user(self, text):
+        super()._user(text)
+        self.to_move = "judge"
+
+
+class Hasty(ClarificationGame):
+    """Has a result from the start."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.result = Result(0.0, {"questions": 0, "words": 0})
+
+
+class Silent(ClarificationGame):
+    """Ends without a result."""
 
     def _close(self, action, closing):
-        super()._close(action, closing)
-        self.outcome = self.outcome._replace(accuracy=2.0)
+        self.to_move = None
+
+    def apply(self, reply):
+        turn = super().apply(reply)
+        self.to_move = None
+        return turn
+
+
+class Crowded(ClarificationGame):
+    """Has a role of which its description knows nothing."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.roles = (*self.roles, "judge")
+
+
+class Overheard(ClarificationGame):
+    """Lets everyone hear what was said to one role alone."""
+
+    def say(self, sender, text, to=()):
+        super().say(sender, text, ("user",))
+
+    def heard(self, role):
+        return self._messages
+
+
+class Eavesdropping(Overheard):
+    """Lets a role hear a private message until its turn comes."""
+
+    def heard(self, role):
+        return ClarificationGame.heard(self, role) if role == self.to_move else self._messages
+
+
+class Wavering(ClarificationGame):
+    """Tells a role more than its facts, which no trainer could state again."""
+
+    def view(self, role):
+        view = super().view(role)
+        return view._replace(facts=view.facts._replace(query="Which one?"))
+
+
+class Forgetful(ClarificationGame):
+    """Has facts of the moment in place of those from the start."""
+
+    def facts(self, role, prices):
+        return super().facts(role, prices)._replace(episode_id=f"{next(COUNTED)}")
+
+
+class Unhashable(ClarificationGame):
+    """Has facts that can be changed."""
+
+    def facts(self, role, prices):
+        return [super().facts(role, prices)]
+
+
+def ending(change):
+    """A class of games whose result is changed at the end."""
+
+    def close(self, action, closing):
+        ClarificationGame._close(self, action, closing)
+        self.result = change(self.result)
+
+    return type("Changed", (ClarificationGame,), {"_close": close})
+
+
+def using(**usage):
+    """A class of games with another usage."""
+    return ending(lambda result: result._replace(usage=usage))
+
+
+COUNTED = count()
+GAME_FAULTS = [
+    (Telling, "assistant is handed a Secret", "a secret in the facts"),
+    (Hinting, "a blind role sees something else for another intent", "a query that tells"),
+    (Endless, "not over after 100 moves", "no end"),
+    (Restless, "a move after its end should raise ValueError", "moves after the end"),
+    (Judged, "'judge' is to move, who has no part in it", "a stranger to move"),
+    (Hasty, "it has a result before it is over", "a result too early"),
+    (Silent, "over, but without a result", "no result"),
+    (Crowded, "its roles are not those of its description", "a role too many"),
+    (Overheard, r"assistant hears a message to user", "a private message that another role hears"),
+    (Eavesdropping, r"assistant hears a message to user", "the same, while it is not to move"),
+    (Wavering, r"view_at\(\) of what .* has heard sees something else", "a view that view_at does not make"),
+    (Forgetful, "a fork of the game sees something else", "facts that change"),
+    (Unhashable, "cannot be hashed", "facts in a list"),
+    (ending(lambda result: result._replace(score=2.0)), "score 2.0 of the game is not in", "more than 1"),
+    (ending(lambda result: result._replace(score=float("nan"))), "score nan of the game is not in", "no number"),
+    (
+        ending(lambda result: result._replace(by_role={"user": result._replace(score=-1.0)})),
+        "score -1.0 of user is not in",
+        "a role's own score",
+    ),
+    (using(words=1, questions=0), "usage is \\('words', 'questions'\\), not", "usage in another order"),
+    (using(words=1), "usage is \\('words',\\), not", "usage without a name"),
+    (using(questions=0, words=1, calls=2), "'calls'\\), not", "usage of which the description does not know"),
+    (using(questions=0, words=float("inf")), "the reward is not finite", "endless usage"),
+    (using(questions=0, words=np.int64(1)), "the result changes on its way through JSON", "usage that is not JSON"),
+    (
+        ending(lambda result: result._replace(by_role={"user": result._replace(usage={})})),
+        "usage is \\(\\), not",
+        "a role's own usage",
+    ),
+    (
+        ending(lambda result: result._replace(usage={"questions": next(COUNTED), "words": 0})),
+        "its messages played again end otherwise",
+        "a result that follows not from the messages",
+    ),
+]
+
+
+def described(game=ClarificationGame, **attributes):
+    """The clarification game with another class of games, or something else in its description."""
+    return type("Described", (Clarification,), {"name": "broken", "game": game} | attributes)()
 
 
 @pytest.mark.parametrize("options", [{}, {"max_questions": 0}, {"redact_leaks": True}, {"reasoning": "charged"}])
@@ -133,18 +265,26 @@ def test_a_good_game_passes(options):
     check_game(Toy(), **options)
 
 
+@pytest.mark.parametrize(("game", "message", "why"), GAME_FAULTS)
+def test_faults_of_a_game_are_named(game, message, why):
+    with pytest.raises(AssertionError, match=f"^game broken, episode train/0: .*{message}"):
+        check_game(Toy(), described(game))
+
+
 @pytest.mark.parametrize(
-    ("game", "message"),
+    ("attributes", "message"),
     [
-        (Telling, "the assistant is handed a Secret"),
-        (Hinting, "the assistant sees something else for another intent"),
-        (Endless, "not over after 100 moves"),
-        (Restless, "a move after its end should raise ValueError"),
-        (Generous, "accuracy 2.0 is not in"),
+        ({"weights": lambda self, episode: (0.5, 0.3)}, r"the weights of what is hidden are \(0.5, 0.3\)"),
+        ({"weights": lambda self, episode: (0.5, 0.5, 0.0)}, "the weights of what is hidden are"),
+        ({"measures": lambda *_: {"fun": float("nan")}}, "a measure is not finite: {'fun': nan}"),
     ],
 )
-def test_faults_of_a_game_are_named(game, message, monkeypatch):
-    game = type(game.__name__, (game,), {"fork": lambda self, intent: self})
-    monkeypatch.setitem(games._LOADED, "broken", game)
-    with pytest.raises(AssertionError, match=message):
+def test_faults_of_a_description_are_named(attributes, message):
+    with pytest.raises(AssertionError, match=f"^game broken, episode train/0: {message}"):
+        check_game(Toy(), described(**attributes))
+
+
+def test_a_game_is_found_by_name(monkeypatch):
+    monkeypatch.setitem(games._LOADED, "broken", described(Endless))
+    with pytest.raises(AssertionError, match="not over after 100 moves"):
         check_game(Toy(), "broken")

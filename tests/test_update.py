@@ -7,13 +7,26 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from agents.hf import HFAgent, Row
+from agents.example import Example
+from agents.hf import HFAgent
+from clarify_env.options import read
 from trainers.learning import update as updating
 from trainers.learning.muon import Muon
-from trainers.learning.update import UpdateConfig, average, collate, update, update_config, update_tokens, weighted_loss
+from trainers.learning.update import (
+    UpdateOptions,
+    average,
+    collate,
+    update,
+    update_tokens,
+    weighted_loss,
+)
 
-ROWS = [Row((2, 9, 10, 1, 4), (20, 21, 1), 1.0), Row((2, 9), (30,), 0.5), Row((2, 9, 11, 12, 13, 1), (40, 41), -2.0)]
-FAST = UpdateConfig(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
+ROWS = [
+    Example((2, 9, 10, 1, 4), (20, 21, 1), 1.0),
+    Example((2, 9), (30,), 0.5),
+    Example((2, 9, 11, 12, 13, 1), (40, 41), -2.0),
+]
+FAST = UpdateOptions(learning_rate=3e-3, epochs=6, batch=2, weight_decay=0.0)
 
 
 def learned(model, rows, config=FAST, seed=0, **more):
@@ -21,7 +34,7 @@ def learned(model, rows, config=FAST, seed=0, **more):
 
 
 def total(model, tokenizer, rows):
-    return [sum(values) for values in HFAgent(model, tokenizer).logprobs(rows)]
+    return [sum(values) for values in HFAgent(model, tokenizer).sampler.logprobs(rows)]
 
 
 def weights(model):
@@ -52,12 +65,12 @@ def test_collate():
     ]
     assert batch["attention_mask"].sum(1).tolist() == [8, 3, 8]
     assert batch["weights"].tolist() == [[1, 1, 1], [0, 0, 0.5], [0, -2, -2]], "prompt and padding carry no loss"
-    led = collate([ROWS[0]._replace(lead=(0.25, 0.0)), ROWS[1]._replace(lead=(0.75,))], 0)
+    led = collate([ROWS[0]._replace(first_weights=(0.25, 0.0)), ROWS[1]._replace(first_weights=(0.75,))], 0)
     assert led["weights"].tolist() == [[0.25, 0, 1], [0, 0, 0.75]], "what leads has weights of its own"
 
 
 def test_another_token_learned_in_place_of_the_one_said(tiny):
-    row = Row((2, 9), (20, 21, 1), lead=(0.5,), instead=(0, 30))
+    row = Example((2, 9), (20, 21, 1), first_weights=(0.5,), relabel=(0, 30))
     batch = collate([row, ROWS[1]], 0)
     assert batch["labels"].tolist() == [[30, 21, 1], [2, 9, 30]] and batch["input_ids"][0].tolist() == [2, 9, 20, 21, 1]
     with torch.no_grad():
@@ -75,7 +88,7 @@ def test_only_the_replys_tokens_are_learned(tiny):
     grads = []
     for prompt in ((2, 9, 10, 1, 4), (2, 9, 10, 1, 5)):
         model.zero_grad()
-        weighted_loss(model, collate([Row(prompt, (20,), 1.0)], 0)).backward()
+        weighted_loss(model, collate([Example(prompt, (20,), 1.0)], 0)).backward()
         grads.append(model.model.norm.weight.grad.clone())
     assert not torch.equal(*grads), "the prompt is read, not learned"
 
@@ -89,15 +102,15 @@ def test_a_few_steps(tiny, weight, sign, why):
 
 @pytest.mark.parametrize("heavy", [0, 1])
 def test_weights_weigh(tiny, heavy):
-    rows = [Row((2, 9), (30 + i, 1), 1.0 if i == heavy else 0.1) for i in range(2)]
-    model = learned(tiny[0], rows * 8, UpdateConfig(learning_rate=1e-2, epochs=40, batch=16))
+    rows = [Example((2, 9), (30 + i, 1), 1.0 if i == heavy else 0.1) for i in range(2)]
+    model = learned(tiny[0], rows * 8, UpdateOptions(learning_rate=1e-2, epochs=40, batch=16))
     likely = total(model, tiny[1], rows)
     assert likely[heavy] - likely[1 - heavy] > 1, "of two replies to one prompt the heavier is likelier, ten times"
 
 
 @pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_seed_the_same_weights(tiny, rank):
-    config = UpdateConfig(learning_rate=3e-3, epochs=3, batch=2, lora_rank=rank)
+    config = UpdateOptions(learning_rate=3e-3, epochs=3, batch=2, lora_rank=rank)
     rows = [row._replace(prompt_ids=(*row.prompt_ids, 50 + i)) for i in range(4) for row in ROWS]
     torch.manual_seed(1)
     first = weights(learned(tiny[0], rows, config))
@@ -107,7 +120,7 @@ def test_the_same_seed_the_same_weights(tiny, rank):
 
 
 def test_batches():
-    rows = [Row((1,) * (i % 7 + 1), (2,) * (i % 3 + 1)) for i in range(1000)]
+    rows = [Example((1,) * (i % 7 + 1), (2,) * (i % 3 + 1)) for i in range(1000)]
 
     def order(seed):
         batches = updating._Batches(rows, 8, np.random.default_rng(seed))
@@ -124,7 +137,7 @@ def test_batches():
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
-        ([], "no rows to learn from"),
+        ([], "no examples to learn from"),
         ([ROWS[0], ROWS[1]._replace(weight=math.nan)], "not a finite number"),
         ([ROWS[0]._replace(weight=math.inf)], "not a finite number"),
     ],
@@ -166,11 +179,11 @@ def test_steps_too_small_for_bf16_add_up(tiny, rank):
 def test_muon_learns_and_moves_every_kind_of_weight(tiny):
     model, tokenizer = tiny
     before = total(model, tokenizer, ROWS[:2])
-    made = learned(model, ROWS[:2], UpdateConfig(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
+    made = learned(model, ROWS[:2], UpdateOptions(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
     assert all(new > old for new, old in zip(total(made, tokenizer, ROWS[:2]), before, strict=True))
     for (name, old), new in zip(model.named_parameters(), made.parameters(), strict=True):
         assert not torch.equal(old, new.cpu()), name
-    again = learned(model, ROWS[:2], UpdateConfig(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
+    again = learned(model, ROWS[:2], UpdateOptions(optimizer="muon", learning_rate=3e-3, epochs=6, batch=2))
     assert torch.equal(weights(made), weights(again))
 
 
@@ -191,11 +204,11 @@ def test_muon_leaves_tables_and_head_to_adamw():
 
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match=r"update\.optimizer must be adamw or muon, not 'sgd'"):
-        updating.update_config({"optimizer": "sgd"})
+        read(UpdateOptions, {"optimizer": "sgd"}, "update")
 
 
 def test_low_rank_adapters_are_trained_and_merged(tiny, tmp_path):
-    model = learned(tiny[0], ROWS[:2] * 4, UpdateConfig(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2)).cpu()
+    model = learned(tiny[0], ROWS[:2] * 4, UpdateOptions(learning_rate=3e-2, epochs=6, batch=2, lora_rank=2)).cpu()
     assert type(model) is type(tiny[0]) and not any("lora" in name for name, _ in model.named_parameters())
     assert all(b > a + 0.5 for a, b in zip(total(*tiny, ROWS[:2]), total(model, tiny[1], ROWS[:2]), strict=True))
     changed = {
@@ -224,21 +237,21 @@ def test_nothing_is_left_behind(tiny, tmp_path, monkeypatch):
 
 def test_reports(tiny):
     seen = []
-    learned(tiny[0], ROWS * 20, UpdateConfig(epochs=2, batch=2), report=lambda *args: seen.append(args))
+    learned(tiny[0], ROWS * 20, UpdateOptions(epochs=2, batch=2), report=lambda *args: seen.append(args))
     steps = [step for step, _, _ in seen]
     assert steps == sorted(steps) and steps[-1] == 60 and {total for _, total, _ in seen} == {60}
     assert sum("loss" in logs and "learning_rate" in logs for _, _, logs in seen) == 3, "every 20 steps"
 
 
 def test_tokens():
-    assert update_tokens(ROWS, UpdateConfig(epochs=2.0, runs=3)) == 6 * (8 + 3 + 8)
-    assert update_tokens(ROWS, UpdateConfig(epochs=2.0, batch=1, least_steps=12)) == 4 * (8 + 3 + 8)
+    assert update_tokens(ROWS, UpdateOptions(epochs=2.0, runs=3)) == 6 * (8 + 3 + 8)
+    assert update_tokens(ROWS, UpdateOptions(epochs=2.0, batch=1, least_steps=12)) == 4 * (8 + 3 + 8)
 
 
 @pytest.mark.parametrize(("least", "steps"), [(0, 4), (3, 4), (11, 11)])
 def test_few_rows_are_passed_over_again_until_there_are_enough_steps(tiny, least, steps):
     seen = []
-    config = UpdateConfig(epochs=2, batch=2, least_steps=least)
+    config = UpdateOptions(epochs=2, batch=2, least_steps=least)
     learned(tiny[0], ROWS, config, report=lambda *args: seen.append(args))
     assert seen[-1][:2] == (steps, steps)
 
@@ -246,7 +259,7 @@ def test_few_rows_are_passed_over_again_until_there_are_enough_steps(tiny, least
 @pytest.mark.parametrize("wrong", [-1, 1.5, "many"])
 def test_steps_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=r"update\.least_steps must be a whole number of at least 0"):
-        update_config({"least_steps": wrong})
+        read(UpdateOptions, {"least_steps": wrong}, "update")
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""All methods on equal terms: ``python -m trainers.compare`` runs each on each task with each seed, and says the truth.
+"""Compares all methods with the same budgets: ``python -m trainers.compare`` runs each on each task with each seed.
 
 A cell is an ordinary run of a command in a run directory of its own, so that it can be killed, continued, read and
 reported like any other. What a comparison adds is the list of cells, and the tables and figures over them.
-``tune=true`` sweeps each method's settings on validation questions, ``curve=true`` the number of training questions.
+``tune=true`` sweeps each method's settings on validation episodes, ``curve=true`` the number of training episodes.
 """
 
 import json
@@ -11,23 +11,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
 
+from clarify_env.options import option, read
+from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
 from trainers.reporting.comparison import compared, write_comparison
 from trainers.reporting.learning_curves import curves, write_tuning
-from trainers.runs.run import Run, command, config_hash
+from trainers.runs.command import COMMANDS, appended, command, hydra_sentence
+from trainers.runs.identity import config_hash
+from trainers.runs.renamed import refuse_renamed
+from trainers.runs.run import Run
 
+# Commands that a method may be. They are imported because importing one offers the defaults of its options.
+_COMPARED = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (rest, rwsft, contrastive, stargate, grpo, imitate, prompted, evaluate)
+}
 # How cells are measured of which one number is read (`learning_curves`): settings, points of a curve but the last.
 _ONE_NUMBER = ("eval.modes=[temperature]", "eval.sets=[between]", "eval.grid=2")
-# Seconds between two looks at what a launcher has finished.
+# Seconds between two checks for cells that a launcher has finished.
 _LOOK = 1.0
-# What is said of a failed cell: the last of what it wrote, where its one sentence stands.
+# Characters from the end of a failed cell's output that are quoted; they include its error message.
 _TAIL = 400
 
 
@@ -35,15 +45,15 @@ class Cell(NamedTuple):
     """One run of the comparison.
 
     Attributes:
-        method: As named in ``methods``.
-        task: As named in ``tasks``.
-        seed: Of its training.
-        command: Which command of `trainers` runs it.
-        overrides: All that is chosen for it.
-        folder: Its run directory, named by a hash of its whole config.
-        games: Its budget; ``None`` where nothing is learned.
-        questions: Training questions it learns from; ``None``: all there are.
-        setting: What a sweep over the method's own settings chose for it.
+        method: Name of the method in ``methods``.
+        task: Name of the task in ``tasks``.
+        seed: Seed of the run.
+        command: Command of `trainers` that runs it.
+        overrides: All overrides of the command.
+        folder: Run directory, named by a hash of the whole config.
+        games: Budget of games; ``None``: the method does not learn.
+        episodes: Number of training episodes; ``None``: all.
+        setting: Overrides of a setting of ``tune=true``.
     """
 
     method: str
@@ -53,130 +63,183 @@ class Cell(NamedTuple):
     overrides: tuple[str, ...]
     folder: Path
     games: int | None
-    questions: int | None
+    episodes: int | None
     setting: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
-        """Whether it has been measured."""
+        """Returns whether the run has been measured."""
         return (self.folder / "summary.json").exists()
 
 
-def compare(config: DictConfig, run: Run) -> None:
-    """Runs the cells that are not finished, then writes the comparison of all."""
-    cells = make_cells(config)
-    if config.cell is not None:
-        run_cell(cells[config.cell])
+@dataclass(frozen=True)
+class MethodOptions:
+    """A method of the comparison (``methods.NAME``)."""
+
+    command: str = option(choices=tuple(_COMPARED))
+    """Command of `trainers` that runs it."""
+    overrides: list[str] = option([])
+    """Overrides of that command."""
+    seeded: bool = option(True)
+    """Its results depend on the seed, so it is run with each."""
+    games: bool = option(True)
+    """It learns, from a budget of games."""
+    tune: list[list[str]] = option([])
+    """Other settings that ``tune=true`` tries, each a list of overrides."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared (the root of ``conf/compare.yaml``)."""
+
+    cells: str = option("runs/cells")
+    """Folder of the cells' run directories, for all comparisons."""
+    tasks: dict[str, Any] = option({"almanac": ["task=almanac"]})
+    """Tasks: by name in the tables, the overrides that choose each."""
+    methods: dict[str, Any] = option({})
+    """Methods by name; see `MethodOptions`."""
+    only: list[str] = option([])
+    """Which of the methods are run."""
+    reference: str = option("rest")
+    """Method that all others are held against."""
+    seeds: list[int] = option([0, 1, 2], least=0)
+    """Seeds of training; a cell each."""
+    games: list[int] = option([10_000], least=1)
+    """Each method's budget of games; several: a curve of reward against games, the table at the largest."""
+    overrides: list[str] = option([])
+    """Overrides of every cell."""
+    curve: bool = option(False)
+    """Also vary the number of training episodes, at the largest budget."""
+    curve_episodes: list[int] = option([50, 100, 250], least=1)
+    """Numbers of training episodes of ``curve=true``."""
+    tune: bool = option(False)
+    """Run each method's settings instead, with one seed, measured on validation episodes alone."""
+    launcher: str = option("basic")
+    """basic: one cell after another; joblib (extra [joblib]): side by side; or any other launcher of hydra."""
+    launcher_options: dict[str, Any] | None = option(None)
+    """Options of that launcher, such as {n_jobs: 1}; null: its defaults."""
+    cell: int | None = option(None, least=0)
+    """Run the cell of this number alone, as a launcher's jobs do; null: all."""
+    bootstrap_seed: int = option(0, least=0)
+    """Seed of the bootstrap of confidence intervals."""
+
+    def __post_init__(self) -> None:
+        if strange := set(self.only) - set(self.methods):
+            raise ValueError(f"only: {', '.join(sorted(strange))} is none of methods, {', '.join(self.methods)}")
+        if self.tune and self.curve:
+            raise ValueError("compare: tune and curve are two comparisons; choose one")
+
+
+def compare(options: CompareOptions, run: Run) -> None:
+    """Runs the unfinished cells, then writes the comparison of all cells."""
+    cells = make_cells(options)
+    if options.cell is not None:
+        run_cell(cells[options.cell])
         return
     missing = [index for index, cell in enumerate(cells) if not cell.finished]
     advance = run.bar("cells", len(cells), "cells")
     advance(len(cells) - len(missing))
-    if config.launcher == "basic":
-        failed = [said for index in missing if (said := _attempt(cells[index], advance))]
+    if options.launcher == "basic":
+        failed = [reason for index in missing if (reason := _attempt(cells[index], advance))]
     else:
-        failed = _launch(config, run, {index: cells[index] for index in missing}, advance)
+        failed = _launch(options, run, {index: cells[index] for index in missing}, advance)
     run.progress.stop()
     if unfinished := [cell for cell in cells if not cell.finished]:
         names = ", ".join(f"{cell.method}/{cell.task}/{cell.seed}" for cell in unfinished)
         raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {failed[0]}")
-    if config.tune:
+    if options.tune:
         write_tuning(run.dir, cells)
         return
-    whole = [cell for cell in cells if _whole(config, cell.games, cell.questions)]
-    found = compared([part for cell in whole for part in _measured(cell)], config.reference, config.bootstrap_seed)
-    write_comparison(run.dir, found | {"curves": curves(cells, config.bootstrap_seed)})
+    whole = [cell for cell in cells if _whole(options, cell.games, cell.episodes)]
+    comparison = compared(
+        [part for cell in whole for part in _measured(cell)], options.reference, options.bootstrap_seed
+    )
+    write_comparison(run.dir, comparison | {"curves": curves(cells, options.bootstrap_seed)})
 
 
 def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
-    """What a cell has measured: its policy, and a control where the method has one."""
+    """Returns (method, task, seed, folder) of a finished cell and of its control, if the method has one."""
     parts = [(cell.method, cell.folder), (f"{cell.method}_control", cell.folder / "control")]
     return [(name, cell.task, cell.seed, folder) for name, folder in parts if (folder / "summary.json").exists()]
 
 
-def make_cells(config: DictConfig) -> list[Cell]:
-    """Every cell, in the order of ``methods``, ``tasks``, points and ``seeds``.
+def make_cells(options: CompareOptions) -> list[Cell]:
+    """Returns all cells, in the order of methods, tasks, points and seeds.
 
-    A point is a budget of games or, with ``curve``, a number of training questions or, with ``tune``, one of the
-    method's settings, measured on validation questions alone.
+    A point is a budget of games or, with ``curve``, a number of training episodes or, with ``tune``, one of the
+    method's settings, measured on validation episodes alone.
 
     Raises:
         ValueError: There is no such method or option, or hydra refuses an override.
     """
-    chosen_methods = list(config.only)
-    if unknown := set(chosen_methods) - set(config.methods):
-        raise ValueError(f"only: {', '.join(sorted(unknown))} is none of methods, {', '.join(config.methods)}")
-    if config.reference not in chosen_methods and not config.tune:
-        raise ValueError(f"reference: {config.reference} is not among {', '.join(chosen_methods)}")
-    if config.tune and config.curve:
-        raise ValueError("compare: tune and curve are two comparisons; choose one")
+    if options.reference not in options.only and not options.tune:
+        raise ValueError(f"reference: {options.reference} is not among {', '.join(options.only)}")
     cells = []
-    for method in chosen_methods:
-        options = config.methods[method]
-        if unknown := set(options) - {"command", "overrides", "seeded", "games", "tune"}:
-            raise ValueError(f"methods.{method} has no option {', '.join(sorted(unknown))}")
-        learns = options.get("games", True)
-        if config.tune and not learns:
+    for name in options.only:
+        method = read(MethodOptions, options.methods[name], f"methods.{name}")
+        if options.tune and not method.games:
             continue
-        seeds = config.seeds if options.get("seeded", True) and not config.tune else config.seeds[:1]
-        for task, choice in config.tasks.items():
-            for games, questions, setting in _points(config, options, learns):
+        seeds = options.seeds if method.seeded and not options.tune else options.seeds[:1]
+        for task, choice in options.tasks.items():
+            for games, episodes, setting in _points(options, method):
                 for seed in seeds:
-                    chosen = [*choice, *config.overrides, *options.get("overrides", []), *setting, f"seed={seed}"]
-                    chosen += [f"budget.games={games}"] if games else []
-                    chosen += [f"budget.questions={questions}"] if questions else []
-                    chosen += ["eval.split=validation"] if config.tune else []
-                    chosen += _ONE_NUMBER if config.tune or not _whole(config, games, questions) else []
-                    folder = (
-                        Path(config.cells) / f"{method}-{task}-{seed}-{_name(method, task, options.command, chosen)}"
-                    )
+                    overrides = [*choice, *options.overrides, *method.overrides, *setting, f"seed={seed}"]
+                    overrides += [f"budget.games={games}"] if games else []
+                    overrides += [f"budget.episodes={episodes}"] if episodes else []
+                    overrides += ["eval.split=validation"] if options.tune else []
+                    overrides += _ONE_NUMBER if options.tune or not _whole(options, games, episodes) else []
+                    digest = _digest(name, task, method.command, overrides)
+                    folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
                     cells.append(
-                        Cell(method, task, seed, options.command, tuple(chosen), folder, games, questions, setting)
+                        Cell(name, task, seed, method.command, tuple(overrides), folder, games, episodes, setting)
                     )
     return cells
 
 
-def _points(config: DictConfig, options: DictConfig, learns: bool) -> list[tuple]:
-    """(games, training questions, setting) of each point at which a method is run."""
-    if not learns:
+def _points(options: CompareOptions, method: MethodOptions) -> list[tuple]:
+    """Returns (games, training episodes, setting) of each point of a method."""
+    if not method.games:
         return [(None, None, ())]
-    if config.tune:
-        return [(max(config.games), None, tuple(setting)) for setting in ([], *options.get("tune", []))]
-    if config.curve:
-        return [(max(config.games), questions, ()) for questions in config.curve_questions]
-    return [(games, None, ()) for games in config.games]
+    most = max(options.games)
+    if options.tune:
+        return [(most, None, tuple(setting)) for setting in ([], *method.tune)]
+    if options.curve:
+        return [(most, episodes, ()) for episodes in options.curve_episodes]
+    return [(games, None, ()) for games in options.games]
 
 
-def _whole(config: DictConfig, games: int | None, questions: int | None) -> bool:
-    """Whether the table is of this point: nothing is learned, or it is the last of its curve."""
-    last = max(config.games), max(config.curve_questions) if config.curve else None
-    return (games, questions) in ((None, None), last)
+def _whole(options: CompareOptions, games: int | None, episodes: int | None) -> bool:
+    """Returns whether the table includes this point: the method does not learn, or it is the last of its curve."""
+    last = max(options.games), max(options.curve_episodes) if options.curve else None
+    return (games, episodes) in ((None, None), last)
 
 
-def _name(method: str, task: str, of: str, chosen: list[str]) -> str:
+def _digest(method: str, task: str, command: str, chosen: list[str]) -> str:
     try:
-        return config_hash(compose(of, chosen))
-    except HydraException as error:
-        said = str(error).splitlines()[0]
-        raise ValueError(f"compare: no config for {method} on {task}: {said}") from error
+        refuse_renamed(chosen)
+        return config_hash(compose(command, appended(chosen)))
+    except (HydraException, ValueError) as error:
+        reason = hydra_sentence(error, COMMANDS[command].known())
+        raise ValueError(f"compare: no config for {method} on {task}: {reason}") from error
 
 
 def run_cell(cell: Cell) -> None:
-    """Runs a cell's command to its end, in a process of its own.
+    """Runs the command of a cell in a process of its own.
 
     Raises:
-        ValueError: It failed; the message ends with what it said.
+        ValueError: It failed; the message ends with its output.
     """
     cell.folder.mkdir(parents=True, exist_ok=True)
     line = [sys.executable, "-m", f"trainers.{cell.command}", *cell.overrides, f"run_dir={cell.folder}"]
-    done = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
-    (cell.folder / "output.txt").write_text(done.stdout + done.stderr)
-    if done.returncode:
-        said = " ".join(done.stderr.split())[-_TAIL:] or f"exit status {done.returncode}"
-        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {said}")
+    completed = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
+    (cell.folder / "output.txt").write_text(completed.stdout + completed.stderr)
+    if completed.returncode:
+        reason = " ".join(completed.stderr.split())[-_TAIL:] or f"exit status {completed.returncode}"
+        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {reason}")
 
 
 def _attempt(cell: Cell, advance) -> str | None:
-    """Runs a cell and returns what went wrong, so that the others are run all the same."""
+    """Runs a cell and returns its error, if any, so that the other cells are run in any case."""
     try:
         run_cell(cell)
     except ValueError as error:
@@ -186,40 +249,44 @@ def _attempt(cell: Cell, advance) -> str | None:
     return None
 
 
-def _launch(config: DictConfig, run: Run, missing: dict[int, Cell], advance: Callable[[int], None]) -> list[str]:
-    """Hands the cells to a launcher of hydra, a job each, and returns what it wrote."""
+def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance: Callable[[int], None]) -> list[str]:
+    """Runs the cells by a launcher of hydra, one job per cell, and returns the end of its output."""
     if not missing:
         return []
-    ours = ("run_dir", "cell", "launcher", "launcher_options")
-    given = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in ours]
-    options = [f"hydra.launcher.{name}={json.dumps(value)}" for name, value in (config.launcher_options or {}).items()]
+    replaced = ("run_dir", "cell", "launcher", "launcher_options")
+    overrides = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in replaced]
+    launcher = [
+        f"hydra.launcher.{name}={json.dumps(value)}" for name, value in (options.launcher_options or {}).items()
+    ]
     line = [
         sys.executable,
         "-m",
         "trainers.compare",
         "-m",
-        *given,
-        f"hydra/launcher={config.launcher}",
-        *options,
-        f"hydra.sweep.dir={config.run_dir}/jobs",
+        *overrides,
+        f"hydra/launcher={options.launcher}",
+        *launcher,
+        f"hydra.sweep.dir={run.dir}/jobs",
         "hydra.sweep.subdir=${cell}",
-        f"run_dir={config.run_dir}/jobs/${{cell}}",
+        f"run_dir={run.dir}/jobs/${{cell}}",
         "cell=" + ",".join(map(str, missing)),
     ]
-    # Into a file, which is there to be read should this process be killed.
-    with (run.dir / "launcher.txt").open("w+") as said:
-        launched = subprocess.Popen(line, env=os.environ | {"NO_PROGRESS": "1"}, stdout=said, stderr=said, text=True)
-        seen = 0
+    # Write the output to a file, which remains if this process is killed.
+    with (run.dir / "launcher.txt").open("w+") as output:
+        launched = subprocess.Popen(
+            line, env=os.environ | {"NO_PROGRESS": "1"}, stdout=output, stderr=output, text=True
+        )
+        reported = 0
         while launched.poll() is None:
             time.sleep(_LOOK)
             finished = sum(cell.finished for cell in missing.values())
-            advance(finished - seen)
-            seen = finished
-        said.seek(0)
-        return [" ".join(said.read().split())[-_TAIL:] or "the launcher said nothing"]
+            advance(finished - reported)
+            reported = finished
+        output.seek(0)
+        return [" ".join(output.read().split())[-_TAIL:] or "the launcher said nothing"]
 
 
-main = command(compare)
+main = command(compare, learns=False, measures=False, root=True)
 
 if __name__ == "__main__":
     main()

@@ -1,106 +1,133 @@
 """Contrastive training in the manner of ACT (arXiv 2406.00222), through DPO (arXiv 2305.18290).
 
-Reference games are played once with the base model, every action tried. Then, for several rounds: the policy plays
-anew, each game is paired with a reference (`selection.pairs`), and DPO prefers the better side (`learning.dpo`).
-Which action is better at a question's costs is estimated from the reference games, never taken from the oracle.
+Reference games are played once with the base model, with every action forced. Then, in each round, the policy plays
+games, each game is paired with a reference (`selection.pairs`), and DPO prefers the better side (`learning.dpo`). The
+better action at an episode's costs is estimated from the reference games, never taken from the oracle.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
-from agents.hf import HFAgent, load
-from clarify_env.games.base import Trajectory, View
-from clarify_env.tasks.base import Episode
-from trainers.evaluation.measure import measure, task_to_measure, validate
+from agents.render import Renderer
+from clarify_env.games.base import Trajectory
+from clarify_env.options import option
+from trainers.evaluation.measure import measure, validate
 from trainers.learning.dpo import Preference, dpo
-from trainers.learning.update import passes, update_config
-from trainers.rollouts.sample import generated_tokens, grow, players
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
+from trainers.learning.update import UpdateOptions, passes
+from trainers.rollouts.grow import generated_tokens, grow
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment, Policy
+from trainers.runs.options import RolloutOptions
+from trainers.runs.run import Run
 from trainers.runs.store import append_lines, save_model
 from trainers.selection.pairs import Pair, References, off_policy, pair, tokens
 
-Groups = Iterator[tuple[Episode, list[Trajectory]]]
-# How a round's games are sampled: as they come.
-_ON_POLICY = {"free": 1, "forced": 0, "actions": [], "marginal": False, "follow_ups": 1, "temperature": 1.0}
+Groups = Iterator[tuple[Any, list[Trajectory]]]
+# Rollouts of a round: one game per group, no forced message.
+_ON_POLICY = RolloutOptions(free=1, forced=0, actions=[], marginal=False, follow_ups=1, temperature=1.0)
 
 
-def contrastive(config: DictConfig, run: Run) -> None:
-    """Plays reference games, then ``contrastive.rounds`` times samples, pairs and improves. Then measures."""
-    running.seed_everything(config.seed)
-    check(config)
-    task = task_to_measure(config)
-    base, tokenizer = running.load_model(config)
-    model, used = base, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
-    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
-    options, update = config.contrastive, update_config(config["update"])
+@dataclass(frozen=True)
+class ContrastiveOptions:
+    """Contrastive training's own options (``contrastive.*``)."""
+
+    rounds: int = option(3, least=1)
+    """Rounds of sampling, pairing and improving; at least 1."""
+    references: float = option(0.5, above=0, below=1)
+    """Share of the games that are reference games, played first with every action tried; in (0, 1)."""
+    labels: str = option("estimated", choices=("estimated", "gold"))
+    """Better action at given costs: estimated from the reference games; or gold (ask wherever ambiguous)."""
+    threshold: float = option(0.9, least=0, most=1)
+    """Lowest score of a good outcome, in [0, 1]; as published."""
+    simulate: bool = option(True)
+    """Messages after a clarifying question count; false: first messages alone (an ablation of the paper)."""
+    on_policy: bool = option(True)
+    """Pair the policy's games with references; false: plain DPO on pairs of reference games (the other ablation)."""
+    beta: float = option(0.05, above=0)
+    """DPO's beta, the pull to the base model; above 0; as in the published code."""
+    max_tokens: int = option(1024, least=1)
+    """Longest side of a pair in tokens, prompt included; pairs with longer ones are dropped and counted."""
+
+
+def check(experiment: Experiment, rollouts: RolloutOptions, update: UpdateOptions) -> None:
+    """Checks that the options fit together, before any game is played.
+
+    Raises:
+        ValueError: One of ``update.*`` or ``rollouts.*`` cannot be, the game has one action only, or the learning role
+            is not one that moves first.
+    """
+    setup, game = experiment.setup, experiment.setup.game
+    if len(game.actions) < 2:
+        raise ValueError(f"contrastive: game {game.name} has one kind of action, so there is none to prefer")
+    role = experiment.learning_role("contrastive")
+    mover = setup.deal(experiment.task.episode("train", 0), 0, experiment.plane.train()[0]).to_move
+    if role != mover:
+        raise ValueError(f"contrastive: {role} learns, but {mover} moves first in game {game.name}: learn=[{mover}]")
+    if update.runs != 1:
+        raise ValueError("update.runs must be 1: contrastive training makes one update a round")
+    if not (rollouts.marginal and rollouts.forced and set(rollouts.actions) == set(game.actions)):
+        raise ValueError(
+            "rollouts: contrastive training needs reference games of every action for every reading; "
+            "choose rollouts=all_readings"
+        )
+
+
+def contrastive(
+    experiment: Experiment, options: ContrastiveOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
+) -> None:
+    """Plays reference games; samples, pairs and improves ``contrastive.rounds`` times; measures."""
+    check(experiment, rollouts, update)
+    setup, budget = experiment.setup, experiment.budget.games
+    base = policy = experiment.load_policy()
+    used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
+    validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     rounds = options.rounds if options.on_policy else 1
-    each = int(config.budget.games * (1 - options.references) / rounds)
-    first = config.budget.games - (rounds * each if options.on_policy else 0)
-    by_question: dict[str, list[Trajectory]] = {}
-    policy = players(config, task, base, tokenizer, config.sample.temperature)
-    for episode, games in _counted(grow(config, run, task, policy, 1, first), used):
-        by_question.setdefault(episode.id, []).extend(games)
-    references = {question: References(task, task.lookup(question), games) for question, games in by_question.items()}
-    # Questions that there is something to hold against.
-    held = sorted(int(question.rpartition("/")[2]) for question in references)
+    each = int(budget * (1 - options.references) / rounds)
+    first = budget - (rounds * each if options.on_policy else 0)
+    # Reference games: every action, every hidden possibility.
+    by_episode: dict[str, list[Trajectory]] = {}
+    players = experiment.players(base, rollouts.temperature)
+    for episode, games in _counted(grow(experiment, rollouts, run, players, 1, first), used):
+        by_episode.setdefault(episode.id, []).extend(games)
+    references = {
+        name: References(setup, setup.task.lookup(name), games, experiment.learns[0])
+        for name, games in by_episode.items()
+    }
+    # Indices of the episodes that have references.
+    among = sorted(int(name.rpartition("/")[2]) for name in references)
     for number in range(1, rounds + 1):
         if options.on_policy:
-            policy = players(config, task, model, tokenizer, 1.0)
-            plain = OmegaConf.merge(config, {"sample": _ON_POLICY})
-            groups = _counted(grow(plain, run, task, policy, number + 1, each, held), used)
-            found = on_policy_pairs(config, references, groups, number)
+            players = experiment.players(policy, 1.0)
+            groups = _counted(grow(experiment, _ON_POLICY, run, players, number + 1, each, among), used)
+            pairs = on_policy_pairs(experiment, options, references, groups, number)
         else:
-            found = off_policy_pairs(config, references, each)
-        rows = prepare(run, HFAgent(base, tokenizer, style=config.prompts.style), found, options.max_tokens, number)
+            pairs = off_policy_pairs(experiment, options, references, each)
+        preferences = prepare(run, experiment.renderer(base), pairs, options.max_tokens, number)
         folder = run.dir / "checkpoints" / f"iteration-{number}"
         if not folder.exists():
             folder.parent.mkdir(exist_ok=True)
             improved = dpo(
-                model,
-                base,
-                rows,
+                policy.model,
+                base.model,
+                preferences,
                 update,
                 beta=options.beta,
-                seed=config.seed + number,
-                tokenizer=tokenizer,
+                seed=experiment.seed + number,
+                tokenizer=base.tokenizer,
                 report=run.steps(f"round {number}: improving", number),
             )
-            save_model(improved, tokenizer, folder)
-        model = load(folder, device=config.assistant.device)[0]
-        read = sum(len(side.prompt) + len(side.ids) for row in rows for side in row)
-        used["update_tokens"] += round(2 * passes(len(rows), update) * read)  # the frozen reference reads them too
-        validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=number)
-    used["gold_labels"] = sum(len(its.episode.interpretations) for its in references.values())
-    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="contrastive", budget=used)
-
-
-def check(config: DictConfig) -> None:
-    """Says what is wrong with the options before any game is played.
-
-    Raises:
-        ValueError: One of ``contrastive.*``, ``update.*`` or ``sample.*`` cannot be.
-    """
-    options = config.contrastive
-    if options.labels not in ("estimated", "gold"):
-        raise ValueError(f"contrastive.labels must be estimated or gold, not {options.labels!r}")
-    if not 0 < options.references < 1:
-        raise ValueError(f"contrastive.references must lie between 0 and 1, not {options.references}")
-    if options.rounds < 1:
-        raise ValueError(f"contrastive.rounds must be at least 1, not {options.rounds}")
-    if not 0 <= options.threshold <= 1:
-        raise ValueError(f"contrastive.threshold must lie in [0, 1], not {options.threshold}")
-    if options.beta <= 0:
-        raise ValueError(f"contrastive.beta must be above 0, not {options.beta}")
-    if update_config(config["update"]).runs != 1:
-        raise ValueError("update.runs must be 1: contrastive training makes one update a round")
-    if not (config.sample.marginal and config.sample.forced and len(config.sample.actions) == 3):
-        raise ValueError(
-            "sample: contrastive training needs reference games of every action for every reading; "
-            "choose sample=branching"
-        )
+            save_model(improved, base.tokenizer, folder)
+        policy = Policy(experiment.load(folder).model, base.tokenizer)
+        tokens_read = sum(len(side.prompt) + len(side.ids) for preference in preferences for side in preference)
+        # Factor 2: the frozen reference model reads the tokens too.
+        used["update_tokens"] += round(2 * passes(len(preferences), update) * tokens_read)
+        validate(run, experiment, experiment.players(policy, 1.0), iteration=number)
+    used["gold_labels"] = experiment.gold_labels(references)
+    measure(run, experiment, partial(experiment.players, policy), method="contrastive", budget=used)
 
 
 def _counted(groups: Groups, used: dict[str, int]) -> Groups:
@@ -111,45 +138,52 @@ def _counted(groups: Groups, used: dict[str, int]) -> Groups:
 
 
 def on_policy_pairs(
-    config: DictConfig, references: Mapping[str, References], groups: Groups, number: int
+    experiment: Experiment,
+    options: ContrastiveOptions,
+    references: Mapping[str, References],
+    groups: Groups,
+    number: int,
 ) -> Iterator[Pair | None]:
-    """The pair of each sampled game, or ``None`` where its question's references lack the action it needs."""
-    rng = np.random.default_rng([config.seed, 2000 + number])
-    options = config.contrastive
+    """Yields the pair of each sampled game; ``None`` if the references of its episode lack the needed action."""
+    rng = np.random.default_rng([experiment.seed, 2000 + number])
     for episode, games in groups:
+        reference = references[episode.id]
         for game in games:
-            its = references[episode.id]
             yield pair(
+                experiment.setup,
                 game,
-                its.games(game.costs, game.intent),
-                its.better(game.costs, options.labels),
+                reference.games(game.prices, game.hidden),
+                reference.better(game.prices, options.labels),
                 options.threshold,
                 options.simulate,
                 rng,
             )
 
 
-def off_policy_pairs(config: DictConfig, references: Mapping[str, References], count: int) -> Iterator[Pair | None]:
-    """So many pairs of reference games alone, each at drawn training costs for a reading drawn by weight."""
-    rng = np.random.default_rng([config.seed, 2000])
-    cells, questions = running.make_plane(config).train(), list(references.values())
+def off_policy_pairs(
+    experiment: Experiment, options: ContrastiveOptions, references: Mapping[str, References], count: int
+) -> Iterator[Pair | None]:
+    """Yields ``count`` pairs of reference games, each at drawn training prices and a drawn hidden possibility."""
+    setup, rng = experiment.setup, np.random.default_rng([experiment.seed, 2000])
+    plane, pool = experiment.plane.train(), list(references.values())
     for _ in range(count):
-        its, costs = questions[rng.integers(len(questions))], cells[rng.integers(len(cells))]
-        weights = [reading.weight for reading in its.episode.interpretations]
-        intent = int(rng.choice(len(weights), p=weights))
-        view = View("assistant", its.episode.query, its.episode.context, None, (), costs, 0, its.episode.id)
-        yield off_policy(its.games(costs, intent), its.better(costs, config.contrastive.labels), view, rng)
+        reference, prices = pool[rng.integers(len(pool))], plane[rng.integers(len(plane))]
+        weights = setup.weights(reference.episode)
+        hidden = int(rng.choice(len(weights), p=weights))
+        view = setup.learning_view(reference.episode, experiment.learns[0], (), prices)
+        better = reference.better(prices, options.labels)
+        yield off_policy(reference.games(prices, hidden), better, reference.episode.id, view, prices, rng)
 
 
-def prepare(run: Run, agent: HFAgent, found: Iterator[Pair | None], most: int, number: int) -> list[Preference]:
-    """Writes ``pairs/round-N.jsonl`` and returns the pairs as tokens; what is dropped, and why, is counted.
+def prepare(run: Run, renderer: Renderer, pairs: Iterator[Pair | None], most: int, number: int) -> list[Preference]:
+    """Writes ``pairs/round-N.jsonl`` and returns the pairs as tokens; dropped pairs are counted by reason.
 
     Args:
-        run: Where.
-        agent: Encodes.
-        found: Pairs; ``None`` where a game had no reference.
-        most: Longest side in tokens, prompt included; no side is ever cut.
-        number: Of the round.
+        run: Run whose directory holds the file.
+        renderer: Renderer of the policy's prompts.
+        pairs: Pairs; ``None`` for a game without reference.
+        most: Maximum length of a side in tokens, prompt included; longer pairs are dropped, not cut.
+        number: Number of the round.
 
     Raises:
         ValueError: No pair is left.
@@ -160,32 +194,33 @@ def prepare(run: Run, agent: HFAgent, found: Iterator[Pair | None], most: int, n
     counts = dict.fromkeys(
         ("other_action", "good", "bad", "off_policy", "no_reference", "identical", "rewritten", "too_long"), 0
     )
-    kept, rows = [], []
-    for one in found:
+    lines: list[dict[str, Any]] = []
+    preferences: list[Preference] = []
+    for one in pairs:
         if one is None:
             counts["no_reference"] += 1
         elif one.chosen == one.rejected:
             counts["identical"] += 1
         else:
-            chosen, rejected = (tokens(agent, one.view, side) for side in (one.chosen, one.rejected))
+            chosen, rejected = (tokens(renderer, one.view, side) for side in (one.chosen, one.rejected))
             if chosen is None or rejected is None:
                 counts["rewritten"] += 1
             elif max(len(side.prompt) + len(side.ids) for side in (chosen, rejected)) > most:
                 counts["too_long"] += 1
             else:
                 counts[one.case] += 1
-                kept.append(one.to_json())
-                rows.append(Preference(chosen, rejected))
-    append_lines(path, kept)
+                lines.append(one.to_json())
+                preferences.append(Preference(chosen, rejected))
+    append_lines(path, lines)
     if not run.recorded("pairs", number):
         run.record("pairs", number, number, **counts)
-    if not rows:
+    if not preferences:
         dropped = ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "no games"
         raise ValueError(f"contrastive: round {number} has no pairs to learn from ({dropped})")
-    return rows
+    return preferences
 
 
-main = command(contrastive)
+main: Any = command(contrastive)
 
 if __name__ == "__main__":
     main()

@@ -3,18 +3,18 @@
 ``python -m trainers.evaluate assistant.model=runs/NAME/checkpoints/iteration-2 costs.alpha=[0.2,0.8]``
 """
 
-from omegaconf import DictConfig
-
-from trainers.evaluation.measure import measure_assistant
-from trainers.runs.run import Run, command
-
-
-def evaluate(config: DictConfig, run: Run) -> None:
-    """Plays the evaluation of ``eval.*`` with the assistant of ``assistant.*``; writes summary and report."""
-    measure_assistant(run, config, method="evaluate")
+from trainers.evaluation.measure import measure_policy
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
 
 
-main = command(evaluate)
+def evaluate(experiment: Experiment, run: Run) -> None:
+    """Measures the players without learning; writes summary and report."""
+    measure_policy(run, experiment, method="evaluate")
+
+
+main = command(evaluate, learns=False)
 
 if __name__ == "__main__":
     main()

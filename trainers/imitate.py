@@ -1,77 +1,90 @@
-"""Oracle SFT: imitation of the oracle player, which knows every fact but not the intent.
+"""Oracle SFT: imitates the oracle player, which knows all facts but not what is hidden.
 
-What a likelihood method could learn at most from so many games, if it knew the best message of each.
+It is the upper limit of likelihood methods, since it learns from the best messages.
 """
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from agents.hf import HFAgent, Row
-from agents.selfplay import Start, play
+from agents.example import Example
+from agents.render import Renderer
+from agents.selfplay import Start
 from clarify_env.games.base import Trajectory
-from clarify_env.games.clarification.strategies import ScriptedAssistant
-from clarify_env.games.clarification.users import ScriptedUser
-from clarify_env.tasks.base import Task
-from trainers.evaluation.measure import measure, task_to_measure, validate
-from trainers.learning.update import improve, update_config, update_tokens
-from trainers.rollouts.sample import players, training_questions
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
+from trainers.evaluation.measure import measure, validate
+from trainers.learning.update import UpdateOptions, improve, update_tokens
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
+
+# Name of the scripted player that is imitated.
+ORACLE = "oracle"
 
 
-def imitate(config: DictConfig, run: Run) -> None:
+def imitate(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
     """Plays ``budget.games`` games of the oracle player, fine-tunes on its messages, and measures."""
-    running.seed_everything(config.seed)
-    update_config(config["update"])
-    task = task_to_measure(config)
-    base, tokenizer = running.load_model(config)
-    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
-    agent = HFAgent(base, tokenizer, style=config.prompts.style)
-    games = list(oracle_games(config, run, task))
-    rows = [row for game in games for row in imitated(agent, game)]
-    model = improve(config, run, base, tokenizer, rows, 1)
-    validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
-    labels = {game.episode_id: len(task.lookup(game.episode_id).interpretations) for game in games}
+    check(experiment)
+    base = experiment.load_policy()
+    validate(run, experiment, experiment.players(base, 1.0), iteration=0)
+    renderer = experiment.renderer(base)
+    games = list(oracle_games(experiment, run))
+    examples = [example for game in games for example in imitated(renderer, game, experiment.learns)]
+    policy = improve(experiment, update, run, base, examples, 1)
+    validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
     used = {
         "games": len(games),
         "generated_tokens": 0,
-        "gold_labels": sum(labels.values()),
-        "update_tokens": update_tokens(rows, update_config(config["update"])),
+        "gold_labels": experiment.gold_labels(game.episode_id for game in games),
+        "update_tokens": update_tokens(examples, update),
     }
-    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="imitate", budget=used)
+    measure(run, experiment, partial(experiment.players, policy), method="imitate", budget=used)
 
 
-def oracle_games(config: DictConfig, run: Run, task: Task) -> Iterator[Trajectory]:
-    """Games of the oracle player with the scripted user: training questions, training costs, intents by weight."""
-    rng = np.random.default_rng([config.seed, 1])
-    cells = running.make_plane(config).train()
-    options = config.selfplay
-    agents = {"assistant": ScriptedAssistant(task, "oracle", options.max_questions), "user": ScriptedUser(task)}
-    size, starts = training_questions(config, task) or config.budget.games, []
-    while len(starts) < config.budget.games:
-        for index in rng.permutation(size)[: config.budget.games - len(starts)].tolist():
-            episode = task.episode("train", index)
-            weights = [reading.weight for reading in episode.interpretations]
-            intent = int(rng.choice(len(weights), p=weights))
-            starts.append(Start(episode, intent, cells[rng.integers(len(cells))], int(rng.integers(2**62))))
+def check(experiment: Experiment) -> None:
+    """Refuses a game that has no oracle player or no scripted partners for it, before any is played.
+
+    Raises:
+        ValueError: A role has none.
+    """
+    game = experiment.setup.game
+    for role in game.roles:
+        if role in experiment.learns and ORACLE not in game.players.get(role, ()):
+            raise ValueError(f"imitate: game {game.name} has no oracle player for {role}; choose another method")
+        if not game.players.get(role):
+            raise ValueError(f"imitate: game {game.name} has no scripted player for {role}; choose another method")
+
+
+def oracle_games(experiment: Experiment, run: Run) -> Iterator[Trajectory]:
+    """Plays the oracle with scripted partners on training episodes and prices; what is hidden is drawn by weight."""
+    setup, budget = experiment.setup, experiment.budget.games
+    rng = np.random.default_rng([experiment.seed, 1])
+    prices = experiment.plane.train()
+    players = {}
+    for role in setup.game.roles:
+        name = ORACLE if role in experiment.learns else setup.game.players[role][0]
+        players[role] = setup.game.player(role, setup.task, name, **setup.options)
+    starts: list[Start] = []
+    size = experiment.training_episodes() or budget
+    while len(starts) < budget:
+        for index in rng.permutation(size)[: budget - len(starts)].tolist():
+            episode = setup.task.episode("train", index)
+            weights = setup.weights(episode)
+            hidden = int(rng.choice(len(weights), p=weights))
+            starts.append(Start(episode, hidden, prices[rng.integers(len(prices))], int(rng.integers(2**62))))
     advance = run.bar("the oracle plays", len(starts), "games")
-    for game in play(starts, agents, task=task, chunk=options.chunk, make_game=running.game_maker(config)):
+    for game in experiment.play(starts, players, chunk=experiment.selfplay.chunk):
         advance(1)
         yield game
 
 
-def imitated(agent: HFAgent, game: Trajectory) -> list[Row]:
-    """The assistant's messages of a game as rows to learn."""
-    return [
-        Row(agent.encode(turn.view), agent.tokenize_reply(turn.reply.text))
-        for turn in game.turns
-        if turn.role == "assistant"
-    ]
+def imitated(renderer: Renderer, game: Trajectory, roles: tuple[str, ...]) -> list[Example]:
+    """Converts the messages of some roles into examples."""
+    return [Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text)) for turn in game.moves(roles)]
 
 
-main = command(imitate)
+main: Any = command(imitate)
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Builds a pocket model for any task that offers demonstrations (DESIGN section 5).
+"""Builds a pocket model for any task that offers demonstrations (docs/design.md).
 
 ``python -m trainers.pretrain task=almanac`` makes the shipped model. The demonstrations disregard the costs, so the
 model knows the facts and can ask, list and guess, but does not know when.
@@ -6,8 +6,8 @@ model knows the facts and can ask, list and guess, but does not know when.
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -15,119 +15,162 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedTokenizerBase
 
 from agents import pocket
-from agents.hf import Row, load
+from agents.example import Example
+from agents.hf import load
 from clarify_env.costs import Costs
 from clarify_env.games.clarification.pretraining import demonstrations
 from clarify_env.games.clarification.pretraining.chats import Demonstration
+from clarify_env.options import defaults, option, read
 from clarify_env.tasks.base import Task
-from trainers.learning.update import UpdateConfig, average, update, update_config
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
+from trainers.learning.update import UpdateOptions, average
+from trainers.learning.update import update as make_update
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
 from trainers.runs.store import read_json, save_model, write_json
 
-# Demonstrations the tokenizer is trained on: enough to see every name many times.
+# Demonstrations for training the tokenizer: enough to contain every name many times.
 _TOKENIZER_SAMPLE = 40_000
-# What a stage may change of `update`.
-_UPDATE = {field.name for field in fields(UpdateConfig)}
+# Options of `update` that a stage may change.
+_UPDATE = {field.name for field in fields(UpdateOptions)}
 
 
-def pretrain(config: DictConfig, run: Run) -> None:
+@dataclass(frozen=True)
+class ModelOptions:
+    """Sizes of a new pocket model (``pretrain.model.*``)."""
+
+    width: int = option(128, least=1)
+    """Width of the residual stream."""
+    layers: int | list[str] = option(4)
+    """Number of a Llama's layers; or the kind of each layer of an LFM2, conv or full_attention."""
+    heads: int = option(4, least=1)
+    """Attention heads."""
+    kv_heads: int = option(1, least=1)
+    """Heads of keys and values."""
+    feed_forward: int = option(384, least=1)
+    """Inner width of the feed-forward blocks."""
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """What a pocket model is made of (``pretrain.*``)."""
+
+    output: str | None = option(None)
+    """Folder of the model; null: in the run directory."""
+    start: str | None = option(None)
+    """Folder of a pocket model to continue from; null: a new model."""
+    model: dict[str, Any] = option(defaults(ModelOptions))
+    """Sizes of a new model: width, layers, heads, kv_heads and feed_forward; see `ModelOptions`."""
+    stages: list[dict[str, Any]] = option([])
+    """Stages of training: each has demonstrations, epochs, learning_rate, and may have shares and options of update."""
+    average: int = option(1, least=1)
+    """Last stages whose weights are averaged; 1: the last alone."""
+    vocabulary: int = option(2600, least=1)
+    """Most tokens of a new tokenizer, those of ``whole`` aside."""
+    whole: list[str] = option([])
+    """Texts that are one token each."""
+
+    def __post_init__(self) -> None:
+        read(ModelOptions, self.model, "pretrain.model")
+        allowed = {"demonstrations", "shares", *_UPDATE}
+        for number, stage in enumerate(self.stages, 1):
+            if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
+                raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
+            if strange := set(stage) - allowed:
+                raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(strange))}")
+        if not 1 <= self.average <= len(self.stages):
+            raise ValueError(f"pretrain.average must be from 1 to the number of stages, not {self.average}")
+
+
+def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOptions, run: Run) -> None:
     """Draws demonstrations of every split, trains tokenizer and model on them, and saves an ordinary model folder.
 
     Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues
     there. The weights of the last ``pretrain.average`` stages are averaged.
     """
-    running.seed_everything(config.seed)
-    _check_stages(config)
-    task, cells = running.make_task_from(config), running.make_plane(config).train()
-    target = Path(config.pretrain.output or run.dir / "model")
+    updates = [stage_update(update, stage, number) for number, stage in enumerate(options.stages, 1)]
+    task, costs = experiment.task, experiment.plane.train()
+    target = Path(options.output or run.dir / "model")
     if (target / "manifest.json").exists():
-        if read_json(target / "manifest.json")["recipe"] != recipe(config, task, cells):
+        if read_json(target / "manifest.json")["recipe"] != recipe(run.identity, experiment, options):
             raise ValueError(f"pretrain.output: {target} holds a model of another recipe; choose another folder")
         print(f"{target} is already built")
         return
-    folder = config.pretrain.start
+    folder: str | Path | None = options.start
     if folder and not (Path(folder) / "manifest.json").exists():
         raise ValueError(f"pretrain.start: {folder} holds no pocket model with its manifest")
-    for number, stage in enumerate(config.pretrain.stages):
+    for number, stage in enumerate(options.stages):
         before, folder = folder, run.dir / f"stage-{number + 1}"
         if folder.exists():
             continue
+        count = stage["demonstrations"]
         if before is None:
-            sample = islice(stream(task, cells, stage, config.seed), min(_TOKENIZER_SAMPLE, stage.demonstrations))
-            tokenizer = pocket.build_tokenizer(
-                (text for d in sample for _, text in d.messages),
-                config.pretrain.vocabulary,
-                config.pretrain.get("whole", ()),
-            )
-            model = pocket.build_model(tokenizer, **config.pretrain.model)
+            sample = islice(stream(task, costs, stage, experiment.seed), min(_TOKENIZER_SAMPLE, count))
+            texts = (text for d in sample for _, text in d.messages)
+            tokenizer = pocket.build_tokenizer(texts, options.vocabulary, options.whole)
+            model = pocket.build_model(tokenizer, **options.model)
         else:
             model, tokenizer = load(before)
-        seed = config.seed + number
-        advance, rows = run.bar(f"stage {number + 1}: encoding", stage.demonstrations, "demonstrations"), []
+        seed = experiment.seed + number
+        advance, examples = run.bar(f"stage {number + 1}: encoding", count, "demonstrations"), []
         encode = _Encoder(tokenizer)
-        for demonstration in islice(stream(task, cells, stage, seed), stage.demonstrations):
-            rows.append(encode(demonstration))
-            if len(rows) % 1000 == 0:
+        for demonstration in islice(stream(task, costs, stage, seed), count):
+            examples.append(encode(demonstration))
+            if len(examples) % 1000 == 0:
                 advance(1000)
-        options = update_config({**config["update"], **{k: value for k, value in stage.items() if k in _UPDATE}})
-        model = update(
+        advance(len(examples) % 1000)
+        model = make_update(
             model,
-            rows,
-            options,
+            examples,
+            updates[number],
             seed=seed,
             pad=tokenizer.pad_token_id,
             report=run.steps(f"stage {number + 1}: pretraining", number + 1),
         )
-        # Half precision halves what is shipped; loading casts it back.
+        # Half precision halves the size of the files; loading converts it to float32.
         save_model(model.to(torch.float16), tokenizer, folder)
-    count = len(config.pretrain.stages)
-    last = [load(run.dir / f"stage-{n}") for n in range(count - config.pretrain.average + 1, count + 1)]
+    count = len(options.stages)
+    last = [load(run.dir / f"stage-{n}") for n in range(count - options.average + 1, count + 1)]
     save_model(average([model for model, _ in last]).to(torch.float16), last[0][1], target)
-    write_json(target / "manifest.json", manifest(config, task, cells, target))
+    write_json(target / "manifest.json", manifest(run.identity, experiment, options, target))
     run.progress.stop()
     print(f"saved {target}")
 
 
-def _check_stages(config: DictConfig) -> None:
-    for number, stage in enumerate(config.pretrain.stages, 1):
-        if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
-            raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
-        if unknown := set(stage) - {"demonstrations", "shares"} - _UPDATE:
-            raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(unknown))}")
-    if not 1 <= config.pretrain.average <= len(config.pretrain.stages):
-        raise ValueError(f"pretrain.average must be from 1 to the number of stages, not {config.pretrain.average}")
+def stage_update(update: UpdateOptions, stage: Mapping[str, Any], number: int) -> UpdateOptions:
+    """Returns the update options of a stage: ``update.*`` with the stage's changes."""
+    changes = {key: value for key, value in stage.items() if key in _UPDATE}
+    return read(UpdateOptions, asdict(update) | changes, f"pretrain.stages: stage {number}: update")
 
 
-def stream(task: Task, cells: tuple[Costs, ...], stage: DictConfig, seed: int) -> Iterator[Demonstration]:
-    """The demonstrations of a stage, without end."""
-    return demonstrations.stream(task, np.random.default_rng(seed), cells, stage.get("shares"))
+def stream(task: Task, costs: tuple[Costs, ...], stage: Mapping[str, Any], seed: int) -> Iterator[Demonstration]:
+    """Yields the demonstrations of a stage, without end."""
+    return demonstrations.stream(task, np.random.default_rng(seed), costs, stage.get("shares"))
 
 
 class _Encoder:
-    """Turns demonstrations into rows; messages repeat, so the last so many are remembered."""
+    """Converts demonstrations into examples; caches the ids of messages, which repeat."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.tokenizer = tokenizer
         self._text = lru_cache(maxsize=50_000)(self._text)
 
-    def __call__(self, demonstration: Demonstration) -> Row:
+    def __call__(self, demonstration: Demonstration) -> Example:
         roles = [role for role, _ in demonstration.messages]
         first = roles.index("assistant") if demonstration.every else len(roles) - 1
         ids = [self._message(role, text) for role, text in demonstration.messages]
         prompt = (*(token for message in ids[:first] for token in message), ids[first][0])
-        # Of a message, the role's token is no part of what is said.
-        said = [
+        # (id, loss weight) of each reply token; the role's token carries no loss.
+        weighted_ids = [
             (token, float(role == "assistant" and place > 0))
             for role, message in zip(roles[first:], ids[first:], strict=True)
             for place, token in enumerate(message)
         ][1:]
-        lead = tuple(weight for _, weight in said) if demonstration.every else ()
-        return Row(prompt, tuple(token for token, _ in said), lead=lead)
+        first_weights = tuple(weight for _, weight in weighted_ids) if demonstration.every else ()
+        return Example(prompt, tuple(token for token, _ in weighted_ids), first_weights=first_weights)
 
     def _message(self, role: str, text: str) -> tuple[int, ...]:
         return (self._id(role), *self._text(text), self.tokenizer.eos_token_id)
@@ -139,28 +182,45 @@ class _Encoder:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def recipe(config: DictConfig, task: Task, cells: tuple[Costs, ...]) -> dict[str, Any]:
-    """All that a pocket model follows from: config, and digests of what the first demonstrations of each stage say."""
-    kept = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("task", "costs", "pretrain", "update")}
-    kept["pretrain"].pop("output")
-    kept["pretrain"].pop("start")
-    shown = [
+def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainOptions) -> dict[str, Any]:
+    """Returns what determines a pocket model: config, and digests of each stage's first demonstrations.
+
+    Args:
+        config: The resolved config.
+        experiment: Task, cost plane and seed.
+        options: Stages.
+    """
+    sections = {key: dict(config[key]) for key in ("task", "costs", "pretrain", "update")}
+    for key in ("output", "start"):
+        sections["pretrain"].pop(key)
+    # Leave out newer options at their defaults, so that manifests written before them stay valid.
+    if not options.whole:
+        sections["pretrain"].pop("whole", None)
+    for key in ("least_steps", "runs"):
+        sections["update"].pop(key, None)
+    costs = experiment.plane.train()
+    digests = [
         hashlib.sha256(
-            json.dumps([list(d.messages) for d in islice(stream(task, cells, stage, config.seed), 1000)]).encode()
+            json.dumps(
+                [list(d.messages) for d in islice(stream(experiment.task, costs, stage, experiment.seed), 1000)]
+            ).encode()
         ).hexdigest()
-        for stage in config.pretrain.stages
+        for stage in options.stages
     ]
-    return kept | {"seed": config.seed, "task_version": task.version, "demonstrations": shown}
+    more = {"seed": experiment.seed, "task_version": experiment.task.version, "demonstrations": digests}
+    return sections | more
 
 
-def manifest(config: DictConfig, task: Task, cells: tuple[Costs, ...], folder: Path) -> dict[str, Any]:
-    """The recipe, the digest of the weights that came of it, and the manifest of what they were continued from."""
+def manifest(
+    config: Mapping[str, Any], experiment: Experiment, options: PretrainOptions, folder: Path
+) -> dict[str, Any]:
+    """Returns the recipe, the digest of the weights, and the manifest of the model that training started from."""
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    start = read_json(Path(config.pretrain.start) / "manifest.json") if config.pretrain.start else None
-    return {"recipe": recipe(config, task, cells), "sha256": {"model.safetensors": weights}, "start": start}
+    start = read_json(Path(options.start) / "manifest.json") if options.start else None
+    return {"recipe": recipe(config, experiment, options), "sha256": {"model.safetensors": weights}, "start": start}
 
 
-main = command(pretrain)
+main = command(pretrain, learns=False, measures=False)
 
 if __name__ == "__main__":
     main()

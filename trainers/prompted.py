@@ -1,20 +1,20 @@
-"""The prompted baseline: a model as it is, told its costs in the prompt.
+"""The prompted baseline: a model without training, with the costs in its prompt.
 
 ``python -m trainers.prompted assistant=hf assistant.model=PATH_OR_HUB_ID prompts=reasoning``
 """
 
-from omegaconf import DictConfig
-
-from trainers.evaluation.measure import measure_assistant
-from trainers.runs.run import Run, command
-
-
-def prompted(config: DictConfig, run: Run) -> None:
-    """Evaluates the model of ``assistant.*`` with the prompts of ``prompts.*``."""
-    measure_assistant(run, config, method="prompted")
+from trainers.evaluation.measure import measure_policy
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
 
 
-main = command(prompted)
+def prompted(experiment: Experiment, run: Run) -> None:
+    """Measures the model of ``assistant.*`` with the prompts of ``prompts.*``."""
+    measure_policy(run, experiment, method="prompted")
+
+
+main = command(prompted, learns=False)
 
 if __name__ == "__main__":
     main()

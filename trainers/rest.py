@@ -1,157 +1,215 @@
 """ReST in collaborative self-play (arXiv 2512.04068; ReST: 2308.08998, ReST-EM: 2312.06585), with hindsight costs.
 
-Each iteration grows a data set of games with the current policy (`rollouts.sample`), selects from each question's games
-the decisions that earn most at given costs (`selection.tree`), and improves the policy by supervised fine-tuning on
-them. A played game's reward is known at every cost, so a group teaches many costs (``rest.hindsight``).
+Each iteration grows a data set of games with the current policy (`trainers.rollouts`), selects from the games of each
+episode the messages of highest value at given prices (`trainers.selection`), and improves the policy by supervised
+fine-tuning on them (`trainers.learning`). The reward is linear in the prices, so a played game's reward is known at
+every price, and one game teaches many prices (``rest.hindsight``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from agents.hf import HFAgent, Row
-from clarify_env.costs import Costs
-from clarify_env.games.base import View
-from clarify_env.games.clarification.actions import tag_length
-from trainers.evaluation.measure import measure, task_to_measure, validate
-from trainers.learning.update import improve, update_config, update_tokens
-from trainers.rollouts.sample import generated_tokens, grow, players
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
-from trainers.selection.keep import Keep, kept, kept_games, rule
-from trainers.selection.returns import Earned, earned, expected
-from trainers.selection.tree import Choice, Tree
+from agents.example import Example
+from agents.render import Renderer
+from clarify_env.games.base import Trajectory
+from clarify_env.games.description import Prices
+from clarify_env.options import option
+from trainers.evaluation.measure import measure, validate
+from trainers.learning.update import UpdateOptions, improve, update_tokens
+from trainers.rollouts.grow import generated_tokens, grow
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import RolloutOptions
+from trainers.runs.run import Run
+from trainers.selection.keep import RULES, keep_games, keep_messages, rule
+from trainers.selection.partners import partner_turns
+from trainers.selection.returns import ScoredMessage, earned, expected
+from trainers.selection.tree import Choice, Tree, check_role
 
+# All games played on an episode so far, by the episode's id.
+Pool = Mapping[str, Sequence[Trajectory]]
 
-def rest(config: DictConfig, run: Run) -> None:
-    """Grow, select, improve; ``rest.iterations`` times. Then measure."""
-    running.seed_everything(config.seed)
-    update_config(config["update"])  # a wrong option is said before any game is played
-    if config.rest.dearest + 2 * config.rest.word_ends > 1:
-        raise ValueError("rest.dearest and twice rest.word_ends are chances, of at most 1 together")
-    for option in ("margin", "temperature", "dearest", "word_ends"):
-        if config.rest[option] < 0:
-            raise ValueError(f"rest.{option} must be at least 0, not {config.rest[option]}")
-    if config.rest.rule != "action":
-        make_rule(config, 1)
-    task = task_to_measure(config)
-    base, tokenizer = running.load_model(config)
-    model, trees, used = base, {}, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
-    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
-    for iteration in range(1, config.rest.iterations + 1):
-        policy = players(config, task, model, tokenizer, config.sample.temperature)
-        for episode, games in grow(config, run, task, policy, iteration, config.budget.games // config.rest.iterations):
-            tree = trees.setdefault(episode.id, Tree(task, episode))
-            for game in games:
-                tree.add(game)
-            used["games"] += len(games)
-            used["generated_tokens"] += generated_tokens(games)
-        rows = select(config, HFAgent(model, tokenizer, style=config.prompts.style), trees.values(), iteration)
-        start = base if config.rest.start == "base" else model
-        model = improve(config, run, start, tokenizer, rows, iteration)
-        used["update_tokens"] += update_tokens(rows, update_config(config["update"]))
-        validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=iteration)
-    used["gold_labels"] = sum(len(tree.episode.interpretations) for tree in trees.values())
-    measure(run, config, task, lambda t: players(config, task, model, tokenizer, t), method="rest", budget=used)
-
-
-# Least weight of a tag, where actions earn about as much. That a message begins with a tag is to be learned there too:
-# with weights down to 0, up to 0.5 % of messages beyond both maxima had none, most on names of three even readings.
+# Minimum loss weight of a tag: even if actions have about the same value, messages must begin with a tag.
 LEAST = 0.1
 
 
-def select(config: DictConfig, agent: HFAgent, trees: Iterable[Tree], iteration: int) -> list[Row]:
-    """Values each question's games at training costs and keeps what is worth learning there (``rest.rule``).
+@dataclass(frozen=True)
+class RestOptions:
+    """ReST's own options (``rest.*``); docs/results.md says how their defaults were chosen."""
 
-    With ``user=self`` the user's turns of games that went well are kept too: one policy plays both sides.
+    iterations: int = option(1, least=1)
+    """Rounds of grow, select and improve, which share the budget; one round selects 99.9 % of the oracle's reward."""
+    hindsight: int = option(140, least=0)
+    """Training prices at which each episode's games are selected; 0: only those that they were played at."""
+    dearest: float = option(0.1, least=0, most=1)
+    """Probability that drawn costs are replaced by (max alpha, max beta), otherwise seldom drawn together."""
+    word_ends: float = option(0.1, least=0, most=1)
+    """Probability that a drawn beta is replaced by the smallest one, and the same for the largest."""
+    margin: float = option(0.05, least=0)
+    """Margin over the second-best action, in units of reward, from which a tag counts in full; 0: all tags do."""
+    temperature: float = option(0.0, least=0)
+    """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
+    rule: str = option("action", choices=RULES)
+    """Selection: the best decision (action), or games by their reward (best, top_k, threshold, percentile)."""
+    k: int = option(4, least=1)
+    """Games that top_k keeps of an episode; at least 1."""
+    threshold: list[float] = option([0.7, 0.8, 0.9], least=0, most=1)
+    """Share of the way from a group's lowest reward to its highest, one an iteration, rising; of rule threshold."""
+    percentile: float = option(75.0, least=0, most=100)
+    """Percentile of a group's rewards from which games are kept, in [0, 100]; of rule percentile."""
+    start: str = option("base", choices=("base", "previous"))
+    """Each iteration improves the base model (ReST-EM) or the previous policy (ReST)."""
+
+    def __post_init__(self) -> None:
+        if self.dearest + 2 * self.word_ends > 1:
+            raise ValueError("rest.dearest and twice rest.word_ends are probabilities, of at most 1 together")
+        if not self.threshold or self.threshold != sorted(self.threshold):
+            raise ValueError(f"rest.threshold must be rising numbers in [0, 1], not {self.threshold}")
+
+
+def rest(
+    experiment: Experiment, options: RestOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
+) -> None:
+    """Grow, select, improve; ``rest.iterations`` times. Then measure."""
+    check(experiment, options)
+    base = policy = experiment.load_policy()
+    pool: dict[str, list[Trajectory]] = {}
+    used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
+    validate(run, experiment, experiment.players(base, 1.0), iteration=0)
+    for iteration in range(1, options.iterations + 1):
+        # Grow: play training episodes with the current policy.
+        players = experiment.players(policy, rollouts.temperature)
+        budget = experiment.budget.games // options.iterations
+        for episode, games in grow(experiment, rollouts, run, players, iteration, budget):
+            pool.setdefault(episode.id, []).extend(games)
+            used["games"] += len(games)
+            used["generated_tokens"] += generated_tokens(games)
+        # Select: the messages of highest value, at many prices.
+        examples = select(experiment, options, rollouts, experiment.renderer(policy), pool, iteration)
+        # Improve: fine-tune on them.
+        start = base if options.start == "base" else policy
+        policy = improve(experiment, update, run, start, examples, iteration)
+        used["update_tokens"] += update_tokens(examples, update)
+        validate(run, experiment, experiment.players(policy, 1.0), iteration=iteration)
+    used["gold_labels"] = experiment.gold_labels(pool)
+    measure(run, experiment, partial(experiment.players, policy), method="rest", budget=used)
+
+
+def check(experiment: Experiment, options: RestOptions) -> None:
+    """Refuses the rule ``action`` where it cannot be applied, before any game is played.
+
+    Raises:
+        ValueError: Several roles learn, or the learning role can tell what is hidden.
     """
-    rng = np.random.default_rng([config.seed, 1000 + iteration])
-    plane = running.make_plane(config)
-    rows = []
-    for tree in trees:
-        if config.rest.hindsight:
-            costs = np.array(plane.draw(config.rest.hindsight, rng, config.rest.dearest, config.rest.word_ends))
-        else:
-            costs = np.array(sorted(tree.costs))
-        if config.rest.rule == "action":
-            rows += decisions(config, agent, tree, costs, rng)
-        else:
-            rows += by_rule(config, agent, tree, costs, iteration)
-        if config.user.kind == "self":
-            rows += [Row(agent.encode(turn.view), turn.reply.ids) for turn in tree.user_turns()]
-    return rows
+    if options.rule == "action":
+        check_role(experiment.setup.game, experiment.learning_role("rest.rule=action"))
 
 
-def decisions(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, rng: np.random.Generator) -> list[Row]:
-    """What is learned at each of the costs, of shape [C, 2]: the best action, and how each action is best carried out.
+def select(
+    experiment: Experiment,
+    options: RestOptions,
+    rollouts: RolloutOptions,
+    renderer: Renderer,
+    pool: Pool,
+    iteration: int,
+) -> list[Example]:
+    """Values each episode's games at training prices and selects messages by ``rest.rule``.
 
-    A message is the best one of its action, and the action that of highest value or, by ``rest.temperature``, one drawn
-    by its value: what is best said after a tag is worth knowing where another tag is better, as at dearer costs it may
-    be the one to use. But the tag that is learned is always that of the best action.
-
-    Where another action earns about as much, which is chosen matters little and is decided by chance: there the tag
-    counts less, in proportion to what it earns more, up to ``rest.margin``, but never less than `LEAST`. A follow-up is
-    kept as often as play comes to it.
+    Turns of partners that the policy played (``user=self``) are added; see `partner_turns`.
     """
-    rows, episode = [], tree.episode
-    for cell, choices in zip(costs, tree.choices(costs, config.rest.temperature, rng), strict=True):
-        for choice in choices:
+    rng = np.random.default_rng([experiment.seed, 1000 + iteration])
+    examples: list[Example] = []
+    for episode_id, games in pool.items():
+        if options.hindsight:
+            prices = experiment.plane.draw(options.hindsight, rng, dearest=options.dearest, word_ends=options.word_ends)
+        else:
+            prices = tuple(sorted({game.prices for game in games}))
+        if options.rule == "action":
+            tree = Tree(experiment.setup, experiment.task.lookup(episode_id), experiment.learns[0])
+            for game in games:
+                tree.add(game)
+            examples += by_action(options, renderer, tree, prices, rng)
+        else:
+            examples += by_rule(experiment, options, rollouts, renderer, games, prices, iteration)
+        examples += [
+            Example(renderer.encode(turn.view), turn.reply.ids) for turn in partner_turns(games, experiment.partners)
+        ]
+    return examples
+
+
+def by_action(
+    options: RestOptions, renderer: Renderer, tree: Tree, prices: Sequence[Prices], rng: np.random.Generator
+) -> list[Example]:
+    """Selects the best decision at each price vector.
+
+    The message is the best one of its action. The action is that of highest value or, with ``rest.temperature``, drawn
+    with odds exp(value / temperature). The target tag is always that of the best action, with loss weight
+    clip(margin / rest.margin, LEAST, 1). Follow-ups are kept with probability equal to their reach.
+    """
+    examples: list[Example] = []
+    choices = tree.choices(np.array(prices), options.temperature, rng)
+    for vector, choices_at in zip(np.array(prices).tolist(), choices, strict=True):
+        for choice in choices_at:
             if rng.random() < choice.mass:
-                view = View(
-                    "assistant",
-                    episode.query,
-                    episode.context,
-                    None,
-                    choice.history,
-                    Costs(*cell.tolist()),
-                    len(choice.history),
-                    episode.id,
-                )
-                weight = np.clip(choice.margin / config.rest.margin, LEAST, 1).item() if config.rest.margin else 1.0
-                rows.append(with_tag(agent, agent.encode(view), choice, weight))
-    return rows
+                view = tree.setup.learning_view(tree.episode, tree.role, choice.heard, tuple(vector))
+                weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0
+                opening = tree.setup.game.opening_length(choice.reply.text)
+                examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight))
+    return examples
 
 
-def with_tag(agent: HFAgent, prompt: tuple[int, ...], choice: Choice, weight: float) -> Row:
-    """The row of a choice, in which the best action's tag is learned with this weight and all else in full."""
-    said, best = choice.reply.ids, choice.best.ids
-    tag = agent.leading(said, tag_length(choice.reply.text))
-    turn = next((i for i in range(tag) if said[i : i + 1] != best[i : i + 1]), None)
-    if turn is None:
-        return Row(prompt, said, lead=(weight,) * tag)
-    # Tags are told apart by one token; what may follow of a tag is no decision.
-    return Row(prompt, said, lead=(weight,) * (turn + 1), instead=(turn, best[turn]))
+def with_tag(renderer: Renderer, prompt: tuple[int, ...], choice: Choice, opening: int, weight: float) -> Example:
+    """Makes the example of a choice: the best action's tag is the target at ``weight``, all other tokens at 1.
 
-
-def by_rule(config: DictConfig, agent: HFAgent, tree: Tree, costs: np.ndarray, iteration: int) -> list[Row]:
-    """What another rule of selection keeps at each of the costs, of shape [C, 2].
-
-    Games that were played for every reading are judged by the reward expected over these, and what follows a question
-    counts as often as play comes to it; others are judged by their own reward.
+    Args:
+        renderer: Computes the number of token ids of the tag.
+        prompt: Token ids of the prompt.
+        choice: The choice.
+        opening: Length of the tag in characters.
+        weight: Loss weight of the tag.
     """
-    keep = make_rule(config, iteration)
-    weights = [reading.weight for reading in tree.episode.interpretations]
-    found: list[Earned] = []
-    for cell in costs:
-        at = Costs(*cell.tolist())
-        games = tree.games if config.rest.hindsight else [game for game in tree.games if game.costs == at]
-        if config.sample.marginal:
-            found += kept(expected(games, at, weights), keep)
-        else:
-            found += kept_games([earned([game], at) for game in games], keep)
-    return [Row(agent.encode(message.view), message.reply.ids, message.share) for message in found]
+    ids, best = choice.reply.ids, choice.best.ids
+    tag = renderer.leading(ids, opening) if opening else 0
+    differs = next((i for i in range(tag) if ids[i : i + 1] != best[i : i + 1]), None)
+    if differs is None:
+        return Example(prompt, ids, first_weights=(weight,) * tag)
+    # Tags differ in one token; later tokens of the tag follow from it and have full weight.
+    return Example(prompt, ids, first_weights=(weight,) * (differs + 1), relabel=(differs, best[differs]))
 
 
-def make_rule(config: DictConfig, iteration: int) -> Keep:
-    """The rule of ``rest.rule`` with its options."""
-    options = config.rest
-    return rule(
-        options.rule, k=options.k, threshold=list(options.threshold), percentile=options.percentile, iteration=iteration
+def by_rule(
+    experiment: Experiment,
+    options: RestOptions,
+    rollouts: RolloutOptions,
+    renderer: Renderer,
+    pool: Sequence[Trajectory],
+    prices: Sequence[Prices],
+    iteration: int,
+) -> list[Example]:
+    """Selects games or messages by their reward at each price vector.
+
+    With ``rollouts.marginal`` messages are selected by expected reward, and the weight of a message is its reach.
+    Otherwise games are selected by their reward.
+    """
+    keep = rule(
+        options.rule, k=options.k, threshold=options.threshold, percentile=options.percentile, iteration=iteration
     )
+    setup, roles = experiment.setup, experiment.learns
+    selected: list[ScoredMessage] = []
+    for vector in prices:
+        games = pool if options.hindsight else [game for game in pool if game.prices == vector]
+        if rollouts.marginal:
+            selected += keep_messages(expected(setup, games, vector, roles), keep)
+        else:
+            selected += keep_games([earned(setup, [game], vector, roles) for game in games], keep)
+    return [Example(renderer.encode(message.view), message.reply.ids, message.share) for message in selected]
 
 
-main = command(rest)
+main: Any = command(rest)
 
 if __name__ == "__main__":
     main()

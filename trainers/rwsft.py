@@ -1,107 +1,126 @@
-"""Reward-weighted fine-tuning (arXiv 2506.06964): the log-likelihood of games, weighted by what they earned.
+"""Reward-weighted fine-tuning (arXiv 2506.06964): the log-likelihood of games, weighted by their rewards.
 
-*Refit* weighs by the reward itself; its bound on the policy's value (section 3 there) wants rewards that are not
-negative, so the lowest attainable is taken off. *Swift* weighs by the reward standardised over the games of the same
-context, a question at given costs; weights may be negative, and contexts whose games all earn the same teach nothing.
+*Refit* weights by the reward. Its bound on the policy's value (section 3 there) needs non-negative rewards, so the
+lowest attainable reward is subtracted. *Swift* weights by the reward standardised over the games of the same context,
+an episode at given prices. Its weights may be negative, and a context whose games have equal rewards is skipped.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from agents.hf import HFAgent, Row
-from clarify_env.costs import Costs
-from clarify_env.games.base import Trajectory
-from clarify_env.tasks.base import Episode
-from trainers.evaluation.measure import measure, task_to_measure, validate
-from trainers.learning.update import improve, update_config, update_tokens
-from trainers.rollouts.sample import generated_tokens, grow, players
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
-from trainers.selection.returns import Earned, earned, expected
+from agents.example import Example
+from agents.render import Renderer
+from clarify_env.games.base import Trajectory, View
+from clarify_env.options import option
+from trainers.evaluation.measure import measure, validate
+from trainers.learning.update import UpdateOptions, improve, update_tokens
+from trainers.rollouts.grow import generated_tokens, grow
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import RolloutOptions
+from trainers.runs.run import Run
+from trainers.selection.returns import ScoredMessage, earned, expected
 
 
-def rwsft(config: DictConfig, run: Run) -> None:
-    """Plays ``budget.games`` games with the base model, weighs them, fine-tunes on them once, and measures."""
-    running.seed_everything(config.seed)
-    update_config(config["update"])
-    if config.rwsft.weight not in ("refit", "swift"):
-        raise ValueError(f"rwsft.weight must be refit or swift, not {config.rwsft.weight!r}")
-    task = task_to_measure(config)
-    base, tokenizer = running.load_model(config)
-    policy = players(config, task, base, tokenizer, config.sample.temperature)
-    validate(run, config, task, policy, iteration=0)
-    groups, used = [], {"games": 0, "generated_tokens": 0}
-    for episode, games in grow(config, run, task, policy, 1, config.budget.games):
-        groups.append((episode, games))
+@dataclass(frozen=True)
+class RwsftOptions:
+    """Reward-weighted fine-tuning's own options (``rwsft.*``)."""
+
+    weight: str = option("swift", choices=("refit", "swift"))
+    """Weight of a game: its reward above the lowest attainable (refit), or standardised over its context (swift)."""
+    hindsight: int = option(0, least=0)
+    """Training costs at which each group's games are weighed; 0: only those that they were played at, as published."""
+
+
+def rwsft(
+    experiment: Experiment, options: RwsftOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
+) -> None:
+    """Plays ``budget.games`` games with the base model, weights them, fine-tunes on them once, and measures."""
+    base = experiment.load_policy()
+    players = experiment.players(base, rollouts.temperature)
+    validate(run, experiment, players, iteration=0)
+    groups: list[list[Trajectory]] = []
+    used = {"games": 0, "generated_tokens": 0}
+    for _, games in grow(experiment, rollouts, run, players, 1, experiment.budget.games):
+        groups.append(games)
         used["games"] += len(games)
         used["generated_tokens"] += generated_tokens(games)
-    rows, skipped = weigh(config, HFAgent(base, tokenizer, style=config.prompts.style), groups)
+    examples, skipped = weigh(experiment, options, rollouts, experiment.renderer(base), groups)
     if not run.recorded("weigh", 1):
-        run.record("weigh", 1, 1, rows=len(rows), skipped=skipped)
-    model = improve(config, run, base, tokenizer, rows, 1)
-    used["update_tokens"] = update_tokens(rows, update_config(config["update"]))
-    used["gold_labels"] = sum(len(e.interpretations) for e in {episode.id: episode for episode, _ in groups}.values())
-    validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=1)
-    measure(
-        run, config, task, lambda t: players(config, task, model, tokenizer, t), method=config.rwsft.weight, budget=used
-    )
+        run.record("weigh", 1, 1, rows=len(examples), skipped=skipped)
+    policy = improve(experiment, update, run, base, examples, 1)
+    used["update_tokens"] = update_tokens(examples, update)
+    used["gold_labels"] = experiment.gold_labels(games[0].episode_id for games in groups)
+    validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
+    measure(run, experiment, partial(experiment.players, policy), method=options.weight, budget=used)
 
 
 def weigh(
-    config: DictConfig, agent: HFAgent, groups: Iterable[tuple[Episode, Sequence[Trajectory]]]
-) -> tuple[list[Row], int]:
-    """The rows of all groups at the costs they were played at or, with ``rwsft.hindsight``, at drawn training costs.
+    experiment: Experiment,
+    options: RwsftOptions,
+    rollouts: RolloutOptions,
+    renderer: Renderer,
+    groups: Sequence[Sequence[Trajectory]],
+) -> tuple[list[Example], int]:
+    """Weights all groups at the prices of play or, with ``rwsft.hindsight``, at drawn training prices.
 
     Returns:
-        The rows, and the number of (group, costs) that were skipped because all their games earned the same.
+        The examples, and the number of (group, prices) that were skipped because all rewards were equal.
     """
-    rng = np.random.default_rng([config.seed, 1000])
-    plane = running.make_plane(config)
-    rows: list[Row] = []
+    setup, roles = experiment.setup, experiment.learns
+    rng = np.random.default_rng([experiment.seed, 1000])
+    examples: list[Example] = []
     skipped = 0
-    for episode, games in groups:
-        weights = [reading.weight for reading in episode.interpretations]
-        cells = plane.draw(config.rwsft.hindsight, rng) if config.rwsft.hindsight else [games[0].costs]
-        for costs in cells:
-            messages = expected(games, costs, weights) if config.sample.marginal else earned(games, costs)
-            if config.rwsft.weight == "refit":
-                weighed = refit(messages, lowest(costs, config.selfplay.max_questions, config.assistant.max_new_tokens))
+    for games in groups:
+        vectors = experiment.plane.draw(options.hindsight, rng) if options.hindsight else [games[0].prices]
+        for prices in vectors:
+            score = expected if rollouts.marginal else earned
+            messages = score(setup, games, prices, roles)
+            if options.weight == "refit":
+                floor = setup.game.lowest(prices, experiment.max_new_tokens, **setup.options)
+                weighed = refit(messages, floor)
             else:
                 weighed = swift(messages)
                 skipped += not weighed
-            rows += [Row(agent.encode(m.view), m.reply.ids, weight) for m, weight in weighed if weight]
-    return rows, skipped
+            examples += [Example(renderer.encode(m.view), m.reply.ids, weight) for m, weight in weighed if weight]
+    return examples, skipped
 
 
-def refit(messages: Sequence[Earned], floor: float) -> list[tuple[Earned, float]]:
-    """Weights that are rewards above the lowest attainable.
+def refit(messages: Sequence[ScoredMessage], floor: float | None) -> list[tuple[ScoredMessage, float]]:
+    """Weights messages by share * (reward - floor).
 
-    The shift leaves the order of games as it is and adds the same likelihood term for each: what was sampled is
-    imitated the more, the lower the floor lies beneath the rewards.
+    The shift keeps the order of games and adds the same likelihood term for each. The lower the floor, the closer the
+    update is to imitation of all sampled games.
+
+    Args:
+        messages: The messages of a group.
+        floor: Lowest attainable reward; ``None``: the lowest of the group.
     """
-    return [(message, message.share * (message.reward - floor)) for message in messages]
+    lowest = min(message.reward for message in messages) if floor is None else floor
+    return [(message, message.share * (message.reward - lowest)) for message in messages]
 
 
-def swift(messages: Sequence[Earned]) -> list[tuple[Earned, float]]:
-    """Weights that are rewards less their mean, over their standard deviation; nothing where all are the same.
+def swift(messages: Sequence[ScoredMessage]) -> list[tuple[ScoredMessage, float]]:
+    """Weights messages by share * (reward - mean) / deviation; returns none if all rewards are equal.
 
-    Mean and deviation are over the messages that open the context's games, one a game.
+    Mean and deviation are over the first messages of the context's games, one per game and role.
     """
-    rewards = np.array([message.reward for message in messages if not message.view.history])
+    rewards = np.array([message.reward for message in messages if _opens(message.view)])
     mean, deviation = rewards.mean(), rewards.std()
     if deviation < 1e-9:
         return []
     return [(message, message.share * (message.reward - mean) / deviation) for message in messages]
 
 
-def lowest(costs: Costs, max_questions: int, max_words: int) -> float:
-    """The least that a game can earn: every question asked, one more refused, and the longest message."""
-    return -costs.alpha * (max_questions + 1) - costs.beta * max_words
+def _opens(view: View) -> bool:
+    return all(message.sender != view.role for message in view.heard)
 
 
-main = command(rwsft)
+main: Any = command(rwsft)
 
 if __name__ == "__main__":
     main()

@@ -1,123 +1,153 @@
-"""STaR-GATE (arXiv 2403.19154): learning to ask by what the answer gains from it.
+"""STaR-GATE (arXiv 2403.19154): learns to ask questions that make the right answer more likely.
 
-Several games of each question and reading open with a question. Each conversation is scored by the log-probability of
-the gold answer after it *under the frozen base model*; the best of each reading is kept, and the base model is
-fine-tuned on its questions, and on the answers the policy itself gave there, lest it forget to answer. Costs are no
-part of the method.
+Several games of each episode and reading open with a question. A conversation's score is the log-probability of the
+right answer after it under the frozen base model. The base model is fine-tuned on the best conversation of each
+reading: on its questions and on the policy's own answers, so that it does not forget to answer. Costs are not used.
 """
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from agents.hf import HFAgent, Row
+from agents.example import Example
+from agents.render import Renderer
 from clarify_env.games.base import Agent, Reply, Trajectory, View
-from clarify_env.games.clarification.actions import Answer, Clarify, MultiAnswer
-from trainers.evaluation.measure import measure, task_to_measure, validate
+from clarify_env.games.setup import Setup
+from clarify_env.options import option
+from trainers.evaluation.measure import measure, validate
 from trainers.evaluation.scores import gold_logprobs
-from trainers.learning.update import improve, update_config, update_tokens
-from trainers.rollouts.sample import generated_tokens, grow, players
-from trainers.runs import run as running
-from trainers.runs.run import Run, command
+from trainers.learning.update import UpdateOptions, improve, update_tokens
+from trainers.rollouts.grow import generated_tokens, grow
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import RolloutOptions
+from trainers.runs.run import Run
 from trainers.runs.store import write_json
 
 
-def stargate(config: DictConfig, run: Run) -> None:
-    """Plays, scores, keeps the best and fine-tunes from the base, ``stargate.iterations`` times. Then measures.
+@dataclass(frozen=True)
+class StargateOptions:
+    """STaR-GATE's own options (``stargate.*``)."""
 
-    The control, in which the base model answers what the trained model asked, is measured into ``control``.
+    iterations: int = option(1, least=1)
+    """Rounds that share the budget; each plays with the last policy and fine-tunes the base model; published: 2."""
+    answers: bool = option(True)
+    """Learn the policy's own answers after its questions too, so that it does not forget to answer."""
+
+
+def stargate(
+    experiment: Experiment, options: StargateOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
+) -> None:
+    """Plays, scores, selects the best and fine-tunes the base model ``stargate.iterations`` times, then measures.
+
+    The control (the trained model asks, the base model answers) is measured into the folder ``control``.
     """
-    running.seed_everything(config.seed)
-    update_config(config["update"])
-    if config.stargate.iterations < 1:
-        raise ValueError(f"stargate.iterations must be at least 1, not {config.stargate.iterations}")
-    task = task_to_measure(config)
-    base, tokenizer = running.load_model(config)
-    model, used = base, dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
-    validate(run, config, task, players(config, task, base, tokenizer, 1.0), iteration=0)
-    scorer = HFAgent(base, tokenizer, style=config.prompts.style, batch=config.selfplay.batch)
+    check(experiment)
+    base = policy = experiment.load_policy()
+    used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
+    validate(run, experiment, experiment.players(base, 1.0), iteration=0)
+    role = experiment.learns[0]
+    scorer = experiment.players(base, 1.0)[role]
     labels: set[tuple[str, int]] = set()
-    for iteration in range(1, config.stargate.iterations + 1):
-        policy = players(config, task, model, tokenizer, config.sample.temperature)
+    for iteration in range(1, options.iterations + 1):
+        players = experiment.players(policy, rollouts.temperature)
         games: list[Trajectory] = []
-        for _, its in grow(config, run, task, policy, iteration, config.budget.games // config.stargate.iterations):
-            games += its
-        kept = best(games, gold_logprobs(scorer, task, games))
-        rows = [row for game in kept for row in rows_of(scorer, game, config.stargate.answers)]
-        model = improve(config, run, base, tokenizer, rows, iteration)
-        labels |= {(game.episode_id, game.intent) for game in games}
+        budget = experiment.budget.games // options.iterations
+        for _, group in grow(experiment, rollouts, run, players, iteration, budget):
+            games += group
+        scores = gold_logprobs(scorer.renderer, scorer.sampler, experiment.learns, experiment.setup, games)
+        renderer = experiment.renderer(base)
+        examples = [
+            example
+            for game in best(games, scores)
+            for example in examples_of(experiment.setup, renderer, game, role, options.answers)
+        ]
+        policy = improve(experiment, update, run, base, examples, iteration)
+        labels |= {(game.episode_id, game.hidden) for game in games}
         used["games"] += len(games)
         used["generated_tokens"] += generated_tokens(games)
-        used["update_tokens"] += update_tokens(rows, update_config(config["update"]))
-        validate(run, config, task, players(config, task, model, tokenizer, 1.0), iteration=iteration)
+        used["update_tokens"] += update_tokens(examples, update)
+        validate(run, experiment, experiment.players(policy, 1.0), iteration=iteration)
     used["gold_labels"] = len(labels)
 
-    def trained(temperature: float) -> dict[str, Agent]:
-        return players(config, task, model, tokenizer, temperature)
-
     def control(temperature: float) -> dict[str, Agent]:
-        answerer = players(config, task, base, tokenizer, temperature)["assistant"]
-        return trained(temperature) | {"assistant": FixedAnswerer(trained(temperature)["assistant"], answerer)}
+        trained, answerer = (experiment.players(p, temperature) for p in (policy, base))
+        return trained | {role: FixedAnswerer(trained[role], answerer[role])}
 
-    measure(run, config, task, trained, method="stargate", budget=used)
+    measure(run, experiment, partial(experiment.players, policy), method="stargate", budget=used)
     aside = copy.copy(run)
     aside.dir = run.dir / "control"
     aside.dir.mkdir(exist_ok=True)
-    write_json(aside.dir / "config.json", run.config)
-    measure(aside, config, task, control, method="stargate, the base answers", budget=used)
+    write_json(aside.dir / "config.json", run.identity)
+    measure(aside, experiment, control, method="stargate, the base answers", budget=used)
 
 
-def best(games: list[Trajectory], scored: np.ndarray) -> list[Trajectory]:
-    """The game of the highest score of each question and reading."""
-    found: dict[tuple[str, int], int] = {}
+def check(experiment: Experiment) -> None:
+    """Checks that the game has clarifying questions and gold last messages, before any game is played.
+
+    Raises:
+        ValueError: The game has none, or several roles learn.
+    """
+    game, task = experiment.setup.game, experiment.task
+    experiment.learning_role("stargate")
+    if "clarify" not in game.actions or game.gold_reply(task.episode("train", 0), 0) is None:
+        raise ValueError(f"stargate: game {game.name} has no clarifying questions or no right answers to score")
+
+
+def best(games: Sequence[Trajectory], scores: np.ndarray) -> list[Trajectory]:
+    """Returns the game of highest score (shape [games]) for each episode and hidden possibility."""
+    highest: dict[tuple[str, int], int] = {}
     for index, game in enumerate(games):
-        key = game.episode_id, game.intent
-        if key not in found or scored[index] > scored[found[key]]:
-            found[key] = index
-    return [games[index] for index in found.values()]
+        key = game.episode_id, game.hidden
+        if key not in highest or scores[index] > scores[highest[key]]:
+            highest[key] = index
+    return [games[index] for index in highest.values()]
 
 
-def rows_of(agent: HFAgent, game: Trajectory, answers: bool) -> list[Row]:
-    """A game's questions as rows to learn and, with ``answers``, the policy's own answer if it is within the rules."""
-    learned = (Clarify, Answer, MultiAnswer) if answers else Clarify
+def examples_of(setup: Setup, renderer: Renderer, game: Trajectory, role: str, answers: bool) -> list[Example]:
+    """Converts a game's questions into examples and, with ``answers``, the policy's own answer if it is valid."""
+    kinds = set(setup.game.actions) if answers else {"clarify"}
     return [
-        Row(agent.encode(turn.view), turn.reply.ids)
-        for turn in game.turns
-        if turn.role == "assistant" and isinstance(turn.action, learned)
+        Example(renderer.encode(turn.view), turn.reply.ids)
+        for turn in game.moves((role,))
+        if setup.game.kind(turn) in kinds
     ]
 
 
 class FixedAnswerer:
-    """Opens as one assistant does and goes on as another: what is asked is separated from how it is answered.
+    """Plays the first message by one agent and all later ones by another, to separate asking from answering.
 
     Args:
-        opener: Says the first message.
-        answerer: Says every other, and is the one whose log-probabilities count.
+        opener: Agent of the first message.
+        answerer: Agent of all later messages; ``eval.gold_logprob`` is measured under it.
     """
 
     def __init__(self, opener: Agent, answerer: Agent):
         self.opener, self.answerer, self.name = opener, answerer, opener.name
 
-    def act(self, views: list[View], seeds: list[int], prefixes: list[str] | None = None) -> list[Reply]:
+    def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
         """Replies to each view; see `clarify_env.games.base.Agent`."""
-        replies: list[Reply | None] = [None] * len(views)
+        replies: list[Any] = [None] * len(views)
         for agent, which in (
-            (self.opener, [i for i, view in enumerate(views) if not view.history]),
-            (self.answerer, [i for i, view in enumerate(views) if view.history]),
+            (self.opener, [i for i, view in enumerate(views) if not view.heard]),
+            (self.answerer, [i for i, view in enumerate(views) if view.heard]),
         ):
             if which:
-                said = agent.act(
+                agent_replies = agent.act(
                     [views[i] for i in which],
                     [seeds[i] for i in which],
-                    [prefixes[i] for i in which] if prefixes else None,
+                    [openings[i] for i in which] if openings else None,
                 )
-                for index, reply in zip(which, said, strict=True):
+                for index, reply in zip(which, agent_replies, strict=True):
                     replies[index] = reply
         return replies
 
 
-main = command(stargate)
+main: Any = command(stargate)
 
 if __name__ == "__main__":
     main()

@@ -18,29 +18,34 @@ def _normalize_short(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """Lower-cases, then removes punctuation, articles and surplus white space, in SQuAD's order.
+    """Normalises a text as SQuAD does: lower-cases it, then removes punctuation, articles and surplus white space.
 
-    Invisible characters go first, so that no spelling can look like two words to the score and one to the price.
+    Invisible characters are removed first, as in `count_words`, so that the score and the price see the same words.
     """
-    # Long texts bypass the cache: a megabyte of noise is not worth remembering.
+    # Long texts are not cached: they would fill the memory.
     return _normalize_short(text) if len(text) < 200 else _normalize_short.__wrapped__(text)
 
 
+@lru_cache(maxsize=16384)
+def _normalized(answers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(normalize, answers))
+
+
 def exact_match(prediction: str, answers: Iterable[str]) -> float:
-    """1.0 if the prediction equals one of the aliases after normalisation, else 0.0."""
+    """Exact match: 1.0 if the prediction equals one of the aliases after normalisation, else 0.0."""
     predicted = normalize(prediction)
-    return float(bool(predicted) and predicted in map(normalize, answers))
+    return float(bool(predicted) and predicted in _normalized(tuple(answers)))
 
 
 def token_f1(prediction: str, answers: Iterable[str]) -> float:
-    """The best token-level F1, in [0, 1], of the prediction against one of the aliases."""
-    said, golds = normalize(prediction), [normalize(answer) for answer in answers]
-    if said in golds:
-        return float(bool(said))
-    predicted = said.split()
-    tokens, best = set(predicted), 0.0
+    """Token F1 of the prediction, in [0, 1]: the maximum over the aliases."""
+    text, golds = normalize(prediction), _normalized(tuple(answers))
+    if text in golds:
+        return float(bool(text))
+    words = text.split()
+    word_set, best = set(words), 0.0
     for gold in map(str.split, golds):
-        if not tokens.isdisjoint(gold):  # few share a token, and counting takes longer
-            common = (Counter(predicted) & Counter(gold)).total()
-            best = max(best, 2 * common / (len(predicted) + len(gold)))
+        if not word_set.isdisjoint(gold):  # most share no token, and this test is faster than counting
+            common = (Counter(words) & Counter(gold)).total()
+            best = max(best, 2 * common / (len(words) + len(gold)))
     return best

@@ -1,7 +1,8 @@
-"""Execution match of SQL queries: what a query gives, on a database that it can only read and not for long.
+"""Execution match of SQL queries, run read-only and within limits.
 
-A query is text from a model. SQLite opens the file read-only; an authorizer allows reading the database's own tables
-and a few functions and nothing else; the query's length, its steps, and the rows and values that it gives are limited.
+A query is text from a model. SQLite opens the file read-only; an authorizer allows nothing but reading the tables of
+the database and calling a few functions. The length of a query, its steps, and the rows and values it returns are
+limited.
 """
 
 import math
@@ -13,8 +14,8 @@ from pathlib import Path
 
 Rows = list[tuple]
 
-# Far above what a question about tables of a few dozen rows needs; a query at these limits is over in a tenth of a
-# second and holds a few megabytes.
+# Far above what a request about tables of a few dozen rows needs; a query at these limits takes a tenth of a second and
+# a few megabytes.
 MOST_CHARACTERS = 2_000
 MOST_ROWS = 1_000
 _MOST_STEPS = 200_000
@@ -25,8 +26,8 @@ _FUNCTIONS = frozenset(
     """abs avg coalesce count ifnull iif instr length like lower max min nullif round substr substring sum total trim
     ltrim rtrim upper date strftime""".split()
 )
-# What people write without a space counts as one word, and is replaced by one: count(distinct name), count(*)>=500,
-# 'Ada Brandt'; the name of a function goes with the first of several arguments, round(x, 2).
+# Patterns that people write without a space, each with the single word that replaces it: count(distinct name),
+# count(*)>=500, 'Ada Brandt'. In round(x, 2) the name of the function counts as one word with the first argument.
 _QUOTED = r"'(?:[^']|'')*'"
 _CALL = rf"\b(?:{'|'.join(sorted(_FUNCTIONS))})\("
 _UNITS = [
@@ -42,11 +43,11 @@ def execute(database: Path, query: str) -> Rows | None:
     """Runs one query.
 
     Args:
-        database: A file of SQLite.
+        database: A SQLite file.
         query: Any text.
 
     Returns:
-        The rows it gives; ``None`` where it is not a query that may be run, fails, or goes beyond the limits.
+        The rows; ``None`` if the query is not allowed, fails, or exceeds a limit.
     """
     if len(query) > MOST_CHARACTERS or "\0" in query:
         return None
@@ -56,8 +57,8 @@ def execute(database: Path, query: str) -> Rows | None:
         _fence(connection, tables)
         cursor = connection.execute(query)
         rows = cursor.fetchmany(MOST_ROWS + 1)
-    # ProgrammingError of several statements, DatabaseError of what is not authorised, OperationalError of what is
-    # interrupted or no SQL, DataError of what is too big; surrogates cannot be sent to SQLite.
+    # ProgrammingError: several statements. DatabaseError: not authorised. OperationalError: interrupted, or no SQL.
+    # DataError: a value is too big. UnicodeEncodeError: surrogates cannot be sent to SQLite.
     except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError):
         return None
     finally:
@@ -66,8 +67,8 @@ def execute(database: Path, query: str) -> Rows | None:
 
 
 def _fence(connection: sqlite3.Connection, tables: set[str]) -> None:
-    """Allows a connection nothing but reading these tables, in bounds."""
-    connection.execute("PRAGMA temp_store = MEMORY")  # nothing is written beside the database either
+    """Restricts a connection to reading these tables, within the limits."""
+    connection.execute("PRAGMA temp_store = MEMORY")  # no temporary files
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 4 * MOST_CHARACTERS)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -75,40 +76,40 @@ def _fence(connection: sqlite3.Connection, tables: set[str]) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 10)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100)
 
-    def allowed(action: int, one: str | None, two: str | None, *_: str | None) -> int:
+    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_READ and one in tables:
+        if action == sqlite3.SQLITE_READ and first in tables:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_FUNCTION and str(two).lower() in _FUNCTIONS:
+        if action == sqlite3.SQLITE_FUNCTION and str(second).lower() in _FUNCTIONS:
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
-    left = _MOST_STEPS // _STEPS_A_CHECK
+    steps_left = _MOST_STEPS // _STEPS_A_CHECK
 
-    def spent() -> int:
-        nonlocal left
-        left -= 1
-        return left < 0
+    def is_over_limit() -> int:
+        nonlocal steps_left
+        steps_left -= 1
+        return steps_left < 0
 
-    connection.set_authorizer(allowed)
-    connection.set_progress_handler(spent, _STEPS_A_CHECK)
+    connection.set_authorizer(authorize)
+    connection.set_progress_handler(is_over_limit, _STEPS_A_CHECK)
 
 
 def same_rows(rows: Rows, gold: Rows, ordered: bool) -> bool:
-    """Whether two results are the same: as lists where the gold query orders its rows, else as bags."""
-    ours, theirs = ([tuple(map(_value, row)) for row in result] for result in (rows, gold))
-    return ours == theirs if ordered else Counter(ours) == Counter(theirs)
+    """Whether two results are equal: as lists if ``ordered``, else as multisets."""
+    values, gold_values = ([tuple(map(_value, row)) for row in result] for result in (rows, gold))
+    return values == gold_values if ordered else Counter(values) == Counter(gold_values)
 
 
 def execution_match(query: str, gold: str, databases: Sequence[Path]) -> float:
-    """1.0 if a query gives what the gold query gives, on every database; else 0.0.
+    """Execution match: 1.0 if a query returns the rows of the gold query on every database, else 0.0.
 
-    Several databases of one schema tell a query from one that spells out the rows of the first (Zhong et al. 2020,
-    arXiv 2010.02840). The order of rows matters only where the gold query orders them.
+    A query that only spells out the rows of one database fails on another one of the same schema (Zhong et al. 2020,
+    arXiv 2010.02840). The order of rows matters only if the gold query orders them.
 
     Raises:
-        ValueError: The gold query itself cannot be run.
+        ValueError: The gold query cannot be run.
     """
     if len(query) > MOST_CHARACTERS or runs_together(query):
         return 0.0
@@ -123,17 +124,17 @@ def execution_match(query: str, gold: str, databases: Sequence[Path]) -> float:
 
 
 def runs_together(query: str) -> bool:
-    """Whether words are written without a space between them, as SQL allows at quotes, brackets and comments.
+    """Whether a query has words with no space between them, which SQL allows at quotes, brackets and comments.
 
-    Messages are charged by the word, so such a spelling would be cheaper than the same query written out.
+    Messages are charged per word, so such a spelling would be cheaper than the usual one.
     """
-    for unit, word in _UNITS:
-        query = unit.sub(word, query)
+    for unit, replacement in _UNITS:
+        query = unit.sub(replacement, query)
     return any(len(_WORD.findall(piece)) > 1 for piece in re.split(r"[\s_]+", query))
 
 
 def _value(value: object) -> object:
-    # 3 and 3.0 are the same number; sums of floats differ in their last digits by the order of the rows.
+    # Rounds floats: the last digits of a sum depend on the order of the rows.
     if isinstance(value, float) and math.isfinite(value):
         return float(f"{value:.9g}")
     return value

@@ -1,4 +1,4 @@
-"""Tasks: one file each. Importing this package registers the built-in ones."""
+"""Tasks, one file per task. Importing this package registers the built-in tasks."""
 
 from clarify_env.tasks import abgcoqa as abgcoqa
 from clarify_env.tasks import almanac as almanac

@@ -1,10 +1,10 @@
-"""``python -m clarify_env.tasks``: looks at tasks.
+"""``python -m clarify_env.tasks``: checks a data file, or prints episodes of a task.
 
-``check FILE`` reads a file of the `qa_jsonl` format, says what of it can be played, and runs `check_task` on it.
-``show TASK`` prints episodes with their readings, plans and what the oracle says over the cost plane.
+``check FILE`` reads a file in the `qa_jsonl` format, reports which records can be played, and runs `check_task` on it.
+``show TASK`` prints episodes with their readings, their plans and the oracle's messages over the cost plane.
 
-Further arguments, as key=value: ``task.OPTION`` (an option of the task), ``split``, ``episodes`` (how many of them),
-``first`` (from which on), ``costs.alpha`` and ``costs.beta`` (``[low,high]``), ``max_questions``.
+Further arguments, as key=value: ``task.OPTION`` (an option of the task), ``split``, ``episodes`` (their number),
+``first`` (index of the first), ``costs.alpha`` and ``costs.beta`` (``[low,high]``), ``max_questions``.
 """
 
 import string
@@ -23,7 +23,7 @@ from clarify_env.testing import check_task
 
 _DEFAULTS = {"split": "test", "episodes": 3, "first": 0, "max_questions": 2}
 _GRID = 8
-_SIGNS = string.ascii_letters.swapcase() + string.digits + "+-"  # one for each point of the grid, at most
+_SIGNS = string.ascii_letters.swapcase() + string.digits + "+-"  # at most one per point of the grid
 _MOST_PLANS = 12
 
 
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a command.
 
     Args:
-        arguments: What stands on the command line.
+        arguments: The command line: command, subject, then ``key=value`` arguments.
 
     Returns:
-        The exit code: 2 where an argument or a file is wrong, 1 where a task breaks a promise; either is said in one
-        sentence.
+        The exit code: 2 if an argument or a file is wrong, 1 if a check of the task fails; both after one sentence on
+        stderr.
     """
     commands: dict[str, Callable[..., str]] = {"check": check, "show": show}
     try:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         report = run(subject, **read(rest, _DEFAULTS))
-        # Text of a file must not steer the terminal.
+        # Control characters of a file must not reach the terminal.
         print("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in report))
     except (ValueError, AssertionError) as error:
         print(f"clarify_env.tasks: {error}", file=sys.stderr)
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def check(path: str, task_options: dict[str, Any], plane: CostPlane, episodes: int, **_: Any) -> str:
-    """Reads a file as task `qa_jsonl` and checks it as `check_task` does; the report as text.
+    """Reads a file as task `qa_jsonl`, runs `check_task` on it and returns the report as text.
 
     Raises:
         ValueError: The file is wrong.
-        AssertionError: What it holds breaks a promise of a task.
+        AssertionError: A check of the task fails.
     """
     task = make_task("qa_jsonl", path=path, **task_options)
     lines = [task.report()]
@@ -74,19 +74,19 @@ def check(path: str, task_options: dict[str, Any], plane: CostPlane, episodes: i
 def show(
     name: str, task_options: dict[str, Any], plane: CostPlane, split: str, episodes: int, first: int, max_questions: int
 ) -> str:
-    """Episodes of a task as text.
+    """Describes episodes of a task as text.
 
     Raises:
         ValueError: There is no such task, split or episode.
     """
     task = make_task(name, **task_options)
-    chosen = [task.episode(split, first + i) for i in range(episodes)]
-    shown = [describe(task, solved, plane) for solved in solve(task, chosen, max_questions)]
-    return "\n\n".join([task.report(), *shown])
+    selection = [task.episode(split, first + i) for i in range(episodes)]
+    descriptions = [describe(task, solved, plane) for solved in solve(task, selection, max_questions)]
+    return "\n\n".join([task.report(), *descriptions])
 
 
 def describe(task: Task, solved: Solved, plane: CostPlane) -> str:
-    """An episode as text: readings, questions, plans, and what the oracle says at each costs of a grid."""
+    """Describes an episode as text: readings, questions, plans, and the oracle's first messages on a grid of costs."""
     episode = solved.episode
     parts = [f"== {episode.id}: {episode.query}"]
     if episode.context:
@@ -95,14 +95,14 @@ def describe(task: Task, solved: Solved, plane: CostPlane) -> str:
     parts += [f"  {r.weight:.2f}  {r.label}: {' | '.join(r.answers)}  ({r.text})" for r in episode.interpretations]
     parts.append("questions, and which readings' users reply alike:")
     parts += [
-        f"  {question}  {' / '.join(' '.join(map(str, cell)) for cell in cells)}"
-        for question, cells in solved.questions
+        f"  {question}  {' / '.join(' '.join(map(str, group)) for group in groups)}"
+        for question, groups in solved.questions
     ]
     parts.append("last messages (words, expected accuracy):")
-    worth = [float(plan.accuracy @ solved.weights) for plan in solved.plans]
-    best = sorted(range(len(worth)), key=lambda i: (-worth[i], solved.plans[i].words))
+    accuracies = [float(plan.accuracy @ solved.weights) for plan in solved.plans]
+    best = sorted(range(len(accuracies)), key=lambda i: (-accuracies[i], solved.plans[i].words))
     parts += [
-        f"  {solved.plans[i].words:3d}  {worth[i]:.2f}  {_on_one_line(solved.plans[i].text)}"
+        f"  {solved.plans[i].words:3d}  {accuracies[i]:.2f}  {_on_one_line(solved.plans[i].text)}"
         for i in best[:_MOST_PLANS]
     ]
     if len(best) > _MOST_PLANS:
@@ -111,14 +111,14 @@ def describe(task: Task, solved: Solved, plane: CostPlane) -> str:
 
 
 def _map(solved: Solved, plane: CostPlane) -> list[str]:
-    """A sign for each thing the oracle says first, over a grid of the plane, and what the signs mean."""
+    """Lines of a map: one sign per first message of the oracle over a grid of the plane, and a legend."""
     alphas, betas = plane.grid(_GRID)
     signs: dict[str, str] = {}
     rows = []
     for alpha in alphas:
-        said = [solved.message(np.array([(alpha, beta)]), solved.everyone, solved.max_questions) for beta in betas]
-        named = [signs.setdefault(text, _SIGNS[len(signs)]) for text in said]
-        rows.append(f"  {alpha:7.2f}" + "".join(f"{sign:>7}" for sign in named))
+        texts = [solved.message(np.array([(alpha, beta)]), solved.everyone, solved.max_questions) for beta in betas]
+        row_signs = [signs.setdefault(text, _SIGNS[len(signs)]) for text in texts]
+        rows.append(f"  {alpha:7.2f}" + "".join(f"{sign:>7}" for sign in row_signs))
     head = ["the oracle's first message (rows: alpha, columns: beta):", " " * 9 + "".join(f"{b:7.3f}" for b in betas)]
     return [*head, *rows, *(f"  {sign}: {_on_one_line(text)}" for text, sign in signs.items())]
 

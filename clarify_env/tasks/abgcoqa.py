@@ -1,4 +1,4 @@
-"""The `abgcoqa` task: questions about stories, some of them ambiguous (Abg-CoQA, Guo et al. 2021, AKBC)."""
+"""The `abgcoqa` task: queries about stories, some of them ambiguous (Abg-CoQA, Guo et al. 2021, AKBC)."""
 
 import os
 import re
@@ -23,16 +23,16 @@ from clarify_env.tasks.records import (
 from clarify_env.words import count_words
 
 ONLY = "only"
-# How clarifying questions and replies begin before they say a meaning.
+# Beginnings of clarifying questions and of replies, before the words of a meaning.
 _MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
 _ASKS = re.compile(rf"(?:by\s+\W?\w+\W*\s+)?(?:do|are|did) you\s+{_MEANS}", re.IGNORECASE)
 _REPLIES = re.compile(rf"(?:(?:yes|no|nope)\b[\s,.]*)?(?:i(?:\s+am|'m)?\s+{_MEANS})?", re.IGNORECASE)
 _YES = re.compile(r"yes\W*", re.IGNORECASE)
-# What annotators wrote where the story does not say.
+# The annotators' answer if the story does not tell.
 _UNKNOWN = "unknown"
 
 
-_Reading = tuple[str, tuple[str, ...]]  # meaning (empty: the question as it stands), and what annotators answered
+_Reading = tuple[str, tuple[str, ...]]  # (meaning, annotators' answers); an empty meaning: the query itself
 
 
 class _Record(NamedTuple):
@@ -46,24 +46,24 @@ class _Record(NamedTuple):
 
 @register
 class AbgCoQA(Task):
-    """Questions in a conversation about a story that the assistant alone sees, split by story.
+    """Queries in a conversation about a story that only the assistant sees, split by story.
 
-    The readings of an ambiguous question are what its recorded clarifying question offers or its replies say, equally
-    likely; a clear question has one. The score is CoQA's token F1 (arXiv 1808.07042) against what the annotators
-    answered. What cannot be played is left out and counted.
+    The readings of an ambiguous query come from its recorded clarifying question and the replies to it, with equal
+    weights; a clear query has one reading. The score is CoQA's token F1 (arXiv 1808.07042) against the annotators'
+    answers. Records that cannot be played are dropped and counted.
 
     Args:
         path: The JSON file.
-        world_seed: Draws the splits.
+        world_seed: Seed of the splits.
         validation: Share of the stories for validation.
         test: Share of the stories for test.
-        clear: Clear questions for each ambiguous one, at most, in every split; ``None``: all.
-        history: Whether the turns before stand in the context.
-        max_answer_words: Questions with a reading that has no answer as short are left out.
+        clear: Largest number of clear queries per ambiguous one, in every split; ``None``: all.
+        history: Whether the context includes the previous turns.
+        max_answer_words: Records with a reading whose answers are all longer are dropped.
 
     Attributes:
-        dropped: How many questions were left out, by reason.
-        kept: How many were not, ``ambiguous`` and ``clear``.
+        dropped: Number of dropped records by reason.
+        kept: Number of usable records, ``ambiguous`` and ``clear``.
 
     Raises:
         ValueError: An option or the file is wrong.
@@ -97,39 +97,41 @@ class AbgCoQA(Task):
         self.kept: dict[str, int] = Counter()
         self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in records:
-            its = self._world[split_of[record.story]]
+            episodes_of_split = self._world[split_of[record.story]]
             try:
-                its.append(self._build(record)._replace(id=f"{split_of[record.story]}/{len(its)}"))
+                episodes_of_split.append(
+                    self._build(record)._replace(id=f"{split_of[record.story]}/{len(episodes_of_split)}")
+                )
                 self.kept["ambiguous" if record.ambiguous else "clear"] += 1
             except UnusableError as reason:
                 self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
-        if gone := thin(self._world, clear, world_seed):
-            self.kept["clear"] -= gone
-            self.dropped["clear, beyond task.clear"] = gone
+        if dropped_clear := thin(self._world, clear, world_seed):
+            self.kept["clear"] -= dropped_clear
+            self.dropped["clear, beyond task.clear"] = dropped_clear
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
 
     def report(self) -> str:
-        """One sentence on what was kept, and what was left out and why."""
-        said = account(self.path, sum(self.kept.values()), self._read, self.dropped)
-        return f"{said}; {self.kept['ambiguous']} ambiguous, {self.kept['clear']} clear"
+        """One sentence on the numbers of usable and of dropped records, with reasons."""
+        summary = account(self.path, sum(self.kept.values()), self._read, self.dropped)
+        return f"{summary}; {self.kept['ambiguous']} ambiguous, {self.kept['clear']} clear"
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
 
     def _build(self, record: _Record) -> Episode:
-        """Makes an episode of a record.
+        """Makes an episode from a record.
 
         Raises:
-            UnusableError: It cannot be played.
+            UnusableError: The record cannot be played.
         """
         if record.ambiguous and len(record.readings) < 2:
             raise UnusableError("ambiguous, but with one reading on record")
-        cleaned = [clean(answers) for _, answers in record.readings]
-        if not all(cleaned):
+        answers_of = [clean(answers) for _, answers in record.readings]
+        if not all(answers_of):
             raise UnusableError("answer without words")
-        if any(min(map(count_words, answers)) > self.max_answer_words for answers in cleaned):
+        if any(min(map(count_words, answers)) > self.max_answer_words for answers in answers_of):
             raise UnusableError(f"answer of more than {self.max_answer_words} words")
         meanings = [meaning for meaning, _ in record.readings]
         labels = distinguishing_labels(meanings, record.question) if record.ambiguous else [ONLY]
@@ -137,10 +139,10 @@ class AbgCoQA(Task):
             raise UnusableError("reading without words of its own")
         readings = tuple(
             Interpretation(label, f"{record.question} {meaning}".strip(), answers, 1 / len(labels))
-            for label, meaning, answers in zip(labels, meanings, cleaned, strict=True)
+            for label, meaning, answers in zip(labels, meanings, answers_of, strict=True)
         )
-        said = [f"Q: {question}\nA: {answer}" for question, answer in record.turns if self.history]
-        context = "\n\n".join([record.story, *(["\n".join(said)] if said else [])])
+        turns = [f"Q: {question}\nA: {answer}" for question, answer in record.turns if self.history]
+        context = "\n\n".join([record.story, *(["\n".join(turns)] if turns else [])])
         meta = {"entity": record.key.partition("|")[0], "ambiguous": record.ambiguous}
         episode = Episode("", record.question, context, readings, meta)
         if not told_apart(self, episode):
@@ -152,15 +154,15 @@ def _load(path: str) -> list[_Record]:
     """Reads the file.
 
     Raises:
-        ValueError: With the file, the record and the field that is wrong.
+        ValueError: The file is wrong; the message names file, record and field.
     """
-    whole = typed(load_json(path), dict, path, "the whole")
+    content = typed(load_json(path), dict, path, "the whole")
     records: list[_Record] = []
-    seen: dict[str, str] = {}
-    for number, record in enumerate(field(whole, "data", list, path), 1):
+    places: dict[str, str] = {}
+    for number, record in enumerate(field(content, "data", list, path), 1):
         where = f"{path}, record {number}"
         key = field(record, "id", str, where)
-        if (first := seen.setdefault(key, where)) != where:
+        if (first := places.setdefault(key, where)) != where:
             raise ValueError(f"{where}: id {key!r} stands for a question already, at {first}")
         ambiguity = field(record, "ambiguity", str, where)
         if ambiguity not in ("ambiguous", "non_ambiguous"):
@@ -186,22 +188,22 @@ def _load(path: str) -> list[_Record]:
 
 
 def _readings(clarification: dict[str, Any], where: str) -> list[_Reading]:
-    """Meaning and answers of each recorded reply to a clarifying question."""
+    """Reads the meaning and the answers of each recorded reply to a clarifying question."""
     name = "clarification_turn"
-    asked = field(clarification, "question", str, where, name)
+    question = field(clarification, "question", str, where, name)
     replies = field(clarification, "answers", list, where, name)
     if not replies:
         raise ValueError(f"{where}: {name}.answers is empty")
     readings = []
     for i, reply in enumerate(replies):
         inside = f"{name}.answers[{i}]"
-        said = field(reply, "clr_ans", str, where, inside)
-        given = [field(reply, key, str, where, inside) for key in ("org_ans", "org_ans_2", "org_ans_3") if key in reply]
-        if not given:
+        words = field(reply, "clr_ans", str, where, inside)
+        golds = [field(reply, key, str, where, inside) for key in ("org_ans", "org_ans_2", "org_ans_3") if key in reply]
+        if not golds:
             raise ValueError(f"{where}: {inside}.org_ans is missing")
-        # Where one annotator found an answer and another none, the answer stands.
-        known = [answer for answer in given if normalize(answer) not in ("", _UNKNOWN)]
-        said = said.strip()
-        meant = _ASKS.sub("", asked, count=1) if _YES.fullmatch(said) else _REPLIES.sub("", said, count=1)
-        readings.append((" ".join(meant.strip(" ?.,").split()), tuple(known or given)))
+        # Answers of annotators who found one take precedence over "unknown".
+        usable = [answer for answer in golds if normalize(answer) not in ("", _UNKNOWN)]
+        words = words.strip()
+        meaning = _ASKS.sub("", question, count=1) if _YES.fullmatch(words) else _REPLIES.sub("", words, count=1)
+        readings.append((" ".join(meaning.strip(" ?.,").split()), tuple(usable or golds)))
     return readings

@@ -1,9 +1,9 @@
 """The `almanac` task: a procedural world in which one name stands for several things.
 
-"Who designed Ashford?" has a different answer for the film, the bridge and the school of that name. The readings are
-weighted, differ in kind, era and place, and often only one of the three tells them apart, so that *what* is asked
-matters as much as *whether*. Everything follows from ``world_seed``; the facts are parametric knowledge, meant to be
-learned in pretraining (DESIGN section 5).
+"Who designed Ashford?" has a different answer for the film, the bridge and the school of that name. The readings have
+weights and differ in kind, era and place; often only one of these attributes separates all readings, so *what* to ask
+matters as much as *whether* to ask. Everything follows from ``world_seed``; the facts are parametric knowledge, to be
+learned in pretraining (docs/design.md).
 """
 
 from functools import cached_property
@@ -14,11 +14,8 @@ from clarify_env.tasks import almanac_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.profiles import ANY, LONG, SHORT, draw_length, geometric
 
-# What names are like: (share, readings, how much likelier each reading is than the next, lengths). The shares come of a
-# linear program over many such profiles (as in benchmarks/profiles.py): each action is the oracle's on a fifth of the
-# grid where steering is measured; no fixed strategy earns more than 88 % of the oracle between, 94 % beyond one maximum
-# or 81 % beyond both (`python -m clarify_env.games.clarification task=almanac` prints the map); and what the oracle
-# does hangs neither on corners of the plane nor on costs beyond the trained ones.
+# Profiles of names: (share, number of readings, ratio of each weight to the next one, lengths of the answers). The
+# shares are the solution of a linear program over many profiles (docs/results.md, "Cost planes").
 PROFILES = (
     (0.08, 1, 1.0, ANY),
     (0.37, 2, 1.05, SHORT),
@@ -27,24 +24,23 @@ PROFILES = (
     (0.27, 4, 4.0, LONG),
     (0.16, 5, 3.0, LONG),
 )
-# In this share of ambiguous names one attribute tells all readings apart and the other two none; in the rest a second
-# one tells some apart.
+# Share of ambiguous names where one attribute separates all readings and the other two none; for the other names a
+# second attribute separates some readings.
 LONE_ATTRIBUTE = 0.5
 
 
 @register
 class Almanac(Task):
-    """Ambiguous names of a made-up world; each name is asked about twice.
+    """Ambiguous names of a procedural world, with two queries about each name.
 
     Args:
-        world_seed: Everything in the world follows from it, the splits included.
-        train_names: Names in the train split.
-        validation_names: Names in the validation split.
-        test_names: Names in the test split.
+        world_seed: Seed of the whole world, including the splits.
+        train_names: Number of names in the train split.
+        validation_names: Number of names in the validation split.
+        test_names: Number of names in the test split.
         metric: ``"em"`` or ``"f1"``.
 
-    Version history: 1, first version; 2, other profiles, answers from pools; 3, other
-    profiles.
+    Version history: 1, first version; 2, other profiles, answers from pools; 3, other profiles.
     """
 
     name = "almanac"
@@ -73,16 +69,16 @@ class Almanac(Task):
         names = [words.NAMES[i] for i in rng.permutation(len(words.NAMES))]
         world = {}
         for split, count in self._counts.items():
-            chosen, names = names[:count], names[count:]
-            # Every split holds the same mix, so that what is chosen on one is not chosen for its luck.
+            names_of_split, names = names[:count], names[count:]
+            # Every split has the same shares of profiles, so that choices made on one split hold on the others.
             exact = count * np.cumsum([profile[0] for profile in PROFILES])
             kinds = rng.permutation(np.searchsorted(exact.round(), np.arange(count), side="right"))
-            questions = [
-                question
-                for name, kind in zip(chosen, kinds, strict=True)
-                for question in _entity(name, PROFILES[kind], rng)
+            queries = [
+                query
+                for name, kind in zip(names_of_split, kinds, strict=True)
+                for query in _entity(name, PROFILES[kind], rng)
             ]
-            world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(questions)]
+            world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(queries)]
         return world
 
     def _episode(self, split: str, index: int) -> Episode:
@@ -90,7 +86,7 @@ class Almanac(Task):
 
 
 def _entity(name: str, profile: tuple, rng: np.random.Generator) -> list[Episode]:
-    """Draws a name's readings and the two questions asked about it."""
+    """Draws the readings of a name and two queries about it."""
     _, n, skew, lengths = profile
     weights = geometric(n, skew)
     key, attributes = _attributes(n, rng)
@@ -115,15 +111,15 @@ def _entity(name: str, profile: tuple, rng: np.random.Generator) -> list[Episode
 
 
 def _attributes(n: int, rng: np.random.Generator) -> tuple[str, list[dict[str, str]]]:
-    """Draws the readings' attributes; returns with them the one that tells all readings apart."""
+    """Draws the attributes of n readings; returns (name of the attribute that separates all, attributes)."""
     order = [list(words.VALUES)[i] for i in rng.permutation(len(words.VALUES))]
     key, second = order[0], order[1]
     values = {}
     for attribute, pool in words.VALUES.items():
-        drawn = [pool[i] for i in rng.choice(len(pool), size=n, replace=False)]
-        values[attribute] = drawn if attribute == key else [drawn[0]] * n
+        options = [pool[i] for i in rng.choice(len(pool), size=n, replace=False)]
+        values[attribute] = options if attribute == key else [options[0]] * n
         if attribute == second and n > 1 and rng.random() >= LONE_ATTRIBUTE:
-            # Tells the readings into two groups: asked about, it helps, but less than the key.
+            # Splits the readings into two groups: a question about it helps, but less than one about the key.
             cut = int(rng.integers(1, n))
-            values[attribute] = [drawn[0]] * cut + [drawn[1]] * (n - cut)
+            values[attribute] = [options[0]] * cut + [options[1]] * (n - cut)
     return key, [{attribute: values[attribute][i] for attribute in words.VALUES} for i in range(n)]

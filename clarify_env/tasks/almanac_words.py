@@ -1,4 +1,4 @@
-"""The vocabulary of the `almanac` world: names, attributes, and the wording of its questions and answers."""
+"""The vocabulary of the `almanac` world: names, attributes, and the wording of its queries and answers."""
 
 _HEADS = """Ash Bram Carl Dun Elm Fair Glen Hart Kel Lang Mar Nor Oak Pem Rad Sal Thorn Wal Whit Wood Brack Crom Dray
 Ever Fen Gar Hal Ing Kirk Lin Mel Nether Orm Pad Rush Stan Tar Ul Ven Wig""".split()
@@ -18,7 +18,7 @@ CUES = {
     "place": ("place", "country", "where"),
 }
 
-# No two share an initial, and none has "A": "A Brandt" would score like "Brandt", a word cheaper.
+# All initials differ, and none is "A": "A Brandt" would score like "Brandt", which is a word shorter.
 _GIVEN = """Quentin Boris Clara Dov Edith Felix Greta Hugo Ines Jonas Karin Leo Mira Nils Olga Piet Rosa Sven Tilda Uwe
 Vera Willem Yara Zeno""".split()
 _MIDDLE = "Anna Carl Dora Emil Jane Karl Lena Max Otto Ruth".split()
@@ -38,7 +38,7 @@ _TOWNS = "Basel Bergen Cadiz Delft Ghent Graz Kiel Lund Lyon Parma Riga Siena Tu
 
 
 def _pool(pattern: str, *lists: list[str]) -> list[str]:
-    """Phrases that begin with each word of the first list, the rest following from it."""
+    """One phrase per word of the first list; the words of the other lists follow from its index."""
     return [
         pattern.format(*(words[(index * (1 + 2 * place)) % len(words)] for place, words in enumerate(lists)))
         for index in range(len(lists[0]))
@@ -46,8 +46,8 @@ def _pool(pattern: str, *lists: list[str]) -> list[str]:
 
 
 _YEARS = [str(year) for year in range(1810, 2000, 10)]
-# Each relation: the ways to ask about it, and the answers of 1 to 4 words that there are, as in the world people and
-# bodies turn up more than once. No two of as many words begin alike, so that to know an answer is to know its first.
+# Each relation: wordings of the query, and pools of answers of 1, 2, 3 and 4 words; names share answers. Answers of the
+# same length differ in their first word, so the first word identifies an answer.
 RELATIONS: list[tuple[tuple[str, ...], tuple[list[str], ...]]] = [
     (
         ("Who designed {}?", "Who drew the plans of {}?"),
@@ -89,6 +89,6 @@ RELATIONS: list[tuple[tuple[str, ...], tuple[list[str], ...]]] = [
 
 
 def aliases(answer: str) -> tuple[str, ...]:
-    """Other spellings of an answer, of as many words."""
-    given, *rest = answer.split()
-    return (" ".join([given[0], *rest]),) if rest and given in _GIVEN else ()
+    """Other spellings of an answer, with the same number of words."""
+    first_name, *rest = answer.split()
+    return (" ".join([first_name[0], *rest]),) if rest and first_name in _GIVEN else ()

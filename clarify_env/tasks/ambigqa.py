@@ -1,4 +1,4 @@
-"""The `ambigqa` task: real questions that people found ambiguous (AmbigQA, Min et al. 2020, arXiv 2004.10645)."""
+"""The `ambigqa` task: real queries that annotators found ambiguous (AmbigQA, Min et al. 2020, arXiv 2004.10645)."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing
 from clarify_env.tasks.records import UnusableError, account, clean, field, load_json, strings, told_apart, typed
 from clarify_env.words import count_words
 
-# What a question's one reading is called: there is nothing to tell it from, but a list must call it something.
+# Label of the only reading of a query: nothing distinguishes it, but lists need a label.
 ONLY = "only"
 
 _CHOICES = {
@@ -31,31 +31,31 @@ class _Reading(NamedTuple):
 
 @register
 class AmbigQA(Task):
-    """Questions of AmbigQA's light or full JSON, ambiguous or not, split by question.
+    """Queries of AmbigQA's light or full JSON, ambiguous or not, split by query.
 
-    Readings are equally likely. Labels are the readings' distinguishing words; a question with one reading has the
-    label `ONLY`. What cannot be played is dropped and counted by reason.
+    Readings are equally likely. Labels are the distinguishing words of the readings; the only reading of a query has
+    the label `ONLY`. Records that cannot be played are dropped and counted by reason.
 
     Args:
         path: The JSON file.
-        world_seed: Draws which questions are used, and the splits.
-        questions: How many to draw from all usable ones, single-answer ones included; ``None`` for all.
-        validation: How many of them are for validation; ``None`` for a sixth.
-        test: How many of them are for test; ``None`` for a third. The rest are for training.
+        world_seed: Seed of the choice of queries and of the splits.
+        questions: Number of queries to draw from all usable ones, including single-answer ones; ``None``: all.
+        validation: Number of them for validation; ``None``: a sixth.
+        test: Number of them for test; ``None``: a third. The remaining ones are for training.
         metric: ``"em"`` or ``"f1"``.
-        disagreement: What becomes of questions whose annotators disagree. ``"drop"``: dropped where they disagree on
-            whether the question is ambiguous, or give single answers that have nothing in common; ``"majority"``: what
-            most of them think (a draw is dropped); ``"first"``: the first annotation alone counts. Of several lists of
-            readings the first is taken; several single answers become aliases.
-        years: Whether questions whose readings are told apart by years only are kept.
-        overlap: What becomes of questions with readings that share an answer: ``"drop"``, ``"merge"`` (those readings
-            become one of their joint weight) or ``"keep"``.
-        max_readings: Questions with more are dropped.
-        max_answer_words: Questions with a reading that has no alias as short are dropped.
+        disagreement: Treatment of records whose annotators disagree. ``"drop"``: dropped if they disagree on whether
+            the query is ambiguous, or give single answers with no common alias; ``"majority"``: the vote of the
+            majority counts (a tie is dropped); ``"first"``: only the first annotation counts. Of several lists of
+            readings the first is used; several single answers become aliases.
+        years: Whether to keep queries whose labels consist of years only.
+        overlap: Treatment of readings that share an answer: ``"drop"`` the record, ``"merge"`` the readings into one
+            with their total weight, or ``"keep"`` them.
+        max_readings: Records with more readings are dropped.
+        max_answer_words: Records with a reading whose aliases are all longer are dropped.
 
     Attributes:
-        dropped: How many questions were dropped, by reason.
-        usable: How many were not.
+        dropped: Number of dropped records by reason.
+        usable: Number of usable records.
 
     Raises:
         ValueError: An option or the file is wrong.
@@ -92,45 +92,46 @@ class AmbigQA(Task):
         for record in records:
             try:
                 episode = self._build(*record)
-                # The same question twice could stand on both sides of a split.
+                # A duplicate could be in two splits.
                 if usable.setdefault(normalize(episode.query), episode) is not episode:
                     raise UnusableError("asked twice")
             except UnusableError as reason:
                 dropped[str(reason)] += 1
         self.dropped, self.usable, self._records = dict(dropped.most_common()), len(usable), len(records)
-        self.sizes = self._sizes(questions, validation, test)
+        sizes = self._sizes(questions, validation, test)
+        self.sizes = {**sizes}
         order = np.random.default_rng(world_seed).permutation(len(usable))
         pool = list(usable.values())
-        chosen = iter([pool[i] for i in order[: sum(self.sizes.values())]])
+        episodes = iter([pool[i] for i in order[: sum(sizes.values())]])
         self._world = {
-            split: [next(chosen)._replace(id=f"{split}/{i}") for i in range(size)] for split, size in self.sizes.items()
+            split: [next(episodes)._replace(id=f"{split}/{i}") for i in range(size)] for split, size in sizes.items()
         }
 
     def _sizes(self, questions: int | None, validation: int | None, test: int | None) -> dict[str, int]:
-        drawn = self.usable if questions is None else questions
-        if drawn > self.usable:
-            raise ValueError(f"task.questions={drawn}, but {self.report()}")
-        held = {
-            "validation": drawn // 6 if validation is None else validation,
-            "test": drawn // 3 if test is None else test,
+        total = self.usable if questions is None else questions
+        if total > self.usable:
+            raise ValueError(f"task.questions={total}, but {self.report()}")
+        evaluation_sizes = {
+            "validation": total // 6 if validation is None else validation,
+            "test": total // 3 if test is None else test,
         }
-        sizes = {"train": drawn - sum(held.values()), **held}
+        sizes = {"train": total - sum(evaluation_sizes.values()), **evaluation_sizes}
         if min(sizes.values()) < 1:
-            raise ValueError(f"{drawn} questions cannot be split into {sizes}: none may be empty ({self.report()})")
+            raise ValueError(f"{total} questions cannot be split into {sizes}: none may be empty ({self.report()})")
         return sizes
 
     def report(self) -> str:
-        """One sentence on what was kept and dropped."""
+        """One sentence on the numbers of usable and of dropped records, with reasons."""
         return account(self.path, self.usable, self._records, self.dropped)
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
 
     def _build(self, key: str, question: str, annotations: list[tuple[bool, list[_Reading]]]) -> Episode:
-        """Makes an episode of a record.
+        """Makes an episode from a record.
 
         Raises:
-            UnusableError: It cannot be played.
+            UnusableError: The record cannot be played.
         """
         ambiguous, readings = self._agreed(annotations)
         readings = [reading._replace(answers=clean(reading.answers)) for reading in readings]
@@ -157,49 +158,49 @@ class AmbigQA(Task):
         return episode
 
     def _agreed(self, annotations: list[tuple[bool, list[_Reading]]]) -> tuple[bool, list[_Reading]]:
-        """What the annotators agree on: whether the question is ambiguous, and its readings (or single answers)."""
+        """Resolves the annotations to (whether the query is ambiguous, its readings or single answers)."""
         if self.disagreement == "first":
             return annotations[0]
         votes = Counter(ambiguous for ambiguous, _ in annotations).most_common()
         if len(votes) == 2 and (self.disagreement == "drop" or votes[0][1] == votes[1][1]):
             raise UnusableError("annotators disagree on ambiguity")
         ambiguous = votes[0][0]
-        agreed = [readings for vote, readings in annotations if vote == ambiguous]
-        return ambiguous, agreed[0] if ambiguous else [reading for readings in agreed for reading in readings]
+        lists = [readings for vote, readings in annotations if vote == ambiguous]
+        return ambiguous, lists[0] if ambiguous else [reading for readings in lists for reading in readings]
 
     def _parted(self, readings: list[_Reading]) -> list[_Reading]:
-        """Sees to readings that share an answer."""
+        """Drops, merges or keeps readings that share an answer, as ``overlap`` says."""
         if self.overlap == "keep":
             return readings
-        parted: list[_Reading] = []
+        result: list[_Reading] = []
         for reading in readings:
-            same = [other for other in parted if _share_answer(reading, other)]
+            same = [other for other in result if _share_answer(reading, other)]
             if same and self.overlap == "drop":
                 raise UnusableError("readings share an answer")
-            # The place and the wording are those of the first; a reading may join two that had nothing in common.
+            # The merged reading takes the position and the text of the first; one reading may connect two others.
             group = [*same, reading]
             merged = _Reading(group[0].text, clean([a for r in group for a in r.answers]), sum(r.share for r in group))
-            parted = [merged if same and other is same[0] else other for other in parted if other not in same[1:]]
-            parted += [] if same else [merged]
-        return parted
+            result = [merged if same and other is same[0] else other for other in result if other not in same[1:]]
+            result += [] if same else [merged]
+        return result
 
 
 def _pooled(question: str, answers: list[_Reading], disagreement: str) -> _Reading:
-    """One reading of the single answers that annotators gave."""
+    """Merges the annotators' single answers into one reading."""
     if disagreement == "drop" and not all(_share_answer(answers[0], other) for other in answers):
         raise UnusableError("annotators disagree on the answer")
     return _Reading(question, clean([alias for single in answers for alias in single.answers]))
 
 
-def _share_answer(one: _Reading, other: _Reading) -> bool:
-    return not set(map(normalize, one.answers)).isdisjoint(map(normalize, other.answers))
+def _share_answer(reading: _Reading, other: _Reading) -> bool:
+    return not set(map(normalize, reading.answers)).isdisjoint(map(normalize, other.answers))
 
 
 def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]:
-    """Reads the file into (id, question, annotations), an annotation being (whether ambiguous, readings).
+    """Reads the file into (id, query, annotations); an annotation is (whether ambiguous, readings).
 
     Raises:
-        ValueError: With the file, and the line or the record and field, that is wrong.
+        ValueError: The file is wrong; the message names file and line, or record and field.
     """
     records = []
     for number, record in enumerate(typed(load_json(path), list, path, "the whole"), 1):

@@ -1,4 +1,4 @@
-"""Tasks: sources of episodes with splits, a scoring rule, and a user who understands questions about them."""
+"""Tasks: sources of episodes with splits, a scoring rule, and the replies of the scripted user."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ class Interpretation(NamedTuple):
     """One reading of a query.
 
     Attributes:
-        label: The shortest words that tell it from the other readings.
+        label: Few words that distinguish it from the other readings.
         text: The query, made unambiguous.
         answers: The gold answer and its aliases.
         weight: Probability that this reading is meant; an episode's weights sum to 1.
-        attributes: (name, value) pairs a question can ask about; empty where the data has none.
+        attributes: (name, value) pairs that a question can ask about; empty if the data has none.
     """
 
     label: str
@@ -32,21 +32,21 @@ class Interpretation(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One entry of a list: the reading it is for (may be empty) and its answer."""
+    """One entry of a list: the label of a reading (may be empty) and an answer."""
 
     label: str
     answer: str
 
 
 class Episode(NamedTuple):
-    """One question to play.
+    """One ambiguous or clear query, as dealt in a game.
 
     Attributes:
         id: ``"{split}/{index}"``, unique in the task.
         query: The user's opening message.
-        context: The assistant's private context, may be empty.
+        context: The assistant's private context; may be empty.
         interpretations: The readings, at least one.
-        meta: JSON-able facts for reports; ``meta["entity"]`` groups the questions that share facts.
+        meta: JSON-able facts for reports; ``meta["entity"]`` groups the episodes that share facts.
     """
 
     id: str
@@ -62,35 +62,35 @@ REFUSAL = "none of these"
 
 _WORD = re.compile(r"\w+")
 _OFFERS = re.compile(r"[,;?\n]|\bor\b")
-# Words that tell a person nothing, and so make poor labels.
+# Words without information, which make poor labels.
 _FUNCTION_WORDS = frozenset(
     """and are as at be been being but by did do does for from had has have how in is it its of on or than that these
     this those to was were what when where which who whom whose with""".split()
 )
 
 
-# Of an endless split, so many episodes are drawn from at random.
+# Number of episodes of an endless split among which random draws choose.
 ENDLESS = 2**31
 
 
-# Scores by name: exact match, token F1, and DROP's F1.
+# Scores by name: exact match, token F1, DROP's F1.
 SCORES: dict[str, Callable[[str, Iterable[str]], float]] = {"em": exact_match, "f1": token_f1, "drop": drop_f1}
 
 
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
-    Tasks are pickled where evaluation goes on in several processes, so they hold no open files and no lambdas.
+    Evaluation in several processes pickles tasks, so they must hold no open files and no lambdas.
 
     Attributes:
         name: Registered name.
         version: Rises when episodes, scoring or replies change.
         sizes: Number of episodes of each split; ``None`` for an endless one.
-        metric: Which score is the accuracy, by its name in `SCORES`.
-        attributes: For each attribute a question can ask about, the words that name it.
-        pretraining: The splits that a model may be pretrained on; ``None``: all, since facts of every entity may be
-            known. Where facts stand in the context, what was pretrained on must not be evaluated on.
-        parts: Of a mix, its tasks by name; empty for any other task.
+        metric: Name in `SCORES` of the score that is the accuracy.
+        attributes: For each attribute that a question can ask about, the words that name it.
+        pretraining: Splits that a model may be pretrained on; ``None``: all, if facts are parametric knowledge. If
+            facts stand in the context, validation and test must not be pretrained on.
+        parts: Tasks of a mix by name; empty for other tasks.
     """
 
     name: ClassVar[str]
@@ -102,7 +102,7 @@ class Task:
     parts: Mapping[str, "Task"] = MappingProxyType({})
 
     def episode(self, split: str, index: int) -> Episode:
-        """Returns an episode. Pure: the same arguments give the same episode, in any process.
+        """Returns an episode. Deterministic: the same arguments give the same episode in every process.
 
         Raises:
             ValueError: The task has no such split or index.
@@ -130,7 +130,7 @@ class Task:
             index += 1
 
     def report(self) -> str:
-        """One sentence on what the task holds, and on what it left out of its data."""
+        """One sentence on the task's episodes and on the records that it dropped."""
         return f"task {self.name}: " + ", ".join(f"{size or 'endless'} {split}" for split, size in self.sizes.items())
 
     def score(self, answer: str, intent: int, episode: Episode) -> float:
@@ -138,92 +138,92 @@ class Task:
         return SCORES[self.metric](answer, episode.interpretations[intent].answers)
 
     def f1(self, answer: str, intent: int, episode: Episode) -> float:
-        """Token F1, in [0, 1]; reported beside the accuracy."""
+        """Token F1, in [0, 1]; reported in addition to the accuracy."""
         return token_f1(answer, episode.interpretations[intent].answers)
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
-        """What a user who means ``intent`` says to a clarifying question: what was asked and no more.
+        """Returns the scripted user's reply to a clarifying question when reading ``intent`` is meant.
 
-        A question that offers readings gets the offered words that fit; one that names an attribute gets its value (the
-        first one named, if several are); any other is not understood.
+        If the question offers readings, the reply has the words of the best offer that describe the intended reading.
+        If it names attributes, the reply is the value of the first one. Otherwise it is `NOT_UNDERSTOOD`.
         """
-        meant = episode.interpretations[intent]
-        asked = question.lower()
-        named = {word for reading in episode.interpretations for word in _words_of(reading)}
-        named -= set(_WORD.findall(episode.query.lower()))
-        own = [word for word in _words_of(meant) if word in named]
+        intended = episode.interpretations[intent]
+        question_text = question.lower()
+        distinctive = {word for reading in episode.interpretations for word in _words_of(reading)}
+        distinctive -= set(_WORD.findall(episode.query.lower()))
+        words = [word for word in _words_of(intended) if word in distinctive]
         for label in (reading.label.lower() for reading in episode.interpretations):
             if _OFFERS.search(label):
                 # "Paris, Texas" is one offer.
-                asked = asked.replace(label, _OFFERS.sub(" ", label))
-        offers = [set(_WORD.findall(part)) & named for part in _OFFERS.split(asked)]
+                question_text = question_text.replace(label, _OFFERS.sub(" ", label))
+        offers = [set(_WORD.findall(part)) & distinctive for part in _OFFERS.split(question_text)]
         if any(offers):
-            # The best fit names most of what is meant and least of what is not.
-            best = max(offers, key=lambda offer: (len(offer.intersection(own)), -len(offer.difference(own))))
-            spelled = {word.lower(): word for word in _WORD.findall(_described(meant))}
-            said = [spelled[word] for word in own if word in best]
-            return _sentence(said) if said else NONE_OF_THESE
-        values = dict(meant.attributes)
-        for word in _WORD.findall(asked):
-            for name, cues in self.attributes.items():
-                if word in cues and name in values:
+            # The best offer has the most words of the intended reading, then the fewest other words.
+            best = max(offers, key=lambda offer: (len(offer.intersection(words)), -len(offer.difference(words))))
+            spelling = {word.lower(): word for word in _WORD.findall(_description(intended))}
+            reply_words = [spelling[word] for word in words if word in best]
+            return _sentence(reply_words) if reply_words else NONE_OF_THESE
+        values = dict(intended.attributes)
+        for word in _WORD.findall(question_text):
+            for name, names in self.attributes.items():
+                if word in names and name in values:
                     return _sentence([values[name]])
         return NOT_UNDERSTOOD
 
     def match(self, label: str, intent: int, episode: Episode) -> float:
-        """How well a list's label fits a reading: token F1 against its attributes or its label, 0 for no fit."""
-        meant = episode.interpretations[intent]
-        return token_f1(label, [_described(meant)])
+        """Fit of an item's label to a reading, in [0, 1]: token F1 against its attributes, or against its label."""
+        intended = episode.interpretations[intent]
+        return token_f1(label, [_description(intended)])
 
     def pick(self, items: Sequence[Item], intent: int, episode: Episode) -> list[int]:
-        """Which items of a list a user who means ``intent`` could take.
+        """Returns the items of a list that a user may pick when reading ``intent`` is meant.
 
         Returns:
-            The indices of the items whose label fits strictly best (several: they tie, and one is drawn); all of them
-            where no item has a label; none where no label fits.
+            Indices of the items with the best fit (in a tie several, of which the user draws one); all indices if no
+            item has a label; none if no label fits.
         """
         if not any(item.label for item in items):
             return list(range(len(items)))
-        fits = [self.match(item.label, intent, episode) if item.label else 0.0 for item in items]
-        best = max(fits)
-        return [index for index, fit in enumerate(fits) if fit == best] if best > 0 else []
+        scores = [self.match(item.label, intent, episode) if item.label else 0.0 for item in items]
+        best = max(scores)
+        return [index for index, fit in enumerate(scores) if fit == best] if best > 0 else []
 
     def questions(self, episode: Episode) -> list[str]:
-        """Questions worth asking: one an attribute, and one that offers every reading."""
+        """Useful clarifying questions: one per attribute, and one that offers every reading."""
         readings = episode.interpretations
-        asked = [self.ask_attribute(name) for name in dict(readings[0].attributes)]
-        return [*asked, self.ask_readings([reading.label for reading in readings])]
+        about_attributes = [self.ask_attribute(name) for name in dict(readings[0].attributes)]
+        return [*about_attributes, self.ask_readings([reading.label for reading in readings])]
 
     def ask_attribute(self, name: str) -> str:
-        """Words a question about an attribute."""
+        """Writes a question about an attribute."""
         return f"Which {name}?"
 
     def ask_readings(self, labels: Sequence[str]) -> str:
-        """Words a question that offers readings."""
+        """Writes a question that offers readings."""
         return (
             f"Do you mean {', '.join(labels[:-1])} or {labels[-1]}?" if len(labels) > 1 else f"Do you mean {labels[0]}?"
         )
 
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
-        """What is known about an episode, as questions that mean one thing and their answers."""
+        """Facts of an episode, as pairs (unambiguous query, answer)."""
         return [(reading.text, reading.answers[0]) for reading in episode.interpretations]
 
     def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
-        """The context in other words or another order, for pretraining; here its lines in another order."""
+        """Rewords or reorders the context, for pretraining; by default its lines are permuted."""
         lines = episode.context.splitlines()
         return "\n".join(lines[i] for i in rng.permutation(len(lines)))
 
     def own(self, episode: Episode) -> tuple["Task", Episode]:
-        """The task an episode belongs to, and the episode as that task knows it; a mix of tasks says whose it is."""
+        """Returns (task of the episode, the episode under that task's id); a mix returns one of its parts."""
         return self, episode
 
 
-def _described(reading: Interpretation) -> str:
+def _description(reading: Interpretation) -> str:
     return " ".join(value for _, value in reading.attributes) or reading.label
 
 
 def _words_of(reading: Interpretation) -> list[str]:
-    return list(dict.fromkeys(_WORD.findall(_described(reading).lower())))
+    return list(dict.fromkeys(_WORD.findall(_description(reading).lower())))
 
 
 def _sentence(values: Sequence[str]) -> str:
@@ -231,28 +231,28 @@ def _sentence(values: Sequence[str]) -> str:
 
 
 def distinguishing_labels(texts: Sequence[str], query: str) -> list[str] | None:
-    """Derives a label for each reading: its words shared neither with the query nor with the other readings.
+    """Derives a label for each reading: its words that are neither in the query nor in any other reading.
 
-    A reading without such a word gets those that are not in every reading. Words like "of" and "which" are left out
-    where the labels are told apart without.
+    A reading without such a word gets its words that are not in every reading. Function words such as "of" are removed
+    if the labels differ without them.
 
     Args:
         texts: The unambiguous form of each reading.
         query: The ambiguous query.
 
     Returns:
-        One label a reading, no two with the same words, or ``None`` where there are none.
+        One label per reading, no two with the same set of words; ``None`` if there are no such labels.
     """
-    asked = set(normalize(query).split())
+    query_words = set(normalize(query).split())
     words = [dict.fromkeys(normalize(text).split()) for text in texts]
-    tokens = [[word for word in own if word not in asked and _WORD.search(word)] for own in words]
-    everywhere = set.intersection(*map(set, tokens))
-    for left_out in (_FUNCTION_WORDS, frozenset()):
+    tokens = [[word for word in tokens_of if word not in query_words and _WORD.search(word)] for tokens_of in words]
+    common = set.intersection(*map(set, tokens))
+    for removed in (_FUNCTION_WORDS, frozenset()):
         labels = []
-        for index, own in enumerate(tokens):
+        for index, tokens_of in enumerate(tokens):
             others = set(chain(*tokens[:index], *tokens[index + 1 :]))
-            said = [word for word in own if word not in left_out]
-            labels.append([w for w in said if w not in others] or [w for w in said if w not in everywhere])
+            candidates = [word for word in tokens_of if word not in removed]
+            labels.append([w for w in candidates if w not in others] or [w for w in candidates if w not in common])
         if all(labels) and len(set(map(frozenset, labels))) == len(labels):
             return [" ".join(label) for label in labels]
     return None

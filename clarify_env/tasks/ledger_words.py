@@ -1,10 +1,10 @@
-"""The vocabulary of the `ledger` tables: firms, measures, units, and the wording of questions about them."""
+"""The vocabulary of the `ledger` tables: firms, measures, units, and the wording of queries about them."""
 
 FIRMS = """Aldous Barlow Caxton Dravid Ellery Forsell Gantry Hobday Ibsen Jarvis Keswick Lomond Mercer Norden Ockham
 Pascoe Quayle Rutland Selwyn Tolland Upjohn Verity Wexler Yardley""".split()
 REGIONS = "Europe Asia Africa Oceania Canada Brazil India Japan Mexico Egypt".split()
 
-# By the words of an answer, its number included: what is measured, and in which units.
+# Measures and units by the number of words of an answer, including its number.
 MEASURES: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
     1: (("staff", "stores", "orders", "clients"), ("",)),
     2: (("output", "freight", "waste", "storage"), ("tonnes", "litres", "pallets")),
@@ -12,10 +12,10 @@ MEASURES: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {
     4: (("revenue", "profit", "debt", "tax"), ("million US dollars", "million Swiss francs", "million Danish kroner")),
 }
 COUNTED = MEASURES[1][0]  # "how many", not "how much"
-# The likelier first, where one is meant more often.
+# The first one is the likelier, if the weights differ.
 KINDS = {1: ("domestic", "foreign"), 2: ("domestic", "foreign"), 3: ("net", "gross"), 4: ("net", "gross")}
 
-# How a figure is asked for: one of the table, or one worked out from two years of a row.
+# Wordings of queries: for a figure of the table, or for one derived from two years of a row.
 ASKED = {
     "cell": ("How {much} {what}{where}{when}{unit}?", "State {what}{where}{when}{unit}."),
     "difference": ("By how much did {what}{where} rise from {first} to {last}{unit}?",),

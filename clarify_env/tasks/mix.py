@@ -1,4 +1,4 @@
-"""The `mix` task: several tasks as one, so that a single policy learns them together."""
+"""The `mix` task: several tasks as one, so that one policy learns all of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ DEFAULT: dict[str, dict[str, Any]] = {"almanac": {}, "ledger": {}}
 class Mix(Task):
     """Episodes of several tasks in turn: every task has the same share of each split.
 
-    A split has as many episodes of each task as the smallest of them has; it is endless where all of theirs are. An
-    episode's ``meta["task"]`` says whose it is, and results are reported for each task as well.
+    A split has as many episodes of each task as the smallest split of that name; it is endless if all of them are.
+    ``meta["task"]`` of an episode is the name of its task, and results are also reported per task.
 
     Args:
-        tasks: Options by name of a task; ``None``: almanac and ledger as they are.
+        tasks: Options by name of a task; ``None``: almanac and ledger with their defaults.
 
     Raises:
-        ValueError: There is no such task, or fewer than two; an option is wrong, or the tasks have other splits.
+        ValueError: A task is unknown, there are fewer than two, an option is wrong, or their splits differ.
 
     Version history: 1, first version.
     """
@@ -49,51 +49,51 @@ class Mix(Task):
         for task in self.parts.values():
             for attribute, cues in task.attributes.items():
                 self.attributes[attribute] = tuple(dict.fromkeys((*self.attributes.get(attribute, ()), *cues)))
-        # `demonstrations` shows of each task the splits that it allows.
+        # Demonstrations use the splits that each task allows.
         self.pretraining = ("train",)  # type: ignore[misc]
 
     def report(self) -> str:
-        """What each of the tasks says."""
+        """Reports of all tasks."""
         return "; ".join(task.report() for task in self.parts.values())
 
     def _episode(self, split: str, index: int) -> Episode:
-        place, turn = divmod(index, len(self.parts))
-        task = list(self.parts.values())[turn]
-        episode = task.episode(split, place)
+        inner_index, task_index = divmod(index, len(self.parts))
+        task = list(self.parts.values())[task_index]
+        episode = task.episode(split, inner_index)
         entity = f"{task.name}/{episode.meta.get('entity', episode.id)}"
         meta = episode.meta | {"task": task.name, "entity": entity, "inner": episode.id}
         return episode._replace(id=f"{split}/{index}", meta=meta)
 
     def own(self, episode: Episode) -> tuple[Task, Episode]:
-        """The task an episode is of, and the episode as that task knows it."""
+        """Returns (task of the episode, the episode under that task's id)."""
         return self.parts[episode.meta["task"]], episode._replace(id=episode.meta["inner"])
 
     def score(self, answer: str, intent: int, episode: Episode) -> float:
         """See `Task.score`."""
-        task, own = self.own(episode)
-        return task.score(answer, intent, own)
+        task, inner = self.own(episode)
+        return task.score(answer, intent, inner)
 
     def f1(self, answer: str, intent: int, episode: Episode) -> float:
         """See `Task.f1`."""
-        task, own = self.own(episode)
-        return task.f1(answer, intent, own)
+        task, inner = self.own(episode)
+        return task.f1(answer, intent, inner)
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """See `Task.reply`."""
-        task, own = self.own(episode)
-        return task.reply(question, intent, own)
+        task, inner = self.own(episode)
+        return task.reply(question, intent, inner)
 
     def match(self, label: str, intent: int, episode: Episode) -> float:
         """See `Task.match`."""
-        task, own = self.own(episode)
-        return task.match(label, intent, own)
+        task, inner = self.own(episode)
+        return task.match(label, intent, inner)
 
     def pick(self, items: Sequence[Item], intent: int, episode: Episode) -> list[int]:
         """See `Task.pick`."""
-        task, own = self.own(episode)
-        return task.pick(items, intent, own)
+        task, inner = self.own(episode)
+        return task.pick(items, intent, inner)
 
     def questions(self, episode: Episode) -> list[str]:
         """See `Task.questions`."""
-        task, own = self.own(episode)
-        return task.questions(own)
+        task, inner = self.own(episode)
+        return task.questions(inner)

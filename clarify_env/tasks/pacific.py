@@ -1,7 +1,7 @@
-"""The `pacific` task: questions over financial tables and text (PACIFIC, Deng et al. 2022, arXiv 2210.08817).
+"""The `pacific` task: queries about financial tables and text (PACIFIC, Deng et al. 2022, arXiv 2210.08817).
 
-A turn that asks back is an ambiguous question; the turn after it says what was meant. Rival readings are the other
-figures of that row or column of the table, told apart by its other heads.
+If a recorded turn is answered by a clarifying question, its query is ambiguous, and the next turn states the meaning.
+The other readings are the other figures of that row or column of the table; their labels are the heads.
 """
 
 import os
@@ -33,7 +33,7 @@ _TYPES = ("span", "multi-span", "arithmetic", "count")
 
 
 class _Turn(NamedTuple):
-    """A turn as recorded: what was asked, its answers in words, and whether it asks back."""
+    """A recorded turn: query, answers, and whether the answer is a clarifying question (``asks_back``)."""
 
     question: str
     resolved: str
@@ -53,28 +53,28 @@ class _Dialogue(NamedTuple):
 
 @register
 class Pacific(Task):
-    """Conversations over a table and text that the assistant alone sees, split by table.
+    """Conversations about a table and text that only the assistant sees, split by table.
 
-    Of an ambiguous question the recorded meaning is one reading; the others ask for the figures beside its own, in the
-    same row where the reply names a column (such as a year), in the same column where it names a row. Readings are
-    equally likely. Turns that are clear stay in, with one reading. What cannot be played is left out and counted.
+    One reading of an ambiguous query is the recorded meaning. The others mean neighbouring figures: in the same row if
+    the reply names a column (such as a year), in the same column if it names a row. Readings are equally likely. Clear
+    turns are episodes with one reading. Records that cannot be played are dropped and counted.
 
     Args:
         path: The JSON file.
-        world_seed: Draws the splits.
+        world_seed: Seed of the splits.
         validation: Share of the tables for validation.
         test: Share of the tables for test.
-        clear: Clear questions for each ambiguous one, at most, in every split; ``None``: all.
-        history: Whether the turns before stand in the context. If not, questions that lean on them are asked in the
-            words that the data gives for them alone.
-        clarifications: Recorded clarifying questions of other tables, so many, that stand in the context as examples.
-        max_readings: Questions with more are left out.
-        max_answer_words: Questions with a longer answer are left out.
-        max_context: Questions with more characters of table, text and history are left out; ``None`` for no limit.
+        clear: Largest number of clear queries per ambiguous one, in every split; ``None``: all.
+        history: Whether the context includes the previous turns. If not, the query is the data's rewritten form, which
+            does not depend on them.
+        clarifications: Number of recorded clarifying questions about other tables in the context, as examples.
+        max_readings: Records with more readings are dropped.
+        max_answer_words: Records with a longer answer are dropped.
+        max_context: Records with more characters of table, text and history are dropped; ``None``: no limit.
 
     Attributes:
-        dropped: How many turns were left out, by reason.
-        kept: How many episodes there are, ``ambiguous`` and ``clear``; a clarified question uses two turns.
+        dropped: Number of dropped turns by reason.
+        kept: Number of episodes, ``ambiguous`` and ``clear``; an ambiguous one uses two turns.
 
     Raises:
         ValueError: An option or the file is wrong.
@@ -115,120 +115,124 @@ class Pacific(Task):
         self._examples = _examples(train, clarifications)
         self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for dialogue in dialogues:
-            its, split = self._world[split_of[dialogue.key]], split_of[dialogue.key]
-            its += [e._replace(id=f"{split}/{len(its) + k}") for k, e in enumerate(self._played(dialogue))]
-        if gone := thin(self._world, clear, world_seed):
-            self.kept["clear"] -= gone
-            self.dropped["clear, beyond task.clear"] = gone
+            split = split_of[dialogue.key]
+            world = self._world[split]
+            world += [e._replace(id=f"{split}/{len(world) + k}") for k, e in enumerate(self._episodes_of(dialogue))]
+        if dropped_clear := thin(self._world, clear, world_seed):
+            self.kept["clear"] -= dropped_clear
+            self.dropped["clear, beyond task.clear"] = dropped_clear
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
         if empty := [split for split, size in self.sizes.items() if not size]:
             raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
 
     def report(self) -> str:
-        """One sentence on what was kept, and what was left out and why; it accounts for every turn."""
-        played = f"{self.kept['ambiguous']} ambiguous with the turn that clarifies each, {self.kept['clear']} clear"
+        """One sentence on the numbers of usable and of dropped turns, with reasons; it accounts for every turn."""
+        summary = f"{self.kept['ambiguous']} ambiguous with the turn that clarifies each, {self.kept['clear']} clear"
         used = 2 * self.kept["ambiguous"] + self.kept["clear"]
-        return f"{account(self.path, used, self._read, self.dropped, 'turns')}; {played}"
+        return f"{account(self.path, used, self._read, self.dropped, 'turns')}; {summary}"
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
 
-    def _played(self, dialogue: _Dialogue) -> list[Episode]:
-        """The episodes of a dialogue; counts its other turns by what keeps them from being played."""
+    def _episodes_of(self, dialogue: _Dialogue) -> list[Episode]:
+        """Makes the episodes of a dialogue; counts its other turns by the reason why they cannot be played."""
         episodes = []
         for place, turn in enumerate(dialogue.turns):
-            after = place and dialogue.turns[place - 1].asks_back
+            clarified = place and dialogue.turns[place - 1].asks_back
             if turn.asks_back:
-                continue  # it is played with the turn that answers it, or left out with it
-            asked = dialogue.turns[place - 1] if after else turn
+                continue  # it is played, or dropped, together with the next turn
+            query_turn = dialogue.turns[place - 1] if clarified else turn
             try:
-                episodes.append(self._build(dialogue, place - bool(after), asked, turn))
-                self.kept["ambiguous" if after else "clear"] += 1
+                episodes.append(self._build(dialogue, place - bool(clarified), query_turn, turn))
+                self.kept["ambiguous" if clarified else "clear"] += 1
             except UnusableError as reason:
-                self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + (2 if after else 1)
+                self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + (2 if clarified else 1)
         return episodes
 
-    def _build(self, dialogue: _Dialogue, place: int, asked: _Turn, meant: _Turn) -> Episode:
-        """Makes an episode of a question and the turn that says what it means (the same, if it is clear).
+    def _build(self, dialogue: _Dialogue, place: int, query_turn: _Turn, meaning: _Turn) -> Episode:
+        """Makes an episode from the turn of a query and the turn that states its meaning (the same if it is clear).
 
         Raises:
-            UnusableError: It cannot be played.
+            UnusableError: The turns cannot be played.
         """
-        if not all(map(normalize, meant.raw.split("; "))):
+        if not all(map(normalize, meaning.raw.split("; "))):
             raise UnusableError("answer without words")
-        query = asked.question if self.history else asked.resolved
-        readings = [Interpretation(ONLY, meant.resolved, meant.answers, 1.0)]
-        if asked is not meant:
-            readings = _rivals(dialogue.table, asked, meant)
+        query = query_turn.question if self.history else query_turn.resolved
+        readings = [Interpretation(ONLY, meaning.resolved, meaning.answers, 1.0)]
+        if query_turn is not meaning:
+            readings = _alternative_readings(dialogue.table, query_turn, meaning)
         if len(readings) > self.max_readings:
             raise UnusableError(f"more than {self.max_readings} readings")
         if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
             raise UnusableError(f"answer of more than {self.max_answer_words} words")
-        context = _shown(dialogue, place if self.history else 0, self._examples)
+        context = _context(dialogue, place if self.history else 0, self._examples)
         if self.max_context is not None and len(context) > self.max_context:
             raise UnusableError(f"context of more than {self.max_context} characters")
-        meta = {"entity": dialogue.key, "ambiguous": asked is not meant}
+        meta = {"entity": dialogue.key, "ambiguous": query_turn is not meaning}
         episode = Episode("", query, context, tuple(readings), meta)
         if not told_apart(self, episode):
             raise UnusableError("labels that a question or a list cannot tell apart")
         return episode
 
 
-def _rivals(table: Table, asked: _Turn, meant: _Turn) -> list[Interpretation]:
-    """The recorded reading first, then those of the figures beside its own.
+def _alternative_readings(table: Table, query_turn: _Turn, meaning: _Turn) -> list[Interpretation]:
+    """Readings of an ambiguous query: the recorded one, then those of neighbouring figures.
 
     Raises:
-        UnusableError: Its figures are not in the table, or no head of the table says what the reply adds.
+        UnusableError: The recorded figures are not in the table, or no head of the table matches the reply.
     """
-    if meant.formula is None:
+    if meaning.formula is None:
         raise UnusableError("clarified answer is no figure, nor worked out from figures")
-    at = places(table, meant.formula)
-    if not at:
+    places_of_figures = places(table, meaning.formula)
+    if not places_of_figures:
         raise UnusableError("figures that are in no row of the table")
-    added = _words(meant.resolved) - _words(asked.resolved)
+    reply_words = _words(meaning.resolved) - _words(query_turn.resolved)
     heads = heads_of(table)
-    for row, columns in at:
-        above = " to ".join(dict.fromkeys(heads.get(c, "") for c in sorted(columns)))
-        if _names(above, added):
-            moves = [(row, tuple(c + by for c in columns)) for by in sorted(range(-max(heads), max(heads)), key=abs)]
-            found = {
+    for row, columns in places_of_figures:
+        column_head = " to ".join(dict.fromkeys(heads.get(c, "") for c in sorted(columns)))
+        if _names(column_head, reply_words):
+            offsets = sorted(range(-max(heads), max(heads)), key=abs)
+            candidates = [(row, tuple(c + offset for c in columns)) for offset in offsets]
+            place_of = {
                 " to ".join(dict.fromkeys(heads[c] for c in sorted(cs))): (r, cs)
-                for r, cs in moves
+                for r, cs in candidates
                 if all(c in heads for c in cs)
             }
-            return _worded("column", above, found, table, asked, meant)
-        if _names(table[row][0], added):
-            nearest = sorted(range(len(table)), key=lambda r: abs(r - row))
-            found = {}
-            for r in nearest:
-                found.setdefault(table[r][0].strip(), (r, columns))
-            return _worded("row", table[row][0].strip(), found, table, asked, meant)
+            return _readings("column", column_head, place_of, table, query_turn, meaning)
+        if _names(table[row][0], reply_words):
+            row_indices = sorted(range(len(table)), key=lambda r: abs(r - row))
+            place_of = {}
+            for r in row_indices:
+                place_of.setdefault(table[r][0].strip(), (r, columns))
+            return _readings("row", table[row][0].strip(), place_of, table, query_turn, meaning)
     raise UnusableError("no head of the table tells what the reply adds")
 
 
-def _worded(
-    name: str, own: str, found: dict[str, Place], table: Table, asked: _Turn, meant: _Turn
+def _readings(
+    name: str, recorded_head: str, place_of: dict[str, Place], table: Table, query_turn: _Turn, meaning: _Turn
 ) -> list[Interpretation]:
-    """The readings of the places under some heads, the recorded one (``own``) first."""
-    # Heads that the question could mean have the words of it that the recorded one has.
-    common = {word for word in _words(own) & _words(asked.resolved) if len(word) > 2}
-    figures: dict[str, tuple[str, ...]] = {own: meant.answers}
-    for head, (row, columns) in found.items():
-        value = meant.formula.value(table[row], columns)
-        if head and head != own and value is not None and common <= _words(head):
-            figures[head] = _figure(table[row][columns[0]] if meant.formula.single else value, meant.scale)
+    """Readings of the places under some heads; the recorded one, ``recorded_head``, comes first."""
+    formula = meaning.formula
+    assert formula is not None, "the caller checks it"
+    # A possible head has all the words that the recorded head shares with the query.
+    common = {word for word in _words(recorded_head) & _words(query_turn.resolved) if len(word) > 2}
+    figures: dict[str, tuple[str, ...]] = {recorded_head: meaning.answers}
+    for head, (row, columns) in place_of.items():
+        value = formula.value(table[row], columns)
+        if head and head != recorded_head and value is not None and common <= _words(head):
+            figures[head] = _figure(table[row][columns[0]] if formula.single else value, meaning.scale)
     if len(figures) < 2:
         raise UnusableError("no other figure in the row or column")
     if len({number(answers[0]) for answers in figures.values()}) < len(figures):
         raise UnusableError("readings of equal figures")
-    said = {head: " ".join(head.replace(";", " ").replace(": ", " ").split()) for head in figures}
+    labels = {head: " ".join(head.replace(";", " ").replace(": ", " ").split()) for head in figures}
     return [
         Interpretation(
-            label=said[head],
-            text=meant.resolved if head == own else f"{asked.resolved.rstrip('?. ')}: {said[head]}?",
+            label=labels[head],
+            text=meaning.resolved if head == recorded_head else f"{query_turn.resolved.rstrip('?. ')}: {labels[head]}?",
             answers=answers,
             weight=1 / len(figures),
-            attributes=((name, said[head]),),
+            attributes=((name, labels[head]),),
         )
         for head, answers in figures.items()
     ]
@@ -238,45 +242,45 @@ def _words(text: str) -> set[str]:
     return set(normalize(text).split())
 
 
-def _names(head: str, added: set[str]) -> bool:
-    """Whether the words that a reply adds name a head: they hold a number or a word of three letters of it."""
-    return any(word in added for word in _words(head) if len(word) > 2)
+def _names(head: str, reply_words: set[str]) -> bool:
+    """Whether a reply names a head: they share a word or number of at least three characters."""
+    return any(word in reply_words for word in _words(head) if len(word) > 2)
 
 
 def _figure(cell: str, scale: str) -> tuple[str, ...]:
-    """A figure in words: with its scale, or for a percentage with the sign, which is shorter."""
-    said = " ".join(cell.replace(";", "").split())
-    if scale == "percent" and "%" not in said:
-        return f"{said}%", f"{said} percent"
-    return (f"{said} {scale}".strip(),) if "%" not in said else (said,)
+    """Writes a figure with its scale; a percentage with the sign first, which is shorter."""
+    text = " ".join(cell.replace(";", "").split())
+    if scale == "percent" and "%" not in text:
+        return f"{text}%", f"{text} percent"
+    return (f"{text} {scale}".strip(),) if "%" not in text else (text,)
 
 
-def _shown(dialogue: _Dialogue, turns: int, examples: str) -> str:
+def _context(dialogue: _Dialogue, turns: int, examples: str) -> str:
     table = "\n".join(" | ".join(" ".join(cell.split()) for cell in row) for row in dialogue.table)
-    said = "\n".join(f"Q: {turn.question}\nA: {turn.raw}" for turn in dialogue.turns[:turns])
-    return "\n\n".join(part for part in (table, "\n".join(dialogue.text), said, examples) if part)
+    history = "\n".join(f"Q: {turn.question}\nA: {turn.raw}" for turn in dialogue.turns[:turns])
+    return "\n\n".join(part for part in (table, "\n".join(dialogue.text), history, examples) if part)
 
 
 def _examples(dialogues: list[_Dialogue], count: int) -> str:
-    """Recorded clarifying questions, one a table, with the question that was asked."""
-    asked = [next((turn for turn in dialogue.turns if turn.asks_back), None) for dialogue in dialogues]
-    shown = [f"Q: {turn.question}\nAsked back: {turn.raw}" for turn in asked if turn][:count]
-    return "\n".join(["Of other tables:", *shown]) if shown else ""
+    """Writes recorded clarifying questions, one per table, each with its query."""
+    turns = [next((turn for turn in dialogue.turns if turn.asks_back), None) for dialogue in dialogues]
+    lines = [f"Q: {turn.question}\nAsked back: {turn.raw}" for turn in turns if turn][:count]
+    return "\n".join(["Of other tables:", *lines]) if lines else ""
 
 
 def _load(path: str) -> list[_Dialogue]:
     """Reads the file.
 
     Raises:
-        ValueError: With the file, the record and the field that is wrong.
+        ValueError: The file is wrong; the message names file, record and field.
     """
     dialogues: list[_Dialogue] = []
-    seen: dict[str, str] = {}
+    first_places: dict[str, str] = {}
     for number_, record in enumerate(typed(load_json(path), list, path, "the whole"), 1):
         where = f"{path}, record {number_}"
         table = field(record, "table", dict, where)
         key = field(table, "uid", str, where, "table")
-        if (first := seen.setdefault(key, where)) != where:
+        if (first := first_places.setdefault(key, where)) != where:
             raise ValueError(f"{where}: table.uid {key!r} stands for a table already, at {first}")
         rows = tuple(
             tuple(
@@ -296,8 +300,8 @@ def _load(path: str) -> list[_Dialogue]:
             if turn.asks_back and (i + 1 == len(turns) or turns[i + 1].asks_back):
                 raise ValueError(f"{where}: questions[{i}] asks back and no turn after it answers")
         ids = [field(turn, "uid", str, where, f"questions[{i}]") for i, turn in enumerate(record["questions"])]
-        if double := [uid for uid, count in Counter(ids).items() if count > 1]:
-            raise ValueError(f"{where}: questions: uid {double[0]!r} stands twice")
+        if duplicates := [uid for uid, count in Counter(ids).items() if count > 1]:
+            raise ValueError(f"{where}: questions: uid {duplicates[0]!r} stands twice")
         dialogues.append(_Dialogue(key, rows, texts, turns))
     return dialogues
 
@@ -320,14 +324,14 @@ def _turn(turn: Any, where: str, name: str) -> _Turn:
             raise ValueError(f"{where}: {name}.answer is empty")
     elif kind in _TYPES:
         value = turn.get("answer")
-        shown = value if isinstance(value, str) else f"{typed(value, float, where, f'{name}.answer'):.10g}"
-        if number(shown) is None:
-            raise ValueError(f"{where}: {name}.answer must be a number, not {shown!r}")
-        spans = (shown,)
+        text = value if isinstance(value, str) else f"{typed(value, float, where, f'{name}.answer'):.10g}"
+        if number(text) is None:
+            raise ValueError(f"{where}: {name}.answer must be a number, not {text!r}")
+        spans = (text,)
     else:
         raise ValueError(f"{where}: {name}.answer_type must be one of {', '.join(_TYPES)}, not {kind!r}")
-    worded = [_figure(span, scale) if number(span) is not None else (f"{span} {scale}".rstrip(),) for span in spans]
-    answers = tuple("; ".join(said) for said in zip(*worded, strict=False))
+    variants = [_figure(span, scale) if number(span) is not None else (f"{span} {scale}".rstrip(),) for span in spans]
+    answers = tuple("; ".join(alternatives) for alternatives in zip(*variants, strict=False))
     derivation = field(turn, "derivation", str, where, name)
     if kind == "span" and len(spans) == 1:
         derivation = spans[0]

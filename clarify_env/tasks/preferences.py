@@ -1,8 +1,8 @@
 """The `preferences` task: requests whose best answer depends on who asks (the setting of STaR-GATE, arXiv 2403.19154).
 
-"Suggest a dinner." has an answer for every persona, such as "vegan spicy cheap". The assistant knows which personas ask
-and how often, not which of them this one is. It may ask about one attribute at a time; what it answers is worth as much
-as it satisfies.
+"Suggest a dinner." has an answer for every persona, such as "vegan spicy cheap". The assistant knows the possible
+personas and their probabilities, but not which of them asks. It may ask about one attribute at a time; the score of an
+answer is the share of preferences that it satisfies (token F1).
 """
 
 from itertools import product
@@ -14,7 +14,7 @@ from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Interpretation, Task
 from clarify_env.tasks.profiles import geometric
 
 _SPLITS = ("train", "validation", "test")
-# What is asked for, and the attributes that matter with their values; no value stands twice in a domain.
+# Domains: wordings of the query, and the values of each attribute; no value occurs twice in a domain.
 DOMAINS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "dinner": (
         ("Suggest a dinner.", "What should I cook tonight?"),
@@ -41,25 +41,25 @@ DOMAINS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         {"subject": ("history", "science", "poetry"), "mood": ("light", "serious"), "format": ("audio", "paper")},
     ),
 }
-# How much likelier each persona is than the next.
+# Ratio of each persona's weight to the next one.
 _SKEWS = (1.1, 1.6, 2.5)
 
 
 @register
 class Preferences(Task):
-    """Requests of hidden personas, scored by how much of a persona's preferences an answer names (token F1).
+    """Requests of hidden personas; the score is token F1 between an answer and the persona's preferences.
 
-    Every episode draws anew which personas ask and how often; the context says so, to the assistant alone. All differ
-    in their attributes, so a question about one attribute parts them, and several may be needed: the user answers what
-    is asked first and no more, whatever else a question offers.
+    Every episode draws its personas and their weights, which the context states to the assistant alone. Personas differ
+    in their attributes. A question about one attribute splits them, and several questions may be needed: the user
+    replies to the first attribute that a question names, and to nothing else.
 
     Args:
-        world_seed: Everything follows from it.
-        train: Episodes for training.
-        validation: Episodes for validation.
-        test: Episodes for test.
-        personas: Most personas of a request, at least 2.
-        attributes: Attributes that matter, 2 or 3.
+        world_seed: Seed of all episodes.
+        train: Number of episodes for training.
+        validation: Number of episodes for validation.
+        test: Number of episodes for test.
+        personas: Largest number of personas of a request, 2 to 5.
+        attributes: Number of attributes of a request, 2 or 3.
 
     Version history: 1, first version.
     """
@@ -67,7 +67,7 @@ class Preferences(Task):
     name = "preferences"
     version = 1
     metric = "f1"
-    attributes = {name: (name,) for _, its in DOMAINS.values() for name in its}
+    attributes = {name: (name,) for _, values in DOMAINS.values() for name in values}
     pretraining = ("train",)
 
     def __init__(
@@ -91,13 +91,13 @@ class Preferences(Task):
     def _episode(self, split: str, index: int) -> Episode:
         rng = np.random.default_rng([self.world_seed, _SPLITS.index(split), index])
         domain = list(DOMAINS)[rng.integers(len(DOMAINS))]
-        asks, attributes = DOMAINS[domain]
+        wordings, attributes = DOMAINS[domain]
         names = [list(attributes)[i] for i in np.sort(rng.permutation(len(attributes))[: self.count])]
-        everyone = list(product(*(attributes[name] for name in names)))
-        count = int(rng.integers(1, min(self.personas, len(everyone)) + 1))
-        chosen = [everyone[i] for i in rng.permutation(len(everyone))[:count]]
+        possible = list(product(*(attributes[name] for name in names)))
+        count = int(rng.integers(1, min(self.personas, len(possible)) + 1))
+        personas = [possible[i] for i in rng.permutation(len(possible))[:count]]
         weights = geometric(count, _SKEWS[rng.integers(len(_SKEWS))])
-        query = asks[rng.integers(len(asks))]
+        query = wordings[rng.integers(len(wordings))]
         readings = tuple(
             Interpretation(
                 label=" ".join(values),
@@ -106,20 +106,20 @@ class Preferences(Task):
                 weight=weight,
                 attributes=tuple(zip(names, values, strict=True)),
             )
-            for values, weight in zip(chosen, weights, strict=True)
+            for values, weight in zip(personas, weights, strict=True)
         )
-        shown = [f"{round(100 * r.weight)}%: {', '.join(' '.join(pair) for pair in r.attributes)}" for r in readings]
-        context = "\n".join(["Who asks this:", *shown])
+        lines = [f"{round(100 * r.weight)}%: {', '.join(' '.join(pair) for pair in r.attributes)}" for r in readings]
+        context = "\n".join(["Who asks this:", *lines])
         return Episode(f"{split}/{index}", query, context, readings, {"entity": f"{split}/{index}", "domain": domain})
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
-        """The value of the first attribute that a question names, or a value of which it offers; nothing more."""
-        meant = dict(episode.interpretations[intent].attributes)
-        values = {value.lower(): name for r in episode.interpretations for name, value in r.attributes}
-        about = {name: name for name in meant} | values
-        asked = next((about[word] for word in normalize(question).split() if word in about), None)
-        return NOT_UNDERSTOOD if asked is None else f"The {meant[asked]} one."
+        """Value of the first attribute that a question names, directly or by one of its values."""
+        values_meant = dict(episode.interpretations[intent].attributes)
+        values = {value.lower(): attribute for r in episode.interpretations for attribute, value in r.attributes}
+        attribute_of = {attribute: attribute for attribute in values_meant} | values
+        name = next((attribute_of[word] for word in normalize(question).split() if word in attribute_of), None)
+        return NOT_UNDERSTOOD if name is None else f"The {values_meant[name]} one."
 
     def questions(self, episode: Episode) -> list[str]:
-        """One question an attribute."""
+        """One question per attribute."""
         return [self.ask_attribute(name) for name, _ in episode.interpretations[0].attributes]

@@ -1,4 +1,4 @@
-"""The `qa_jsonl` task: questions with their readings from a file of one JSON object a line, for data of one's own."""
+"""The `qa_jsonl` task: your own queries and readings, from a file with one JSON object per line."""
 
 import math
 import os
@@ -26,9 +26,9 @@ from clarify_env.tasks.records import (
 from clarify_env.words import count_words
 
 METRICS = ("em", "f1")
-# What a question's one reading is called where the file does not say: a list must call it something.
+# Label of the only reading of a query if the file has none: lists need a label.
 ONLY = "only"
-# Most bytes of a line: a long document as context fits, a file without newlines is refused before it fills the memory.
+# Largest line in bytes: a long document fits; a file without newlines is refused before it fills the memory.
 LONGEST_LINE = 4_000_000
 _FIELDS = ("id", "question", "context", "interpretations", "split", "entity")
 _READING_FIELDS = ("text", "answers", "weight", "label")
@@ -44,26 +44,26 @@ class _Record(NamedTuple):
 
 @register
 class QAJsonl(Task):
-    """Questions of a file of one JSON object a line.
+    """Queries from a file with one JSON object per line.
 
     A line is ``{"question", "context"?, "interpretations": [{"text", "answers": [...], "weight"?, "label"?}], "split"?,
-    "id"?, "entity"?}``. ``text`` is the question made unambiguous, ``answers`` the answer and its aliases. Weights are
-    positive and sum to 1; without them readings are equally likely. A ``label`` is what tells a reading from the
-    others in few words; without it, it is derived from the texts. Questions of one ``entity`` share facts and stay in
-    one split. A mistake is refused with the file, the line and the field; a question that is right but cannot be
-    played is left out and counted.
+    "id"?, "entity"?}``. ``text`` is the query made unambiguous, ``answers`` the answer and its aliases. Weights are
+    positive and sum to 1; without weights, readings are equally likely. A ``label`` distinguishes a reading from the
+    others in few words; by default it is derived from the texts. Queries of one ``entity`` share facts and stay in one
+    split. A mistake raises an error with file, line and field; a correct record that cannot be played is dropped and
+    counted.
 
     Args:
         path: The file.
-        world_seed: Draws the splits, where the file does not say them.
-        validation: Share of the entities for validation, where the file does not say the splits.
-        test: Share of the entities for test.
+        world_seed: Seed of the splits, if the file has none.
+        validation: Share of the entities for validation, if the file has no splits.
+        test: Share of the entities for test, if the file has no splits.
         metric: ``"em"`` or ``"f1"``.
-        max_readings: Questions with more are left out: the oracle weighs every subset of the readings.
-        max_answer_words: Questions with a reading that has no alias as short are left out.
+        max_readings: Records with more readings are dropped: the oracle evaluates every subset of the readings.
+        max_answer_words: Records with a reading whose aliases are all longer are dropped.
 
     Attributes:
-        dropped: How many questions were left out, by reason.
+        dropped: Number of dropped records by reason.
 
     Raises:
         ValueError: An option or the file is wrong.
@@ -90,37 +90,38 @@ class QAJsonl(Task):
         self.path, self.metric, self.world_seed = str(path), metric, world_seed
         self.max_readings, self.max_answer_words = max_readings, max_answer_words
         dropped: Counter[str] = Counter()
-        kept: dict[tuple[str, str], _Record] = {}
+        records: dict[tuple[str, str], _Record] = {}
         ids: dict[str, str] = {}
-        read = 0
+        count = 0
         for record in _records(self.path):
-            read += 1
+            count += 1
             if (first := ids.setdefault(record.key, record.where)) != record.where:
                 raise ValueError(f"{record.where}: id {record.key!r} stands for a question already, at {first}")
             try:
                 episode = self._playable(record.episode)
-                # The same question about the same context twice could stand on both sides of a split.
-                asked = normalize(episode.query), episode.context
-                if kept.setdefault(asked, record._replace(episode=episode)).where != record.where:
+                # A duplicate could be in two splits.
+                identity = normalize(episode.query), episode.context
+                if records.setdefault(identity, record._replace(episode=episode)).where != record.where:
                     raise UnusableError("asked twice")
             except UnusableError as reason:
                 dropped[str(reason)] += 1
-        self.dropped, self._read = dict(dropped.most_common()), read
-        self._world = self._split(list(kept.values()), {"validation": validation, "test": test})
+        self.dropped, self._read = dict(dropped.most_common()), count
+        self._world = self._split(list(records.values()), {"validation": validation, "test": test})
+        self._usable = sum(map(len, self._world.values()))
         self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
 
     def report(self) -> str:
-        """One sentence on what was kept, and what was left out and why."""
-        return account(self.path, sum(self.sizes.values()), self._read, self.dropped)
+        """One sentence on the numbers of usable and of dropped records, with reasons."""
+        return account(self.path, self._usable, self._read, self.dropped)
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
 
     def _playable(self, episode: Episode) -> Episode:
-        """The episode with a label for every reading.
+        """Adds missing labels to an episode.
 
         Raises:
-            UnusableError: It cannot be played.
+            UnusableError: The episode cannot be played.
         """
         readings = episode.interpretations
         if len(readings) > self.max_readings:
@@ -128,8 +129,8 @@ class QAJsonl(Task):
         if any(min(map(count_words, reading.answers)) > self.max_answer_words for reading in readings):
             raise UnusableError(f"answer of more than {self.max_answer_words} words")
         if not all(reading.label for reading in readings):
-            one = [readings[0].label or ONLY]
-            labels = distinguishing_labels([r.text for r in readings], episode.query) if len(readings) > 1 else one
+            default = [readings[0].label or ONLY]
+            labels = distinguishing_labels([r.text for r in readings], episode.query) if len(readings) > 1 else default
             if labels is None:
                 raise UnusableError("reading without words of its own")
             readings = tuple(
@@ -141,24 +142,24 @@ class QAJsonl(Task):
         return episode
 
     def _split(self, records: list[_Record], shares: dict[str, float]) -> dict[str, list[Episode]]:
-        """Episodes by split, as the file says, or by entity as ``world_seed`` draws."""
-        said = [record.split is not None for record in records]
-        if any(said) and not all(said):
-            raise ValueError(f"{records[said.index(False)].where}: split is missing, which other lines have")
-        place: dict[str, str] = {}
-        if all(said):
+        """Episodes by split: the splits of the file, or splits of the entities drawn by ``world_seed``."""
+        has_split = [record.split is not None for record in records]
+        if any(has_split) and not all(has_split):
+            raise ValueError(f"{records[has_split.index(False)].where}: split is missing, which other lines have")
+        split_of: dict[str, str] = {}
+        if all(has_split):
             for record in records:
-                if place.setdefault(record.entity, record.split) != record.split:
+                if split_of.setdefault(record.entity, str(record.split)) != record.split:
                     raise ValueError(
-                        f"{record.where}: entity {record.entity!r} is also in split {place[record.entity]}"
+                        f"{record.where}: entity {record.entity!r} is also in split {split_of[record.entity]}"
                     )
         else:
             entities = list(dict.fromkeys(record.entity for record in records))
-            place = drawn_splits(entities, shares["validation"], shares["test"], self.world_seed)
+            split_of = drawn_splits(entities, shares["validation"], shares["test"], self.world_seed)
         world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in records:
-            its = world[place[record.entity]]
-            its.append(record.episode._replace(id=f"{place[record.entity]}/{len(its)}"))
+            episodes_of_split = world[split_of[record.entity]]
+            episodes_of_split.append(record.episode._replace(id=f"{split_of[record.entity]}/{len(episodes_of_split)}"))
         if empty := [split for split, episodes in world.items() if not episodes]:
             reasons = account(self.path, len(records), self._read, self.dropped)
             raise ValueError(f"no question is left for {' and '.join(empty)} ({reasons})")
@@ -166,10 +167,10 @@ class QAJsonl(Task):
 
 
 def _records(path: str) -> Iterator[_Record]:
-    """Reads the file's lines.
+    """Reads the records of the file.
 
     Raises:
-        ValueError: With the file, the line and the field that is wrong.
+        ValueError: The file is wrong; the message names file, line and field.
     """
     for where, value in json_lines(path, LONGEST_LINE):
         record = typed(value, dict, where, "the line")
@@ -181,7 +182,7 @@ def _records(path: str) -> Iterator[_Record]:
         split = field(record, "split", str, where) if "split" in record else None
         if split is not None and split not in SPLITS:
             raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
-        # Not the path: the same file elsewhere holds the same episodes.
+        # The key does not depend on the path, so a copy of the file gives the same episodes.
         key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
         entity = field(record, "entity", str, where) if "entity" in record else key
         readings = _readings(field(record, "interpretations", list, where), where)

@@ -1,7 +1,7 @@
-"""What tasks that read data files share: JSON checked field by field, answers cleaned, labels tried out.
+"""Reading of data files for tasks: JSON with checked fields, cleaned answers, tested labels, splits.
 
-A mistake in a file is one sentence with the file, the line or record, and the field. What is right but cannot be played
-is left out and counted by reason (`UnusableError`).
+A mistake in a file raises ValueError with one sentence that names the file, the line or record, and the field. A
+correct record that cannot be played raises `UnusableError`; tasks drop it and count it by reason.
 """
 
 import json
@@ -19,20 +19,20 @@ from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Item,
 _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a finite number"}
 
 
-# Most bytes of a file that has to be read as a whole: fifty times AmbigQA's.
+# Largest file in bytes that is read as a whole: fifty times the size of AmbigQA's.
 LARGEST_FILE = 200_000_000
 
 
 class UnusableError(Exception):
-    """A record that cannot be played; the message is the reason under which it is counted."""
+    """A correct record that cannot be played; the message is the reason by which it is counted."""
 
 
 def load_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file.
 
     Raises:
-        ValueError: It cannot be read, is larger than `LARGEST_FILE` or is no JSON; the message names the file and the
-            line.
+        ValueError: The file cannot be read, is larger than `LARGEST_FILE` or is no JSON; the message names the file
+            and the line.
     """
     try:
         file = Path(path).expanduser()
@@ -50,14 +50,14 @@ def load_json(path: str | os.PathLike) -> Any:
 
 
 def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, Any]]:
-    """Reads a file of one JSON value a line, a line at a time; empty lines are passed over.
+    """Reads a file with one JSON value per line, line by line; empty lines are skipped.
 
     Args:
         path: The file.
-        longest: Most bytes of a line, the newline included; no more than that is ever held.
+        longest: Largest line in bytes, including the newline; at most one line is in memory.
 
     Yields:
-        Where a value stands (file and line, for messages), and the value.
+        (file and line for error messages, value).
 
     Raises:
         ValueError: The file cannot be read, or a line is too long or no JSON.
@@ -94,17 +94,17 @@ def _no_number(name: str) -> None:
 
 
 def typed(value: Any, kind: type, where: str, name: str) -> Any:
-    """Returns a value of JSON that must be of a kind: `list`, `dict`, `str` or, for any number, `float`.
+    """Returns a JSON value if it has a type: `list`, `dict`, `str` or, for any finite number, `float`.
 
     Raises:
-        ValueError: It is of another; the message begins with ``where`` and ``name``.
+        ValueError: It has another type; the message begins with ``where`` and ``name``.
     """
     if kind is float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        fits = number and abs(value) <= sys.float_info.max
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_valid = is_number and abs(value) <= sys.float_info.max
     else:
-        fits = isinstance(value, kind)
-    if not fits:
+        is_valid = isinstance(value, kind)
+    if not is_valid:
         raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
     if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{where}: {name} holds half a character (a lone surrogate)")
@@ -112,7 +112,7 @@ def typed(value: Any, kind: type, where: str, name: str) -> Any:
 
 
 def field(record: Any, key: str, kind: type, where: str, name: str = "") -> Any:
-    """Returns a field of an object, which must be there and of a kind; ``name`` is what the object is called."""
+    """Returns a field of an object and checks its type as `typed` does; ``name`` names the object in messages."""
     inside = f"{name}.{key}" if name else key
     if key not in typed(record, dict, where, name or "the record"):
         raise ValueError(f"{where}: {inside} is missing")
@@ -127,17 +127,17 @@ def strings(record: Any, key: str, where: str, name: str = "") -> tuple[str, ...
 
 
 def clean(answers: Sequence[str]) -> tuple[str, ...]:
-    """Answers on one line and without ``;``, which parts the items of a list; no two that score alike."""
-    kept: dict[str, str] = {}
+    """Cleans answers: one line each, no ``;`` (it separates the items of a list), no duplicates after normalisation."""
+    by_normal_form: dict[str, str] = {}
     for answer in answers:
-        said = " ".join(answer.replace(";", "").split())
-        kept.setdefault(normalize(said), said)
-    kept.pop("", None)
-    return tuple(kept.values())
+        text = " ".join(answer.replace(";", "").split())
+        by_normal_form.setdefault(normalize(text), text)
+    by_normal_form.pop("", None)
+    return tuple(by_normal_form.values())
 
 
 def told_apart(task: Task, episode: Episode) -> bool:
-    """Whether an offer of all labels parts the readings, and each label picks its own reading from a list."""
+    """Whether a question that offers all labels separates the readings, and each label picks its reading in a list."""
     labels = [reading.label for reading in episode.interpretations]
     items = [Item(label, "") for label in labels]
     offer = task.ask_readings(labels)
@@ -149,7 +149,11 @@ SPLITS = ("train", "validation", "test")
 
 
 def check_shares(validation: float, test: float, clear: float | None = None) -> None:
-    """Refuses shares for validation and test that are not positive or leave nothing to train on; see `thin` too."""
+    """Checks the shares of validation and test, and the ratio ``clear`` of `thin`.
+
+    Raises:
+        ValueError: A share is not positive, nothing is left to train on, or the ratio is negative.
+    """
     if clear is not None and clear < 0:
         raise ValueError(f"task.clear must be at least 0, not {clear}")
     if not (validation > 0 and test > 0 and validation + test < 1):
@@ -157,36 +161,36 @@ def check_shares(validation: float, test: float, clear: float | None = None) -> 
 
 
 def drawn_splits(entities: Sequence[str], validation: float, test: float, seed: int) -> dict[str, str]:
-    """The split of each entity, drawn so that shares of them are for validation and for test."""
+    """Draws the split of each entity; ``validation`` and ``test`` are shares of the entities."""
     order = [entities[i] for i in np.random.default_rng(seed).permutation(len(entities))]
-    held = ["validation"] * round(validation * len(order)) + ["test"] * round(test * len(order))
-    return dict(zip(order, held + ["train"] * (len(order) - len(held)), strict=True))
+    splits = ["validation"] * round(validation * len(order)) + ["test"] * round(test * len(order))
+    return dict(zip(order, splits + ["train"] * (len(order) - len(splits)), strict=True))
 
 
 def thin(world: dict[str, list[Episode]], clear: float | None, seed: int) -> int:
-    """Leaves at most ``clear`` clear episodes (all, if ``None``) for each ambiguous one in every split.
+    """Drops clear episodes beyond a ratio of clear to ambiguous ones, in every split and in place.
 
     Args:
-        world: Episodes by split, with ``meta["ambiguous"]``; those left are numbered anew.
-        clear: The ratio.
-        seed: Draws which stay in.
+        world: Episodes by split, with ``meta["ambiguous"]``; the remaining episodes are renumbered.
+        clear: Largest ratio of clear to ambiguous episodes; ``None``: no limit.
+        seed: Seed of the choice.
 
     Returns:
-        How many were left out.
+        Number of dropped episodes.
     """
-    left_out = 0
+    count = 0
     for split, episodes in world.items():
-        places = [i for i, episode in enumerate(episodes) if not episode.meta["ambiguous"]]
-        most = len(places) if clear is None else round(clear * (len(episodes) - len(places)))
-        drawn = np.random.default_rng([seed, len(episodes)]).permutation(len(places))[most:]
-        gone = {places[i] for i in drawn}
-        kept = [episode for i, episode in enumerate(episodes) if i not in gone]
-        world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(kept)]
-        left_out += len(gone)
-    return left_out
+        clear_indices = [i for i, episode in enumerate(episodes) if not episode.meta["ambiguous"]]
+        most = len(clear_indices) if clear is None else round(clear * (len(episodes) - len(clear_indices)))
+        choice = np.random.default_rng([seed, len(episodes)]).permutation(len(clear_indices))[most:]
+        dropped = {clear_indices[i] for i in choice}
+        remaining = [episode for i, episode in enumerate(episodes) if i not in dropped]
+        world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(remaining)]
+        count += len(dropped)
+    return count
 
 
-def account(path: str, kept: int, read: int, dropped: dict[str, int], what: str = "questions") -> str:
-    """One sentence on what of a file was kept, and what was left out and why."""
+def account(path: str, usable: int, total: int, dropped: dict[str, int], unit: str = "questions") -> str:
+    """One sentence on the numbers of usable and of dropped records of a file, with reasons."""
     reasons = ", ".join(f"{reason} ({count})" for reason, count in dropped.items())
-    return f"{path}: {kept} of {read} {what} usable; dropped: {reasons or 'none'}"
+    return f"{path}: {usable} of {total} {unit} usable; dropped: {reasons or 'none'}"

@@ -1,7 +1,7 @@
 """The `sql` task: requests that leave open which column, table, filter or statistic of a database is meant.
 
-In the manner of AmbigSQL (arXiv 2406.00222). Every episode has a database of its own, made for it; an answer
-is a query, and it is right if it gives what the gold query gives (`clarify_env.scores.execution`).
+Modelled on AmbigSQL (arXiv 2406.00222). Every episode has a new database. An answer is a SQL query; it is right if it
+returns the rows of the gold query (`clarify_env.scores.execution`).
 """
 
 import sqlite3
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.scores.execution import execute, execution_match, same_rows
+from clarify_env.scores.execution import Rows, execute, execution_match, same_rows
 from clarify_env.tasks import sql_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.records import told_apart
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = (8, 14)
-# How many slots of a request are left open, and how likely the options of one are.
+# Distribution of the number of open slots of a request, and weights of the options of a slot, by their number.
 _OPEN = {0: 0.15, 1: 0.5, 2: 0.35}
 _LIKELY = {2: ((0.5, 0.5), (0.7, 0.3), (0.9, 0.1)), 3: ((0.34, 0.33, 0.33), (0.6, 0.3, 0.1), (0.8, 0.1, 0.1))}
 _FILTERED = 0.5
@@ -29,12 +29,12 @@ _MOST_DRAWS = 100
 
 class _Option(NamedTuple):
     label: str
-    said: str
+    phrase: str
     sql: str
 
 
 class _Slot(NamedTuple):
-    """A part of a request: how it is said when left open, and what it may mean."""
+    """A part of a request: its wording if it is left open, and the options that it may mean."""
 
     name: str
     vague: str
@@ -42,7 +42,7 @@ class _Slot(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """Text and query with a place for each slot by name."""
+    """Templates of text and SQL query, with the names of the slots as fields."""
 
     text: str
     query: str
@@ -53,16 +53,16 @@ class _Request(NamedTuple):
 class SQL(Task):
     """Ambiguous requests to small databases; the answer is a query, scored by execution.
 
-    A request shows columns, asks for a statistic or orders rows, of one of three tables that are alike, perhaps
-    filtered. Up to two of its parts are left open. The context is the schema with two rows a table, and what a word
-    such as "recent" may mean, so a query must be written and not remembered: no two episodes share a database. Queries
-    are run on it and on a second one of the same schema, read-only and within limits.
+    A request asks for a column, a statistic or an order of the rows of one of three similar tables, with or without a
+    filter. Up to two of its parts are left open. The context is the schema with two rows per table, and the possible
+    meanings of a word such as "recent". No two episodes share a database, so queries cannot be memorised. A query is
+    run on the episode's database and on a second one of the same schema, read-only and within limits.
 
     Args:
-        world_seed: Everything follows from it.
-        train: Episodes for training.
-        validation: Episodes for validation.
-        test: Episodes for test.
+        world_seed: Seed of all episodes.
+        train: Number of episodes for training.
+        validation: Number of episodes for validation.
+        test: Number of episodes for test.
 
     Version history: 1, first version.
     """
@@ -80,19 +80,19 @@ class SQL(Task):
     def __init__(self, world_seed: int = 0, train: int = 2000, validation: int = 200, test: int = 400):
         self.world_seed = world_seed
         self.sizes = dict(zip(_SPLITS, (train, validation, test), strict=True))
-        if min(self.sizes.values()) < 1:
+        if min(train, validation, test) < 1:
             raise ValueError(f"task sql needs episodes in every split, not {self.sizes}")
         self._folder = tempfile.TemporaryDirectory(prefix="clarify-env-sql-")  # removed with the task
         self._made = lru_cache(maxsize=4096)(self._make)
         self._scored = lru_cache(maxsize=65536)(self._execution)
 
     def databases(self, episode: Episode) -> list[Path]:
-        """The files a query is run on: the one the context shows, and another of the same schema."""
+        """Files on which queries are run: the database of the context, and another one of the same schema."""
         split, _, index = episode.id.rpartition("/")
         return self._made(split, int(index))[1]
 
     def score(self, answer: str, intent: int, episode: Episode) -> float:
-        """1.0 if the query gives what the gold query gives on both databases, else 0.0."""
+        """Execution match on both databases: 1.0 or 0.0."""
         return self._scored(answer, intent, episode.id)
 
     def _execution(self, answer: str, intent: int, episode_id: str) -> float:
@@ -103,7 +103,7 @@ class SQL(Task):
         return self._made(split, index)[0]
 
     def _make(self, split: str, index: int) -> tuple[Episode, list[Path]]:
-        """Draws until the readings can be told apart, by what users say and by what their queries give."""
+        """Draws episodes until replies, labels and results of the gold queries separate the readings."""
         rng = np.random.default_rng([self.world_seed, _SPLITS.index(split), index])
         paths = [Path(self._folder.name) / f"{split}-{index}-{which}.sqlite" for which in ("shown", "other")]
         for _ in range(_MOST_DRAWS):
@@ -113,12 +113,18 @@ class SQL(Task):
                 _write(path, domain, fill)
             episode = _draw(f"{split}/{index}", domain, fills[0], rng)
             golds = [reading.answers[0] for reading in episode.interpretations]
-            given = [[execute(path, gold) for gold in golds] for path in paths]
-            differ = all(not same_rows(a, b, ordered="ORDER" in golds[0]) for a, b in combinations(given[0], 2))
-            # A filter that keeps nothing, or all, would not be seen in the result.
-            if differ and all(rows for results in given for rows in results) and told_apart(self, episode):
+            results_of = [[_gold_rows(path, gold) for gold in golds] for path in paths]
+            differ = all(not same_rows(a, b, ordered="ORDER" in golds[0]) for a, b in combinations(results_of[0], 2))
+            # Results must not be empty: an empty one would not show the effect of a filter.
+            if differ and all(rows for rows_of in results_of for rows in rows_of) and told_apart(self, episode):
                 return episode, paths
         raise RuntimeError(f"no episode could be made for {split}/{index} in {_MOST_DRAWS} draws")
+
+
+def _gold_rows(database: Path, gold: str) -> Rows:
+    rows = execute(database, gold)
+    assert rows is not None, f"the gold query cannot be run: {gold}"
+    return rows
 
 
 Fill = dict[str, list[tuple]]
@@ -133,18 +139,18 @@ def _columns(domain: words.Domain) -> list[tuple[str, str]]:
 
 
 def _fill(domain: words.Domain, rng: np.random.Generator) -> Fill:
-    """Draws rows for each table; values of a column differ within a table, so that an order is one."""
+    """Draws rows for each table; the values of a column are distinct within a table, so that orders are unique."""
 
-    def some(values: Any, count: int) -> list:
+    def draw(values: Any, count: int) -> list:
         return [values[i] for i in rng.choice(len(values), size=count, replace=False)]
 
     fill: Fill = {}
     for table in domain.tables:
         count = int(rng.integers(*_ROWS))
-        years = [some(range(1900, 2020), count) for _ in domain.years]
-        sizes = [some(range(*bounds), count) for bounds in domain.sizes.values()]
-        places = [some(words.TOWNS, count) for _ in domain.places]
-        fill[table] = list(zip(some(words.NAMES, count), *years, *sizes, *places, strict=True))
+        years = [draw(range(1900, 2020), count) for _ in domain.years]
+        sizes = [draw(range(*bounds), count) for bounds in domain.sizes.values()]
+        places = [draw(words.TOWNS, count) for _ in domain.places]
+        fill[table] = list(zip(draw(words.NAMES, count), *years, *sizes, *places, strict=True))
     return fill
 
 
@@ -160,32 +166,33 @@ def _write(path: Path, domain: words.Domain, fill: Fill) -> None:
 
 
 def _draw(episode_id: str, domain: words.Domain, fill: Fill, rng: np.random.Generator) -> Episode:
-    """Draws a request and the slots it leaves open, and writes out its readings."""
+    """Draws a request and its open slots, and builds its readings."""
     request = _request(domain, fill, rng)
     count = min(int(rng.choice(list(_OPEN), p=list(_OPEN.values()))), len(request.slots))
-    open_ = {request.slots[i].name for i in rng.choice(len(request.slots), size=count, replace=False)}
-    offered: list[list[tuple[_Option, float]]] = []
+    open_slots = {request.slots[i].name for i in rng.choice(len(request.slots), size=count, replace=False)}
+    options_of_slots: list[list[tuple[_Option, float]]] = []
     for slot in request.slots:
-        most = 1 if slot.name not in open_ else len(slot.options) if count == 1 else 2
-        options = [slot.options[i] for i in rng.choice(len(slot.options), size=most, replace=False)]
-        likely = _LIKELY[most][rng.integers(len(_LIKELY[most]))] if most > 1 else (1.0,)
-        offered.append(list(zip(options, likely, strict=True)))
+        size = 1 if slot.name not in open_slots else len(slot.options) if count == 1 else 2
+        options = [slot.options[i] for i in rng.choice(len(slot.options), size=size, replace=False)]
+        option_weights = _LIKELY[size][rng.integers(len(_LIKELY[size]))] if size > 1 else (1.0,)
+        options_of_slots.append(list(zip(options, option_weights, strict=True)))
     names = [slot.name for slot in request.slots]
-    asked = {
-        slot.name: slot.vague if slot.name in open_ else offered[i][0][0].said for i, slot in enumerate(request.slots)
+    wording = {
+        slot.name: slot.vague if slot.name in open_slots else options[0][0].phrase
+        for slot, options in zip(request.slots, options_of_slots, strict=True)
     }
     readings = []
-    for chosen in product(*offered):
-        meant = dict(zip(names, (option for option, _ in chosen), strict=True))
-        query = request.query.format(**{name: option.sql for name, option in meant.items()})
-        attributes = tuple((name, meant[name].label) for name in names if name in open_)
+    for combination in product(*options_of_slots):
+        option_of = dict(zip(names, (option for option, _ in combination), strict=True))
+        query = request.query.format(**{name: option.sql for name, option in option_of.items()})
+        attributes = tuple((name, option_of[name].label) for name in names if name in open_slots)
         readings.append(
             Interpretation(
                 label=" ".join(label for _, label in attributes) or "only",
-                text=_sentence(request.text.format(**{name: option.said for name, option in meant.items()})),
-                # People leave the spaces round a comparison out or in; the first is a word dearer by word.
+                text=_sentence(request.text.format(**{name: option.phrase for name, option in option_of.items()})),
+                # The alias without spaces around ">" has fewer words.
                 answers=tuple(dict.fromkeys((query, query.replace(" > ", ">")))),
-                weight=float(np.prod([share for _, share in chosen])),
+                weight=float(np.prod([share for _, share in combination])),
                 attributes=attributes,
             )
         )
@@ -193,15 +200,15 @@ def _draw(episode_id: str, domain: words.Domain, fill: Fill, rng: np.random.Gene
     readings = [reading._replace(weight=reading.weight / total) for reading in readings]
     context = _schema(domain, fill)
     for slot in request.slots:
-        if slot.name == "filter" and "filter" in open_:
-            # What the word may mean is the assistant's to know, which of them is meant the user's.
+        if slot.name == "filter" and "filter" in open_slots:
+            # The context states the possible meanings; only the user knows the intended one.
             context += f"\nThose{slot.vague}: {' or '.join(option.sql for option in slot.options)}"
-    meta = {"entity": episode_id, "open": sorted(open_)}
-    return Episode(episode_id, _sentence(request.text.format(**asked)), context, tuple(readings), meta)
+    meta = {"entity": episode_id, "open": sorted(open_slots)}
+    return Episode(episode_id, _sentence(request.text.format(**wording)), context, tuple(readings), meta)
 
 
 def _request(domain: words.Domain, fill: Fill, rng: np.random.Generator) -> _Request:
-    """Draws what is asked for; its columns and its filter are of different kinds, so that no word stands for both."""
+    """Draws a request; its columns and its filter are of different kinds, so that their vague words differ."""
     table = _Slot("table", domain.rows, tuple(_Option(name, name, name) for name in domain.tables))
     kinds = {"years": domain.years, "sizes": tuple(domain.sizes), "places": domain.places}
     slots: tuple[_Slot, ...]
@@ -213,7 +220,7 @@ def _request(domain: words.Domain, fill: Fill, rng: np.random.Generator) -> _Req
             slots = (_Slot("column", words.VAGUE_COLUMN[kind], options), table)
         case 1:
             kind, size = "sizes", list(domain.sizes)[rng.integers(len(domain.sizes))]
-            options = tuple(_Option(label, said, function) for label, said, function in words.MEASURES)
+            options = tuple(_Option(label, phrase, function) for label, phrase, function in words.MEASURES)
             text = f"what is the {{measure}} {size} over the {{table}}{{filter}}"
             query = f"SELECT {{measure}}({size}) FROM {{table}}"
             slots = (_Slot("measure", "figure for", options), table)
@@ -239,7 +246,7 @@ def _above(column: str, bound: int) -> _Option:
 
 
 def _middle(domain: words.Domain, fill: Fill, column: str) -> int:
-    """A bound that parts the rows of every table: the median of all of them."""
+    """Bound of a filter: the median of a column over the rows of all tables."""
     place = [name for name, _ in _columns(domain)].index(column)
     return int(np.median([row[place] for rows in fill.values() for row in rows]))
 

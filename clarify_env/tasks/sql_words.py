@@ -1,4 +1,4 @@
-"""The vocabulary of the `sql` task: what its databases are about, and how requests speak of it."""
+"""The vocabulary of the `sql` task: the domains of its databases, and the wording of requests."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ class Domain(NamedTuple):
     """A kind of database.
 
     Attributes:
-        rows: The vague word for what all of its tables hold.
-        tables: The tables, alike in their columns.
+        rows: The vague word for the rows of all its tables.
+        tables: Names of the tables, which have the same columns.
         years: Columns of a year.
         sizes: Columns of a number, with the range of its values.
         places: Columns of a name of a place.
@@ -63,8 +63,8 @@ NAMES = """Abel Brandt Castell Dorn Eklund Farkas Gruber Holst Ivarsson Jensen K
 Quist Rossi Sandoz Tamm Urban Vogel Weiss Ziegler""".split()
 TOWNS = "Basel Bergen Cadiz Delft Ghent Graz Kiel Lund Lyon Parma Riga Siena Turku Utrecht Varna York".split()
 
-# How a request leaves open which column of a kind is meant, and which rows.
+# Vague words of requests, by kind of column: for a column, and for a filter.
 VAGUE_COLUMN = {"years": "dates", "sizes": "figures", "places": "locations"}
 VAGUE_FILTER = {"years": "recent", "sizes": "large"}
-# Statistics: the label, what a clear request calls it, and the function.
+# Statistics: label, phrase in a clear request, SQL function.
 MEASURES = (("sum", "total of", "sum"), ("mean", "average of", "avg"), ("maximum", "highest of", "max"))

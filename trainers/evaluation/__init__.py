@@ -1,1 +1,1 @@
-"""How a policy is measured."""
+"""Evaluation of a policy."""

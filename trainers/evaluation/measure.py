@@ -1,48 +1,34 @@
-"""The evaluation that ends every run: five cost sets, sampled and greedy, the steering grid, the report."""
+"""The evaluation at the end of every run: all sets of prices, sampled and greedy, the steering grid, the report."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
-
-from clarify_env.costs import SETS
 from clarify_env.games.base import Agent
-from clarify_env.games.clarification.oracle import solve
-from clarify_env.tasks.base import Episode, Task
-from trainers.evaluation import metrics
-from trainers.evaluation.jobs import Part, Players, play_parts
-from trainers.evaluation.scores import Similarity
+from clarify_env.games.setup import Setup
+from clarify_env.tasks.base import Task
+from trainers.evaluation.intervals import entities
+from trainers.evaluation.jobs import Job, Players, play_jobs
+from trainers.evaluation.maps import grid_map, grid_prices, set_map
+from trainers.evaluation.played import MODES, Played, play_all
+from trainers.evaluation.reference import Reference, check_not_beaten, reference
 from trainers.evaluation.steering import steering_report
+from trainers.evaluation.summary import summarize
+from trainers.evaluation.transcripts import transcript
 from trainers.reporting.report import print_table, write_report
-from trainers.runs import run as running
-from trainers.runs.run import Run, game_maker, make_plane
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
 from trainers.runs.store import append_lines, read_json, write_json
 
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
 
 
-def task_to_measure(config: DictConfig) -> Task:
-    """The task of ``task.*``; what is wrong in ``eval.*`` is said now, not when a policy has been learned.
+def split_episodes(task: Task, split: str, most: int) -> list[Any]:
+    """Returns the first ``most`` episodes of a split.
 
     Raises:
-        ValueError: An option of ``eval.*`` is wrong.
+        ValueError: The task has no such split.
     """
-    task, options = running.make_task_from(config), config.eval
-    split_episodes(task, options.split, 0)
-    for option, known in (("modes", metrics.MODES), ("sets", SETS)):
-        chosen = list(options[option])
-        if not chosen or set(chosen) - set(known):
-            said = ", ".join(chosen) or "none"
-            raise ValueError(f"eval.{option} must be one or more of {', '.join(known)}, not {said}")
-    if options.similarity is not None:
-        Similarity(options.similarity)
-    if options.gold_logprob and config.assistant.kind == "scripted":
-        raise ValueError("eval.gold_logprob is a language model's, and assistant.kind=scripted is none")
-    return task
-
-
-def split_episodes(task: Task, split: str, most: int) -> list[Episode]:
-    """The first ``most`` episodes of a split."""
     size = task.sizes.get(split)
     if split not in task.sizes:
         raise ValueError(f"eval.split: task {task.name} has no split {split!r}, only {', '.join(task.sizes)}")
@@ -50,101 +36,105 @@ def split_episodes(task: Task, split: str, most: int) -> list[Episode]:
 
 
 class Evaluation(NamedTuple):
-    """What was played in an evaluation.
+    """The games of an evaluation.
 
     Attributes:
-        episodes: The questions.
-        parts: The cost sets in each mode; the steering grid last.
-        played: What each part's games came to.
-        against: The oracle and the fixed strategies at each part's costs.
-        axes: Of the steering grid: alphas and betas.
-        seed: Of the bootstrap.
+        setup: Game, task and options.
+        learns: Roles that are measured.
+        episodes: The episodes.
+        jobs: One job per set of prices and mode.
+        played: Games of each job.
+        against: Oracle and fixed strategies at each job's prices; ``None`` if the game has no oracle.
+        grid: Games, reference and axes of the steering grid; ``None`` if there is no grid.
+        seed: Seed of the bootstrap.
     """
 
-    episodes: Sequence[Episode]
-    parts: Sequence[Part]
-    played: Sequence[metrics.Played]
-    against: Sequence[metrics.Reference]
-    axes: tuple[Sequence[float], Sequence[float]]
+    setup: Setup
+    learns: tuple[str, ...]
+    episodes: Sequence[Any]
+    jobs: Sequence[Job]
+    played: Sequence[Played]
+    against: Sequence[Reference | None]
+    grid: tuple[Played, Reference, tuple[tuple[float, ...], ...]] | None
     seed: int
 
-    def of_sets(self) -> Iterator[tuple[Part, metrics.Played, metrics.Reference]]:
-        """The cost sets, without the grid."""
-        yield from list(zip(self.parts, self.played, self.against, strict=True))[:-1]
+    def of_jobs(self) -> Iterator[tuple[Job, Played, Reference | None]]:
+        """Yields each job with its games and their reference."""
+        yield from zip(self.jobs, self.played, self.against, strict=True)
 
-    def by_set(self, of: Callable[[Part, metrics.Played, metrics.Reference], Any]) -> dict[str, dict[str, Any]]:
-        """A value of every cost set in every mode: {cost set: {mode: value}}."""
+    def by_set(self, of: Callable[[Job, Played, Reference | None], Any]) -> dict[str, dict[str, Any]]:
+        """Returns a value for every set of prices and mode: {set: {mode: value}}."""
         table: dict[str, dict[str, Any]] = {}
-        for part, played, against in self.of_sets():
-            table.setdefault(part.name, {})[part.mode] = of(part, played, against)
+        for job, played, against in self.of_jobs():
+            table.setdefault(job.name, {})[job.mode] = of(job, played, against)
         return table
 
-    def grid(self) -> dict[str, Any]:
-        """The maps of the cost plane."""
-        return metrics.grid_report(self.played[-1], self.against[-1], *self.axes)
+    def maps(self) -> dict[str, Any] | None:
+        """Returns the maps of the steering grid."""
+        if self.grid is None:
+            return None
+        played, against, axes = self.grid
+        return grid_map(self.setup.game, played, against, *axes)
 
     def results(self) -> dict[str, Any]:
-        """``eval`` and ``steering`` of the summary."""
-        table = self.by_set(lambda _, played, against: metrics.summarize(played, against, self.episodes, self.seed))
-        return {"eval": table, "steering": steering_report(self.grid())}
+        """Returns the entries ``eval`` and ``steering`` of the summary."""
+        table = self.by_set(
+            lambda _, played, against: summarize(self.setup.game, played, against, self.episodes, self.seed)
+        )
+        maps = self.maps()
+        return {"eval": table} | ({} if maps is None else {"steering": steering_report(self.setup.game, maps)})
 
     def by_task(self) -> dict[str, "Evaluation"]:
-        """The same for the questions of each of a mix's tasks; empty for any other task."""
+        """Splits the evaluation by the tasks of a mix; empty for any other task."""
         rows: dict[str, list[int]] = {}
         for row, episode in enumerate(self.episodes):
             rows.setdefault(episode.meta.get("task", ""), []).append(row)
         rows.pop("", None)
-        return {
-            name: self._replace(
-                episodes=[self.episodes[row] for row in its],
-                played=[p.rows(its) for p in self.played],
-                against=[a.rows(its) for a in self.against],
-            )
-            for name, its in rows.items()
-        }
+        return {name: self._part(task_rows) for name, task_rows in rows.items()}
+
+    def _part(self, rows: Sequence[int]) -> "Evaluation":
+        grid = self.grid and (self.grid[0].rows(rows), self.grid[1].rows(rows), self.grid[2])
+        return self._replace(
+            episodes=[self.episodes[row] for row in rows],
+            played=[played.rows(rows) for played in self.played],
+            against=[against and against.rows(rows) for against in self.against],
+            grid=grid,
+        )
 
 
-def measure(run: Run, config: DictConfig, task: Task, players: Players, *, method: str, budget: dict[str, int]) -> dict:
+def measure(
+    run: Run, experiment: Experiment, players: Players, *, method: str, budget: Mapping[str, int]
+) -> dict[str, Any]:
     """Evaluates the players and writes ``summary.json``, ``evaluation.json``, ``transcripts.jsonl`` and the report.
 
     Args:
-        run: Where.
-        config: ``eval.*``, ``costs.*`` and ``selfplay.*`` are read.
-        task: What is played.
+        run: Run whose directory holds the files.
+        experiment: Game, task, prices and evaluation options.
         players: Makes the players at a temperature.
-        method: Name of the method, for the summary.
-        budget: What learning has used, by kind.
+        method: Name of the method in the summary.
+        budget: Games, tokens and labels that learning has used.
 
     Returns:
         The summary.
     """
     summary_path = run.dir / "summary.json"
     if not summary_path.exists():
-        found, agents = evaluate(run, config, task, players), players(1.0)
-        (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
-        for part, played, against in found.of_sets():
-            if agents["user"].name == "scripted":
-                metrics.check_not_beaten(played, against, found.episodes)
-            append_lines(run.dir / "transcripts.jsonl", _readable(played, task, against, found.episodes, part))
-        # By question too, for what compares runs: the questions of one entity are not independent of each other.
-        rewards = found.by_set(lambda _, played, __: played.values["reward"].mean(1).tolist())
-        sets = found.by_set(lambda part, played, against: metrics.cells_report(played, against, part.cells))
-        questions = {"entities": metrics.entities(found.episodes), "reward": rewards}
-        write_json(run.dir / "evaluation.json", {"grid": found.grid(), "sets": sets, "questions": questions})
+        evaluation, agents = evaluate(run, experiment, players), players(1.0)
+        _write_details(run, experiment, evaluation, agents)
         summary = {
             "method": method,
-            "task": task.name,
-            "split": config.eval.split,
-            "seed": config.seed,
-            "assistant": agents["assistant"].name,
-            "user": agents["user"].name,
-            **found.results(),
-            "budget": budget | {"seconds": round(run.seconds, 1)},
+            "game": experiment.setup.game.name,
+            "task": experiment.task.name,
+            "split": experiment.evaluation.split,
+            "seed": experiment.seed,
+            "players": {role: agent.name for role, agent in agents.items()},
+            **evaluation.results(),
+            "budget": {**budget, "seconds": round(run.seconds, 1)},
         }
-        if (rule := config.selfplay.reasoning) != "none":
+        if (rule := experiment.setup.options.get("reasoning", "none")) != "none":
             summary["reasoning"] = rule
-        if by_task := found.by_task():
-            summary["tasks"] = {name: its.results() for name, its in by_task.items()}
+        if by_task := evaluation.by_task():
+            summary["tasks"] = {name: part.results() for name, part in by_task.items()}
         write_json(summary_path, summary)
     write_report(run.dir)
     summary = read_json(summary_path)
@@ -153,71 +143,76 @@ def measure(run: Run, config: DictConfig, task: Task, players: Players, *, metho
     return summary
 
 
-def evaluate(run: Run, config: DictConfig, task: Task, players: Players) -> Evaluation:
-    """Plays the questions of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and at the steering grid."""
-    options, plane = config.eval, make_plane(config)
-    episodes = split_episodes(task, options.split, options.episodes)
-    solved = solve(task, episodes, config.selfplay.max_questions)
-    sets, grid_cells = metrics.sets_and_grid(plane, options.grid)
-    parts = [
-        Part(name, mode, metrics.MODES[mode], cells, options.seed + index, options.transcripts)
+def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, agents: Mapping[str, Agent]) -> None:
+    """Writes ``transcripts.jsonl`` and ``evaluation.json``; raises AssertionError if a policy beats the oracle."""
+    (run.dir / "transcripts.jsonl").unlink(missing_ok=True)
+    row = {episode.id: index for index, episode in enumerate(evaluation.episodes)}
+    for job, played, against in evaluation.of_jobs():
+        if against is not None and experiment.partners_are_scripted:
+            check_not_beaten(played, against, evaluation.episodes)
+        lines = []
+        for trajectory, at in played.transcripts:
+            oracle = None if against is None else float(against.oracle[row[trajectory.episode_id], at])
+            line = transcript(evaluation.setup, trajectory, evaluation.learns, oracle)
+            lines.append({"set": job.name, "mode": job.mode} | line)
+        append_lines(run.dir / "transcripts.jsonl", lines)
+    game = evaluation.setup.game
+    sets = evaluation.by_set(lambda job, played, against: set_map(game, played, against, job.prices))
+    # Rewards by episode and entity, for comparisons of runs: episodes of one entity are not independent.
+    rewards = evaluation.by_set(lambda _, played, __: played.values["reward"].mean(1).tolist())
+    episodes = {"entities": entities(evaluation.episodes), "reward": rewards}
+    write_json(run.dir / "evaluation.json", {"grid": evaluation.maps(), "sets": sets, "episodes": episodes})
+
+
+def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
+    """Plays the episodes of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and on the steering grid."""
+    setup, options, plane = experiment.setup, experiment.evaluation, experiment.plane
+    episodes = split_episodes(experiment.task, options.split, options.episodes)
+    solved = setup.game.solve(experiment.task, episodes, **setup.options)
+    jobs = [
+        Job(name, mode, MODES[mode], prices, options.seed + index, options.transcripts)
         for index, mode in enumerate(options.modes)
-        for name, cells in sets.items()
-        if name in options.sets
+        for name, prices in plane.sets().items()
+        if options.sets is None or name in options.sets
     ]
-    parts.append(Part("grid", "temperature", 1.0, grid_cells, options.seed + len(options.modes), 0))
-    advance = run.bar("evaluating", len(episodes) * sum(len(part.cells) for part in parts), "pairs")
-    played = play_parts(config, task, episodes, parts, players, advance)
-    against = [metrics.reference(solved, part.cells) for part in parts]
-    return Evaluation(episodes, parts, played, against, plane.grid(options.grid), options.seed)
+    axes = plane.grid(options.grid) if solved is not None else ()
+    if axes:
+        seed = options.seed + len(options.modes)
+        jobs.append(Job("grid", "temperature", 1.0, grid_prices(plane, options.grid), seed, 0))
+    advance = run.bar("evaluating", len(episodes) * sum(len(job.prices) for job in jobs), "pairs")
+    played = play_jobs(experiment, episodes, jobs, players, advance)
+    against = [None if solved is None else reference(solved, job.prices) for job in jobs]
+    grid = None
+    if axes:
+        *jobs, _ = jobs
+        *played, grid_played = played
+        *against, grid_against = against
+        assert grid_against is not None, "a steering grid has an oracle"
+        grid = (grid_played, grid_against, axes)
+    return Evaluation(setup, experiment.learns, episodes, jobs, played, against, grid, options.seed)
 
 
-def validate(run: Run, config: DictConfig, task: Task, agents: dict[str, Agent], *, iteration: int) -> None:
-    """Plays the validation split at the between costs, once an iteration: the learning curve."""
+def validate(run: Run, experiment: Experiment, agents: Mapping[str, Agent], *, iteration: int) -> None:
+    """Plays validation episodes at held-out prices and records the point of the learning curve, once per iteration."""
     if run.recorded("validation", iteration):
         return
-    episodes = split_episodes(task, "validation", config.eval.validation)
-    cells = make_plane(config).sets()["between"]
-    advance = run.bar(f"iteration {iteration}: validating", len(episodes) * len(cells), "pairs")
-    played = metrics.play_cells(
-        task,
-        episodes,
-        cells,
-        agents,
-        game_maker(config),
-        seed=config.eval.seed,
-        chunk=config.selfplay.chunk,
-        progress=advance,
+    setup, options = experiment.setup, experiment.evaluation
+    episodes = split_episodes(experiment.task, "validation", options.validation)
+    sets = experiment.plane.sets()
+    prices = sets.get("between") or next(iter(sets.values()))
+    advance = run.bar(f"iteration {iteration}: validating", len(episodes) * len(prices), "pairs")
+    chunk = experiment.selfplay.chunk
+    played = play_all(
+        setup, episodes, prices, agents, experiment.learns, seed=options.seed, chunk=chunk, progress=advance
     )
-    against = metrics.reference(solve(task, episodes, config.selfplay.max_questions), cells)
-    entry = metrics.summarize(played, against, episodes, config.eval.seed)
-    numbers = {key: entry[key] for key in ("reward", "oracle", "regret", "accuracy", "questions", "words")}
+    solved = setup.game.solve(experiment.task, episodes, **setup.options)
+    against = None if solved is None else reference(solved, prices)
+    entry = summarize(setup.game, played, against, episodes, options.seed)
+    numbers = {name: value for name, value in entry.items() if isinstance(value, float)}
     run.record("validation", iteration, iteration, **numbers, **entry["share"])
 
 
-def measure_assistant(run: Run, config: DictConfig, *, method: str) -> None:
-    """Measures the assistant of ``assistant.*`` as it is: a language model, or a scripted player."""
-    running.seed_everything(config.seed)
-    task = task_to_measure(config)
-    if config.assistant.kind == "scripted":
-        assistant, user = running.make_scripted(config, task), running.make_user(config, task, None, None)
-        measure(run, config, task, lambda _: {"assistant": assistant, "user": user}, method=method, budget=NO_BUDGET)
-        return
-    model, tokenizer = running.load_model(config)
-    user = running.make_user(config, task, model, tokenizer)
-
-    def players(temperature: float) -> dict[str, Agent]:
-        return {"assistant": running.hf_agent(config, model, tokenizer, temperature), "user": user}
-
-    measure(run, config, task, players, method=method, budget=NO_BUDGET)
-
-
-def _readable(
-    played: metrics.Played, task: Task, against: metrics.Reference, episodes: Sequence[Episode], part: Part
-) -> list[dict[str, Any]]:
-    row = {episode.id: index for index, episode in enumerate(episodes)}
-    return [
-        {"set": part.name, "mode": part.mode}
-        | metrics.transcript(game, task, float(against.oracle[row[game.episode_id], cell]))
-        for game, cell in played.transcripts
-    ]
+def measure_policy(run: Run, experiment: Experiment, *, method: str) -> None:
+    """Measures the players without learning."""
+    policy = None if experiment.policy_options is None else experiment.load_policy()
+    measure(run, experiment, partial(experiment.players, policy), method=method, budget=NO_BUDGET)

@@ -1,35 +1,49 @@
-"""More scores of finished games than their tasks have, by models."""
+"""Scores of finished games by models: gold log-probability and similarity."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
 
-from agents.hf import HFAgent, Row
+from agents.example import Example
+from agents.render import Renderer
+from agents.sample import Sampler
 from clarify_env.games.base import Trajectory
-from clarify_env.games.clarification.actions import TAGS
-from clarify_env.games.clarification.rules import closing_answer
-from clarify_env.tasks.base import Task
+from clarify_env.games.setup import Setup
 
 
-def gold_logprobs(agent: HFAgent, task: Task, games: Sequence[Trajectory]) -> np.ndarray:
-    """Log-probability (nats) of each game's gold answer, as the message that ends it, under a language model.
+def gold_logprobs(
+    renderer: Renderer, sampler: Sampler, roles: Sequence[str], setup: Setup, games: Sequence[Trajectory]
+) -> np.ndarray:
+    """Returns the log-probability (nats) of each game's gold last message after the conversation, under a model.
 
-    What a conversation is worth to STaR-GATE (arXiv 2403.19154, under the base model there).
+    STaR-GATE (arXiv 2403.19154) scores conversations by it, under the base model.
+
+    Args:
+        renderer: Renderer of the last view of the learning role.
+        sampler: Scores replies under the model.
+        roles: Learning roles.
+        setup: Game, task and options; the game must have a gold last message (`Description.gold_reply`).
+        games: Finished games.
+
+    Returns:
+        Shape [games].
     """
-    rows = []
+    examples = []
     for game in games:
-        view = [turn.view for turn in game.turns if turn.role == "assistant"][-1]
-        gold = task.lookup(game.episode_id).interpretations[game.intent].answers[0]
-        rows.append(Row(agent.encode(view), agent.tokenize_reply(f"{TAGS[1]} {gold}")))
-    return np.array([sum(logprobs) for logprobs in agent.logprobs(rows)])
+        view = game.moves(roles)[-1].view
+        gold = setup.game.gold_reply(setup.task.lookup(game.episode_id), game.hidden)
+        if gold is None:
+            raise ValueError(f"game {setup.game.name} has no right last message to score")
+        examples.append(Example(renderer.encode(view), renderer.tokenize_reply(gold)))
+    return np.array([sum(logprobs) for logprobs in sampler.logprobs(examples)])
 
 
 class Similarity:
-    """Likeness in meaning by sentence embeddings (Sentence-BERT, arXiv 1908.10084), of finished games.
+    """Scores finished games by sentence embeddings (Sentence-BERT, arXiv 1908.10084).
 
-    It is the cosine similarity, in [-1, 1], of the answer a game closed with to the nearest gold answer; 0 without one.
-    ACT reports it on Abg-CoQA (arXiv 2406.00222).
+    The score is the largest cosine similarity, in [-1, 1], of the closing answer with a gold answer; without a closing
+    answer it is 0. ACT (arXiv 2406.00222) reports it on Abg-CoQA.
 
     Args:
         model: Folder or hub id of a sentence-transformers model.
@@ -46,19 +60,20 @@ class Similarity:
         try:
             self._model = SentenceTransformer(model)
         except (OSError, ValueError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise ValueError(f"eval.similarity: {model} is no sentence-embedding model ({said})") from error
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"eval.similarity: {model} is no sentence-embedding model ({reason})") from error
         self._known: dict[str, np.ndarray] = {}
 
-    def __call__(self, task: Task, games: Sequence[Trajectory]) -> np.ndarray:
-        """The score of each game, shape [games]."""
-        said = [closing_answer(game) for game in games]
-        gold = [task.lookup(game.episode_id).interpretations[game.intent].answers for game in games]
-        self._embed({text for answer, golds in zip(said, gold, strict=True) if answer for text in (answer, *golds)})
+    def __call__(self, setup: Setup, games: Sequence[Trajectory]) -> np.ndarray:
+        """Returns the score of each game, shape [games]."""
+        answers = [setup.game.closing_answer(game) for game in games]
+        gold = [setup.task.lookup(game.episode_id).interpretations[game.hidden].answers for game in games]
+        pairs = list(zip(answers, gold, strict=True))
+        self._embed({text for answer, aliases in pairs if answer for text in (answer, *aliases)})
         return np.array(
             [
-                max(float(self._known[answer] @ self._known[text]) for text in golds) if answer else 0.0
-                for answer, golds in zip(said, gold, strict=True)
+                max(float(self._known[answer] @ self._known[text]) for text in aliases) if answer else 0.0
+                for answer, aliases in pairs
             ]
         )
 

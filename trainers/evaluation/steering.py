@@ -1,20 +1,22 @@
-"""How behaviour follows the costs, measured on a grid of them (DESIGN section 7)."""
+"""Measures how behaviour depends on the costs, on a grid of costs (docs/design.md)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# Rows of the grid in which the oracle hardly varies say nothing about steering.
+from clarify_env.games.description import Description
+
+# Rows in which the oracle's quantity varies by less than this fraction of its range on the grid are left out.
 _VARIES = 0.1
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation; 0 where either is constant."""
-    ranks = [_ranks(np.asarray(values, dtype=float)) for values in (x, y)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
+    """Returns Spearman's rank correlation; 0 if either argument is constant."""
+    x_ranks, y_ranks = (_ranks(np.asarray(values, dtype=float)) for values in (x, y))
+    if min(np.ptp(x_ranks), np.ptp(y_ranks)) == 0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(x_ranks, y_ranks)[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -23,12 +25,12 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> dict[str, float]:
-    """How a quantity follows a cost, beside the oracle's own.
+    """Measures how a quantity of the policy depends on a cost, compared with the oracle's.
 
     Args:
-        policy: Its mean at each point of the grid, shape [rows, len(axis)]: one row for each value of the other cost.
-        oracle: The oracle's.
-        axis: The cost's values, increasing.
+        policy: Mean at each point of the grid, shape [rows, len(axis)]: one row for each value of the other cost.
+        oracle: The same for the oracle.
+        axis: Values of the cost, increasing.
 
     Returns:
         ``policy`` and ``oracle``: the Spearman correlation with the cost, averaged over the rows in which the oracle's
@@ -46,8 +48,16 @@ def steering(policy: np.ndarray, oracle: np.ndarray, axis: Sequence[float]) -> d
     }
 
 
-def steering_report(grid: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The ``steering`` entry of ``summary.json``, from `metrics.grid_report`."""
-    ask = [np.array(grid[who]["clarify"]).T for who in ("policy", "oracle")]
-    words = [np.array(grid[who]["words"]) for who in ("policy", "oracle")]
-    return {"ask_alpha": steering(*ask, grid["alphas"]), "words_beta": steering(*words, grid["betas"])}
+def steering_report(game: Description, grid: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns the ``steering`` entry of ``summary.json``: `steering` of each quantity of `Description.steering`.
+
+    Args:
+        game: The game.
+        grid: Result of `trainers.evaluation.maps.grid_map`.
+    """
+    entry = {}
+    for name, (quantity, axis) in game.steering.items():
+        policy, oracle = (np.array(grid[who][quantity]) for who in ("policy", "oracle"))
+        values = grid["betas"] if axis else grid["alphas"]
+        entry[name] = steering(policy if axis else policy.T, oracle if axis else oracle.T, values)
+    return entry

@@ -1,1 +1,1 @@
-"""How a model is updated: the weighted likelihood update and DPO."""
+"""Updates of a model: weighted likelihood and DPO."""

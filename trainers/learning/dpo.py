@@ -1,6 +1,6 @@
 """Direct preference optimisation (arXiv 2305.18290) over whole games, by TRL's trainer.
 
-A side may hold turns of the user inside: they are read and never learned.
+A side may hold turns of other roles inside: they are read and never learned.
 """
 
 import copy
@@ -14,25 +14,25 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from trainers.learning.update import Progress, UpdateConfig, number_of_steps, optimizers, trainable, training_options
+from trainers.learning.update import Progress, UpdateOptions, number_of_steps, optimizers, trainable, training_options
 from trainers.selection.pairs import Side
 
 
 class Preference(NamedTuple):
-    """Two sides of one prompt, as tokens."""
+    """A preferred and a rejected continuation of one prompt, as tokens."""
 
     chosen: Side
     rejected: Side
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As a row of a data set."""
+        """Returns a row of a data set."""
         return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
 
 
 class MaskedDPOTrainer(DPOTrainer):
-    """TRL's trainer on sides that are tokens already, so that it is ours to say which of them are learned.
+    """TRL's trainer for sides that are token ids already, with our mask of the tokens that carry loss.
 
-    It tells nobody that it was used.
+    It sends no telemetry.
     """
 
     def _send_telemetry(self) -> None:
@@ -43,19 +43,19 @@ class MaskedDPOTrainer(DPOTrainer):
 
 
 def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    """Pairs as TRL's loss reads them: all chosen sides, then all rejected ones, padded on the right.
+    """Collates pairs for TRL's loss: all chosen sides, then all rejected ones, padded on the right.
 
     Returns:
         ``input_ids``, ``attention_mask`` and ``completion_mask`` of shape [2 pairs, length]; the last is 1 on the
-        assistant's tokens alone.
+        learning role's tokens alone.
     """
     sides = [example[side] for side in ("chosen", "rejected") for example in examples]
     ids = [torch.tensor([*side["prompt"], *side["ids"]]) for side in sides]
-    spoken = [torch.tensor([0] * len(side["prompt"]) + [int(s) for s in side["spoken"]]) for side in sides]
+    own = [torch.tensor([0] * len(side["prompt"]) + [int(mine) for mine in side["own"]]) for side in sides]
     return {
         "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
         "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
-        "completion_mask": pad_sequence(spoken, batch_first=True),
+        "completion_mask": pad_sequence(own, batch_first=True),
     }
 
 
@@ -63,7 +63,7 @@ def dpo(
     model: PreTrainedModel,
     reference: PreTrainedModel,
     pairs: Sequence[Preference],
-    config: UpdateConfig,
+    config: UpdateOptions,
     *,
     beta: float,
     seed: int,
@@ -73,26 +73,26 @@ def dpo(
     """Fine-tunes a model to prefer the chosen sides.
 
     Args:
-        model: Where it starts; left as it is.
-        reference: The frozen model that likelihoods are held against; left as it is.
-        pairs: What to prefer to what.
-        config: How; a batch is of pairs.
-        beta: Strength of the pull to the reference.
-        seed: Decides the order of the pairs.
-        tokenizer: Of both models.
+        model: Start of the training; not changed.
+        reference: Frozen reference model; not changed.
+        pairs: The preferences.
+        config: Options of the update; a batch counts pairs.
+        beta: DPO's beta, the strength of the pull to the reference.
+        seed: Seed of the order of the pairs and of adapters.
+        tokenizer: Tokenizer of both models.
         report: Called with step, number of steps and logs.
 
     Returns:
         The fine-tuned model, in evaluation mode.
 
     Raises:
-        FloatingPointError: The loss is no longer a number.
+        FloatingPointError: The loss is not finite.
     """
-    torch.manual_seed(seed)  # the adapters' first weights are drawn
+    torch.manual_seed(seed)  # initial weights of adapters are random
     trained = trainable(copy.deepcopy(model).train(), config)
     steps = number_of_steps(len(pairs), config)
     with warnings.catch_warnings():
-        # TRL asks transformers by old names.
+        # TRL uses deprecated names of transformers.
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
         arguments = DPOConfig(
             **training_options(config, steps, seed),

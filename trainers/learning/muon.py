@@ -1,4 +1,4 @@
-"""The optimizer of most updates."""
+"""Muon with AdamW: the optimizer of most updates."""
 
 import torch
 
@@ -6,13 +6,13 @@ import torch
 class Muon(torch.optim.Optimizer):
     """Muon (momentum, orthogonalised) on the layers' matrices, AdamW on embeddings, output head, gains and biases.
 
-    Facts seen rarely are learned in fewer steps than by AdamW alone. Both have the same rate, Muon's scaled as torch's
-    ``match_rms_adamw`` does.
+    Rare facts are learned in fewer steps than with AdamW alone. Muon's updates are scaled by torch's
+    ``match_rms_adamw``, so that one learning rate serves both.
 
     Args:
-        model: What is trained.
-        rate: Of both.
-        decay: Weight decay of both.
+        model: The model to train.
+        rate: Learning rate of both optimizers.
+        decay: Weight decay of both optimizers.
     """
 
     def __init__(self, model: torch.nn.Module, rate: float, decay: float):
@@ -27,11 +27,11 @@ class Muon(torch.optim.Optimizer):
             self._parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
         if rest:
             self._parts.append(torch.optim.AdamW(rest, lr=rate, weight_decay=decay))
-        # The groups are shared, so that a schedule set on this optimizer moves the rates of both.
+        # Share the parameter groups, so that a schedule of this optimizer changes the rates of both.
         super().__init__([group for part in self._parts for group in part.param_groups], {})
 
     @torch.no_grad()
     def step(self, closure=None):
-        """One step of both."""
+        """Makes one step of both optimizers."""
         for part in self._parts:
             part.step()

@@ -1,1 +1,1 @@
-"""How results are shown: tables, figures and pages."""
+"""Reports of results: tables, figures and pages."""

@@ -1,98 +1,120 @@
-"""Figures of a run: maps of the cost plane and learning curves, each drawn once and saved as PNG and as inline SVG."""
+"""Draws the figures of runs, maps of the cost plane and learning curves, as PNG and inline SVG."""
 
 import io
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from clarify_env.games.clarification.oracle import ACTIONS
-
-# Everything that is neither data nor on top of data is drawn in this colour, so that a page can swap it for its own.
+# Colour of axes and text; a page replaces it by its text colour.
 INK = "#1b1f27"
-# Told apart by people with any kind of colour vision, on white and on black; markers say it a second time.
-LINES = {"clarify": ("#2f86d6", "o"), "answer": ("#d55e00", "s"), "multi_answer": ("#009e73", "^")}
+# Colours for all kinds of colour vision, on white and on black, each with a marker.
+LINES = (
+    ("#2f86d6", "o"),
+    ("#d55e00", "s"),
+    ("#009e73", "^"),
+    ("#cc79a7", "D"),
+    ("#e69f00", "v"),
+    ("#56b4e9", "P"),
+)
+# Entries of a map of the cost plane that are not shares of first actions.
+_NO_SHARES = ("words", "reward")
 _MAP = "viridis"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
     **{key: INK for key in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")},
-    # Text stays text: it can be searched and read aloud. Fixed ids make equal runs give equal files.
+    # Write text as text, so that it can be searched and read aloud. Fixed ids make files of equal runs equal.
     "svg.fonttype": "none",
     "svg.hashsalt": "clarify-env",
 }
 
 
-def steering(grid: dict[str, Any]) -> Figure:
-    """Maps of the cost plane: the three action shares and the words, policy above oracle.
+def steering(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
+    """Draws maps of the cost plane: share of each first action, and words; policy above oracle.
 
     Args:
         grid: The ``grid`` entry of ``evaluation.json``.
+        prices: Labels of the horizontal and the vertical axis.
     """
+    actions = [name for name in grid["policy"] if name not in _NO_SHARES]
+    columns = len(actions) + 1
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(11.5, 5.6), layout="constrained")
-        axes = figure.subplots(2, 4, sharex=True, sharey=True)
-        said = [grid[who]["words"] for who in ("policy", "oracle")]
+        figure = Figure(figsize=(11.5 * columns / 4, 5.6), layout="constrained")
+        axes = figure.subplots(2, columns, sharex=True, sharey=True)
+        all_words = [grid[who]["words"] for who in ("policy", "oracle")]
         for row, who in zip(axes, ("policy", "oracle"), strict=True):
-            for axis, action in zip(row, ACTIONS, strict=False):
+            for axis, action in zip(row, actions, strict=False):
                 shares = _map(axis, grid, 100 * np.array(grid[who][action]), (0, 100), "{:.0f}")
-            words = _map(row[3], grid, np.array(grid[who]["words"]), (np.min(said), np.max(said)), "{:.1f}")
-            row[0].set_ylabel("cost of a word")
+            limits = (np.min(all_words), np.max(all_words))
+            words = _map(row[-1], grid, np.array(grid[who]["words"]), limits, "{:.1f}")
+            row[0].set_ylabel(prices[1])
             row[0].annotate(
                 who, (-0.32, 0.5), xycoords="axes fraction", rotation=90, va="center", fontsize=11, fontweight="bold"
             )
-        for axis, title in zip(axes[0], (*(f"first action {action}, %" for action in ACTIONS), "words"), strict=True):
+        for axis, title in zip(axes[0], (*(f"first action {action}, %" for action in actions), "words"), strict=True):
             axis.set_title(title)
         for axis in axes[1]:
-            axis.set_xlabel("cost of a question")
-        figure.colorbar(shares, ax=axes[:, :3], label="% of questions", pad=0.01, aspect=40).outline.set_visible(False)
-        figure.colorbar(words, ax=axes[:, 3], label="words of the last message", aspect=40).outline.set_visible(False)
+            axis.set_xlabel(prices[0])
+        figure.colorbar(shares, ax=axes[:, :-1], label="% of episodes", pad=0.01, aspect=40).outline.set_visible(False)
+        figure.colorbar(words, ax=axes[:, -1], label="words of the last message", aspect=40).outline.set_visible(False)
     return figure
 
 
-def regret(grid: dict[str, Any]) -> Figure:
-    """Map of the cost plane: oracle minus policy reward."""
+def regret(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
+    """Draws a map of the cost plane: oracle minus policy reward; see `steering`."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.4, 3.4), layout="constrained")
         axis = figure.subplots()
         values = np.array(grid["oracle"]["reward"]) - np.array(grid["policy"]["reward"])
-        drawn = _map(axis, grid, values, (0, max(values.max(), 1e-3)), "{:.2f}")
-        axis.set(xlabel="cost of a question", ylabel="cost of a word", title="regret: oracle less policy reward")
-        figure.colorbar(drawn, ax=axis).outline.set_visible(False)
+        mesh = _map(axis, grid, values, (0, max(values.max(), 1e-3)), "{:.2f}")
+        axis.set(xlabel=prices[0], ylabel=prices[1], title="regret: oracle minus policy reward")
+        figure.colorbar(mesh, ax=axis).outline.set_visible(False)
     return figure
 
 
-def asking(grids: Mapping[str, dict[str, Any]]) -> Figure:
-    """Share of games begun with a question against its cost, a line a method, means over the costs of words.
+def steering_lines(grids: Mapping[str, dict[str, Any]], quantity: str, price: int, prices: Sequence[str]) -> Figure:
+    """Draws a quantity against a price, one line per method, averaged over the other price.
 
     Args:
         grids: By method, the ``grid`` entry of ``evaluation.json``, or its mean over runs.
+        quantity: A first action or ``words``.
+        price: Index of the price.
+        prices: Label of each price.
     """
+    scale = 1 if quantity in _NO_SHARES else 100
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axis = figure.subplots()
-        colors = matplotlib.colormaps["tab20"].colors
+        colors = matplotlib.colormaps["tab20"]
         for index, (method, grid) in enumerate(grids.items()):
-            shares = 100 * np.array(grid["policy"]["clarify"]).mean(1)
-            axis.plot(grid["alphas"], shares, label=method, marker="os^vD*"[index % 6], color=colors[index % 20])
-        oracle = 100 * np.array(grid["oracle"]["clarify"]).mean(1)
-        axis.plot(grid["alphas"], oracle, color=INK, linestyle="--", label="oracle")
-        axis.set(xlabel="cost of a question", ylim=(0, 100), title="first action clarify, %")
+            values = scale * np.array(grid["policy"][quantity]).mean(1 - price)
+            x = grid["betas" if price else "alphas"]
+            axis.plot(x, values, label=method, marker="os^vD*"[index % 6], color=colors(index % 20))
+        oracle = scale * np.array(grid["oracle"][quantity]).mean(1 - price)
+        axis.plot(x, oracle, color=INK, linestyle="--", label="oracle")
+        if quantity in _NO_SHARES:
+            axis.set(xlabel=prices[price], title=quantity)
+        else:
+            axis.set(xlabel=prices[price], ylim=(0, 100), title=f"first action {quantity}, %")
         axis.grid(alpha=0.25)
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
-    """Maps of the cost plane, one a method on one scale: oracle minus policy reward; see `asking`."""
+    """Draws a map of the cost plane per method, on one scale: oracle minus policy reward; see `steering_lines`."""
     lost = {name: np.array(g["oracle"]["reward"]) - np.array(g["policy"]["reward"]) for name, g in grids.items()}
     columns = min(4, len(lost))
     rows = -(-len(lost) // columns)
@@ -101,54 +123,57 @@ def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
         axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
         most = max(values.max() for values in lost.values())
         for axis, (name, values) in zip(axes, lost.items(), strict=False):
-            drawn = _map(axis, grids[name], values, (0, max(most, 1e-3)), "{:.2f}")
+            mesh = _map(axis, grids[name], values, (0, max(most, 1e-3)), "{:.2f}")
             axis.set_title(name)
         for axis in axes[len(lost) :]:
             axis.set_visible(False)
-        figure.colorbar(drawn, ax=axes.tolist(), label="regret").outline.set_visible(False)
+        figure.colorbar(mesh, ax=axes.tolist(), label="regret").outline.set_visible(False)
     return figure
 
 
 def curve(points: dict[str, Any]) -> Figure:
-    """Reward in % of the oracle's against games or training questions, a line a method with 95 % intervals.
+    """Draws reward or % of the oracle against games or training episodes: a line per method, with 95 % intervals.
 
     Args:
         points: A task's entry of `trainers.reporting.learning_curves.curves`.
     """
+    beside_oracle = "arrived" in points
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.8, 3.8), layout="constrained")
         axis = figure.subplots()
-        colors = matplotlib.colormaps["tab20"].colors
-        for index, (method, its) in enumerate(points["methods"].items()):
-            oracle = np.array([point["oracle"] for point in its])
-            reward = 100 * np.array([point["reward"] for point in its]) / oracle
-            low, high = (100 * np.array([point["ci"][end] for point in its]) / oracle for end in (0, 1))
-            at = [point["games"] if points["against"] == "games" else point["at"] for point in its]
+        colors = matplotlib.colormaps["tab20"]
+        for index, (method, line) in enumerate(points["methods"].items()):
+            scale = np.array([100 / point["oracle"] if beside_oracle else 1.0 for point in line])
+            reward = scale * np.array([point["reward"] for point in line])
+            low, high = (scale * np.array([point["ci"][end] for point in line]) for end in (0, 1))
+            at = [point["games"] if points["against"] == "games" else point["at"] for point in line]
             axis.errorbar(
                 at,
                 reward,
                 yerr=[np.maximum(reward - low, 0), np.maximum(high - reward, 0)],
                 label=method,
                 marker="os^vD*"[index % 6],
-                color=colors[index % 20],
+                color=colors(index % 20),
                 capsize=2,
                 linewidth=1,
             )
-        axis.axhline(90, color=INK, linestyle=":", linewidth=0.8)
+        title = f"reward at {points['set'].replace('_', ' ')} costs"
+        if beside_oracle:
+            title += ", % of the oracle"
+            axis.axhline(90, color=INK, linestyle=":", linewidth=0.8)
         axis.set_xscale("log")
-        said = {"games": "games played", "questions": "training questions"}[points["against"]]
-        axis.set(xlabel=said, title="reward between costs, % of the oracle")
+        axis.set(xlabel={"games": "games played", "episodes": "training episodes"}[points["against"]], title=title)
         axis.grid(alpha=0.25)
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[float, float], form: str):
-    """Draws a matrix [alpha][beta] with alpha to the right and beta upwards, its numbers written into the cells."""
+def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[float, float], form: str) -> QuadMesh:
+    """Draws a matrix [alpha][beta], alpha to the right and beta upwards, with each number written in its square."""
     mesh = axis.pcolormesh(values.T, cmap=_MAP, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)
     for (column, row), value in np.ndenumerate(values):
-        dark = mesh.norm(value) < 0.6
-        # Within its cell: measuring it for the layout would take as long as drawing it.
+        dark = np.asarray(mesh.norm(value)) < 0.6
+        # The text lies inside its square: leave it out of the layout, which would take as long as drawing.
         axis.text(
             column + 0.5,
             row + 0.5,
@@ -166,19 +191,21 @@ def _map(axis: Axes, grid: dict[str, Any], values: np.ndarray, limits: tuple[flo
     return mesh
 
 
-def learning(records: Sequence[dict[str, Any]]) -> Figure | None:
-    """Learning curves over iterations: loss, validation reward and action shares, as far as they were recorded.
+def learning(records: Sequence[dict[str, Any]], actions: Sequence[str]) -> Figure | None:
+    """Draws learning curves over iterations: loss, validation reward and action shares, those that were recorded.
 
     Args:
         records: The lines of ``metrics.jsonl``.
+        actions: Kinds of first messages.
 
     Returns:
-        ``None`` where none of them was.
+        The figure; ``None`` if nothing was recorded.
     """
     losses = [record for record in records if "update/loss" in record]
-    checked = [record for record in records if "validation/reward" in record]
-    shares = [record for record in records if any(f"validation/{action}" in record for action in ACTIONS)]
-    panels = [(draw, rows) for draw, rows in ((_loss, losses), (_reward, checked), (_shares, shares)) if rows]
+    rewards = [record for record in records if "validation/reward" in record]
+    shares = [record for record in records if any(f"validation/{action}" in record for action in actions)]
+    draw_shares = partial(_shares, actions=actions)
+    panels = [(draw, rows) for draw, rows in ((_loss, losses), (_reward, rewards), (draw_shares, shares)) if rows]
     if not panels:
         return None
     with matplotlib.rc_context(_STYLE):
@@ -192,58 +219,57 @@ def learning(records: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def _loss(axis: Axes, records: list[dict[str, Any]]) -> None:
-    # Each update is its own stretch: one from the base model begins where the first began.
+    # Draw each update separately: every update from the base model starts at the same loss.
     by_iteration: dict[int, list[float]] = {}
     for record in records:
         by_iteration.setdefault(record["iteration"], []).append(record["update/loss"])
     for iteration, losses in by_iteration.items():
         x = iteration - 1 + np.arange(1, len(losses) + 1) / len(losses)
-        axis.plot(x, losses, color=LINES["clarify"][0], linewidth=1.2, marker="." if len(losses) == 1 else "")
+        axis.plot(x, losses, color=LINES[0][0], linewidth=1.2, marker="." if len(losses) == 1 else "")
     axis.set_title("loss of the update")
 
 
 def _reward(axis: Axes, records: list[dict[str, Any]]) -> None:
     x = [record["iteration"] for record in records]
-    axis.plot(
-        x, [record["validation/reward"] for record in records], color=LINES["clarify"][0], marker="o", label="policy"
-    )
+    rewards = [record["validation/reward"] for record in records]
+    axis.plot(x, rewards, color=LINES[0][0], marker="o", label="policy")
     if all("validation/oracle" in record for record in records):
         axis.plot(x, [record["validation/oracle"] for record in records], color=INK, linestyle="--", label="oracle")
-    axis.set_title("reward on validation questions")
+    axis.set_title("reward on validation episodes")
     axis.legend()
 
 
-def _shares(axis: Axes, records: list[dict[str, Any]]) -> None:
-    for action, (color, marker) in LINES.items():
+def _shares(axis: Axes, records: list[dict[str, Any]], actions: Sequence[str]) -> None:
+    for action, (color, marker) in zip(actions, cycle(LINES), strict=False):
         points = [(r["iteration"], 100 * r[f"validation/{action}"]) for r in records if f"validation/{action}" in r]
         if points:
             axis.plot(*zip(*points, strict=True), color=color, marker=marker, label=action)
-    axis.set(ylim=(0, 100), title="first actions on validation questions, %")
+    axis.set(ylim=(0, 100), title="first actions on validation episodes, %")
     axis.legend()
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Saves a figure for papers and slides: on white."""
+    """Saves a figure as PNG on white."""
     with matplotlib.rc_context(_STYLE):
         figure.savefig(path, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
 def inline_svg(figure: Figure, name: str, label: str) -> str:
-    """A figure as an ``<svg>`` element that takes its ink from the page around it.
+    """Converts a figure to an ``<svg>`` element in the text colour of the page.
 
     Args:
-        figure: What to draw.
-        name: Sets its ids apart from those of the page's other figures.
-        label: What it shows, in one phrase, for screen readers. Must need no escaping.
+        figure: The figure.
+        name: Prefix of its ids, different for each figure of a page.
+        label: Description in one phrase, for screen readers. Must not need escaping.
     """
     file = io.StringIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # HTML knows the name spaces of SVG by itself; the addresses would only look like links.
+    # HTML needs no name spaces of SVG, and their addresses look like links.
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    # Two equal colour bars would have one id.
+    # Two equal colour bars would have the same id.
     text = re.sub(r'(<image [^>]*?)\bid="[^"]*"', r"\1", text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r'width="[^"]*pt" height="[^"]*pt"|height="[^"]*pt" width="[^"]*pt"', "", text, count=1)

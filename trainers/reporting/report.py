@@ -1,9 +1,9 @@
-"""The report of a run: one HTML file that needs no network, the figures as PNG, and a table on the terminal."""
+"""Reports a run: one HTML file that needs no network, figures as PNG, and tables on the terminal."""
 
 import base64
 import hashlib
 import json
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,102 +11,124 @@ import jinja2
 from rich.console import Console
 from rich.table import Table
 
-from clarify_env.costs import SETS
+from clarify_env.games.description import Description
 from trainers.reporting import figures
+from trainers.reporting.columns import MODES, REASONING, Columns, columns, fixed, percent
+from trainers.reporting.results import (
+    game_of,
+    has_oracle,
+    headline_set,
+    price_names,
+    read_evaluation,
+    read_summary,
+    steering_title,
+    upgraded,
+)
 from trainers.runs.store import read_json, read_lines
 
-MODES = {"temperature": "temperature 1", "greedy": "greedy"}
-# What a report says of a summary's ``reasoning``, which one has whose games allowed it.
-REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
 TEMPLATES = Path(__file__).parent / "templates"
-# What a summary holds of some tasks or options alone, and its column's title.
-MORE = {
-    "action_f1": "action F1",
-    "asked_accuracy": "accuracy asked",
-    "similarity": "similarity",
-    "gold_logprob": "gold log-prob",
-}
-# What is missing, should a file be: a killed run has a report all the same. An evaluation alone has no metrics.jsonl.
+# Files of a run. The report of a killed run names the missing ones. Runs that only evaluate have no metrics.jsonl.
 _HOLDS = {
     "config.json": "the config",
     "summary.json": "the results",
-    "evaluation.json": "the maps of the cost plane",
+    "evaluation.json": "the results by costs and by episode",
     "transcripts.jsonl": "the sampled games",
 }
 _CAPTIONS = {
     "steering": (
-        "What is done first, and how many words are said last, over the cost plane",
-        "Above the policy, below the oracle: the better the policy steers, the more alike they look. "
-        "Numbers in the cells are means over all questions at temperature 1.",
+        "First actions and words over the cost plane",
+        "Policy above, oracle below: the better the policy steers, the more alike they look. "
+        "Each number is the mean over all episodes at temperature 1.",
     ),
     "regret": ("Regret over the cost plane", "Where the policy still loses reward against the oracle."),
     "learning": (
         "Learning curves",
-        "Each update is drawn over the iteration it belongs to; validation questions are never learned from.",
+        "Each update is drawn over the iteration it belongs to; validation episodes are never learned from.",
     ),
 }
 
 
 def write_report(run_dir: Path) -> None:
-    """Writes ``report.html`` and ``figures/*.png`` from what a run directory holds.
+    """Writes ``report.html`` and ``figures/*.png`` from the files of a run directory.
 
     Args:
-        run_dir: Holds ``config.json``, ``summary.json``, ``metrics.jsonl``, ``evaluation.json`` and
-            ``transcripts.jsonl``; the report says which are missing.
+        run_dir: Directory with ``config.json``, ``summary.json``, ``metrics.jsonl``, ``evaluation.json`` and
+            ``transcripts.jsonl``; the report names the missing ones.
+
+    Raises:
+        ValueError: The game of the run is not installed, or a file is not JSON.
     """
     run_dir = Path(run_dir)
     missing = [f"{holds} ({name})" for name, holds in _HOLDS.items() if not (run_dir / name).exists()]
     config, summary, evaluation = (
-        read_json(run_dir / name) if (run_dir / name).exists() else None
-        for name in ("config.json", "summary.json", "evaluation.json")
+        read(run_dir / name) if (run_dir / name).exists() else None
+        for name, read in (
+            ("config.json", read_json),
+            ("summary.json", read_summary),
+            ("evaluation.json", read_evaluation),
+        )
     )
-    drawn = _draw(evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
+    game = game_of(summary, config)
+    svgs = _draw(game, evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"fixed": fixed, "percent": percent}
-    html = environment.get_template("report.html.j2").render(
-        summary=summary,
-        config=None if config is None else json.dumps(config, indent=2, ensure_ascii=False),
-        transcripts=list(read_lines(run_dir / "transcripts.jsonl")),
-        figures=drawn,
-        missing=missing,
-        modes=MODES,
-        reasoning=REASONING,
-        more=MORE,
-        sets=SETS,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        # The browser runs this script and no other: text that got past the escaping would still do nothing.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    html = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            game=game,
+            summary=summary,
+            config=None if config is None else json.dumps(config, indent=2, ensure_ascii=False),
+            transcripts=list(read_lines(run_dir / "transcripts.jsonl")),
+            figures=svgs,
+            # Say that maps are missing only if the game has a grid and the evaluation is missing.
+            no_maps=evaluation is None and bool(game.steering),
+            missing=missing,
+            modes=MODES,
+            reasoning=REASONING,
+            rows=_rows,
+            columns=lambda rows: columns(game.name, [entry for _, entry in rows]),
+            has_oracle=has_oracle,
+            headline_set=headline_set,
+            steering_title=lambda name: steering_title(game, name),
+            style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            script=script,
+            # The browser runs only the script with this hash, so text that escaping missed cannot run.
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
     )
     (run_dir / "report.html").write_text(html, encoding="utf-8")
 
 
-def _draw(evaluation: dict[str, Any] | None, records: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
-    """Draws what there is data for; saves the PNGs and returns each figure's SVG, title and caption."""
-    made = {"learning": figures.learning(records)}
-    if evaluation is not None:
-        made |= {"steering": figures.steering(evaluation["grid"]), "regret": figures.regret(evaluation["grid"])}
+def _rows(results: dict[str, Any], mode: str) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the cost sets measured in a mode, each with its entry."""
+    return [(name, modes[mode]) for name, modes in results["eval"].items() if mode in modes]
+
+
+def environment() -> jinja2.Environment:
+    """Returns the environment in which pages are rendered: text is escaped, and numbers have filters."""
+    jinja = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    jinja.filters |= {"fixed": fixed, "percent": percent}
+    return jinja
+
+
+def _draw(
+    game: Description, evaluation: dict[str, Any] | None, records: list[dict[str, Any]], folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Draws the figures for which there is data; saves PNGs and returns each figure's SVG, title and caption."""
+    by_name = {"learning": figures.learning(records, game.actions)}
+    if evaluation is not None and (grid := evaluation.get("grid")):
+        prices = price_names(game)
+        by_name |= {"steering": figures.steering(grid, prices), "regret": figures.regret(grid, prices)}
     folder.mkdir(exist_ok=True)
-    drawn = {}
-    for name, figure in made.items():
+    rendered = {}
+    for name, figure in by_name.items():
         if figure is not None:
             title, caption = _CAPTIONS[name]
             figures.save_png(figure, folder / f"{name}.png")
-            drawn[name] = {"svg": figures.inline_svg(figure, name, title), "title": title, "caption": caption}
-    return drawn
-
-
-def fixed(value: float | None, places: int = 3) -> str:
-    """A number with so many decimal places; a dash where there is none."""
-    return "–" if value is None else f"{value:.{places}f}".replace("-", "−")
-
-
-def percent(value: float, of: float = 1.0, places: int = 0) -> str:
-    """A share in percent; a dash where there is nothing to take a share of."""
-    return f"{100 * value / of:.{places}f}" if of > 0 else "–"
+            rendered[name] = {"svg": figures.inline_svg(figure, name, title), "title": title, "caption": caption}
+    return rendered
 
 
 def print_table(summary: dict[str, Any]) -> None:
@@ -116,62 +138,73 @@ def print_table(summary: dict[str, Any]) -> None:
         summary: The content of ``summary.json``.
     """
     console = Console(highlight=False)
-    console.print(
-        "[bold]{method}[/] on {task}/{split}: assistant {assistant}, user {user}, seed {seed}".format(**summary)
-    )
+    summary = upgraded(summary)
+    game = game_of(summary, None)
+    players = ", ".join(f"{role} {name}" for role, name in summary["players"].items())
+    console.print("[bold]{method}[/] on {task}/{split}: {0}, seed {seed}".format(players, **summary))
     if "reasoning" in summary:
         console.print(f"In these games, {REASONING[summary['reasoning']]}")
-    _print_results(console, summary)
+    _print_results(console, game, summary)
     for name, results in summary.get("tasks", {}).items():
         console.print(f"\n[bold]{name}[/] alone")
-        _print_results(console, results)
+        _print_results(console, game, results)
 
 
-def _print_results(console: Console, results: dict[str, Any]) -> None:
+def _print_results(console: Console, game: Description, results: dict[str, Any]) -> None:
     """Prints the tables of ``eval`` and ``steering``."""
-    rewards = ("reward", "95 % CI", "oracle", "% of it", "regret", "gap\nclosed", "best fixed", "domi-\nnance")
     entries = [entry for modes in results["eval"].values() for entry in modes.values()]
-    more = {name: title for name, title in MORE.items() if any(name in entry for entry in entries)}
-    behaviour = ("accuracy", "questions", "words", "clarify %", "answer %", "multi %", "invalid %", *more.values())
-    acts = partial(_behaviour_cells, more=list(more))
-    for title, columns, cells in (("Reward", rewards, _reward_cells), ("Behaviour", behaviour, acts)):
+    behaviour = columns(game.name, entries)
+    for title, cells in (
+        ("Reward", _reward_cells),
+        ("Behaviour", lambda entry: _behaviour_cells(entry, behaviour)),
+    ):
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         table.add_column("costs", no_wrap=True)
-        for column in columns:
+        for column in cells(entries[0]):
             table.add_column(column, justify="right", no_wrap=True)
         for mode, name in MODES.items():
-            rows = [(costs, entry[mode]) for costs, entry in results["eval"].items() if mode in entry]
+            rows = _rows(results, mode)
             if rows:
                 table.add_row(f"[dim]{name}[/]")
             for costs, entry in rows:
-                table.add_row(f" {costs}", *cells(entry))
+                table.add_row(f" {costs}", *cells(entry).values())
+        # Print the table at full width: a game may have more measures than fit on a terminal.
+        width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+        console.width = max(width, console.width)
         console.print(table)
-    for name, what in (("ask_alpha", "questions against their cost"), ("words_beta", "words against their cost")):
-        entry = results["steering"][name]
+    for name, entry in results.get("steering", {}).items():
         console.print(
-            f"Steering, {what}: rank correlation {fixed(entry['policy'], 2)} (oracle {fixed(entry['oracle'], 2)}), "
-            f"range ratio {fixed(entry['range_ratio'], 2)}",
+            f"Steering, {steering_title(game, name)}: rank correlation {fixed(entry['policy'], 2)} "
+            f"(oracle {fixed(entry['oracle'], 2)}), range ratio {fixed(entry['range_ratio'], 2)}",
             soft_wrap=True,
         )
 
 
-def _reward_cells(entry: dict[str, Any]) -> list[str]:
+def _reward_cells(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the cells of the table of rewards by column; with an oracle also the values of oracle and best fixed."""
     low, high = entry["reward_ci"]
+    cells = {"reward": fixed(entry["reward"]), "95 % CI": f"± {fixed((high - low) / 2)}"}
+    if "oracle" not in entry:
+        return cells
     best = max(entry["fixed"], key=entry["fixed"].get)
-    return [
-        fixed(entry["reward"]),
-        f"± {fixed((high - low) / 2)}",
-        fixed(entry["oracle"]),
-        percent(entry["reward"], entry["oracle"], 1),
-        fixed(entry["regret"]),
-        fixed(entry["gap_closed"], 2),
-        f"{best} {fixed(entry['fixed'][best])}",
-        fixed(entry["dominance"], 2),
-    ]
+    return cells | {
+        "oracle": fixed(entry["oracle"]),
+        "% of it": percent(entry["reward"], entry["oracle"], 1),
+        "regret": fixed(entry["regret"]),
+        "gap\nclosed": fixed(entry["gap_closed"], 2),
+        "best fixed": f"{best} {fixed(entry['fixed'][best])}",
+        "domi-\nnance": fixed(entry["dominance"], 2),
+    }
 
 
-def _behaviour_cells(entry: dict[str, Any], more: list[str]) -> list[str]:
-    shares = [percent(entry["share"][action]) for action in ("clarify", "answer", "multi_answer")]
-    invalid = percent(entry["share"]["invalid"], places=1)
-    others = [fixed(entry.get(name)) for name in more]
-    return [fixed(entry["accuracy"]), fixed(entry["questions"], 2), fixed(entry["words"], 1), *shares, invalid, *others]
+def _behaviour_cells(entry: Mapping[str, Any], behaviour: Columns) -> dict[str, str]:
+    """Returns the measures and the shares of first actions of an entry, by column."""
+    before, after = (
+        {column.title: column.text(entry) for column in side if column.terminal}
+        for side in (behaviour.before, behaviour.after)
+    )
+    shares = {
+        f"{action.replace('_', chr(10))} %": percent(entry["share"][action], places=1 if action == "invalid" else 0)
+        for action in behaviour.actions
+    }
+    return before | shares | after

@@ -1,1 +1,1 @@
-"""How methods come by games: groups of games grown from training questions."""
+"""Rollouts: groups of games played on training episodes."""

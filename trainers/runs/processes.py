@@ -1,7 +1,7 @@
-"""Several pieces of work at once, each in a process of its own.
+"""Runs jobs in parallel, one process per job.
 
-A model as small as the embedded one shares two cores badly: two updates of 867 steps took 300 seconds side by side, on
-a core each; one after the other on both cores, at the 0.205 seconds of a step measured there, they take 355.
+Two updates of the small embedded model, each on one core, finish sooner than one after the other on both cores
+(docs/results.md, "Speed").
 """
 
 import multiprocessing
@@ -18,23 +18,27 @@ from trainers.runs.malloc import keep_freed
 Report = Callable[[int, int, dict[str, Any]], None]
 
 
-def together(work: Callable[..., Any], jobs: Sequence[tuple], report: Callable[[int, int, int, dict[str, Any]], None],
-             at_once: int) -> list[Any]:
-    """Carries out jobs, so many at once, and shares torch's threads among them.
+def run_processes(
+    work: Callable[..., Any],
+    jobs: Sequence[tuple],
+    report: Callable[[int, int, int, dict[str, Any]], None],
+    at_once: int,
+) -> list[Any]:
+    """Runs jobs in parallel, with torch's threads divided among them.
 
     Args:
-        work: Called with a job's values and, as ``report``, a `Report`. A function of a module, since each process
-            imports it anew.
-        jobs: What to call it with: numbers, text and bytes, since processes share nothing.
-        report: Called with the number of a job and what that job reports.
-        at_once: Processes at a time.
+        work: Function to call, with a job's values and, as ``report``, a `Report`. It must be a module's function,
+            because each process imports it.
+        jobs: Arguments of each call. They must be picklable.
+        report: Called with the index of a job and the arguments of its report.
+        at_once: Maximum number of processes at a time.
 
     Returns:
-        What each job returned, in their order.
+        The result of each job, in order.
 
     Raises:
-        ValueError, FloatingPointError: As a job raised it.
-        RuntimeError: A job's process died; if it wrote why, that stands above.
+        ValueError, FloatingPointError: A job raised it.
+        RuntimeError: The process of a job died.
     """
     results: dict[int, Any] = {}
     for first in range(0, len(jobs), at_once):
@@ -45,23 +49,24 @@ def together(work: Callable[..., Any], jobs: Sequence[tuple], report: Callable[[
 
 def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: int) -> dict[int, Any]:
     context = multiprocessing.get_context("spawn")  # forked processes would inherit torch's threads in any state
-    open_: dict[Connection, int] = {}
+    running: dict[Any, int] = {}  # pipe: job
     processes, results = [], {}
     try:
         for number in wave:
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_carry_out, args=(theirs, threads), daemon=True)
+            pipe, child_pipe = context.Pipe()
+            process = context.Process(target=_carry_out, args=(child_pipe, threads), daemon=True)
             process.start()
-            theirs.close()
+            child_pipe.close()
             processes.append(process)
-            open_[ours] = number
-        for pipe, number in open_.items():
+            running[pipe] = number
+        for pipe, number in running.items():
             _send(pipe, (work, wave[number]), number)
-        while open_:
-            for pipe in wait(list(open_)):
-                number = open_[pipe]
+        while running:
+            pipes: list[Any] = wait(list(running))
+            for ready in pipes:
+                number = running[ready]
                 try:
-                    kind, value = pipe.recv()
+                    kind, value = ready.recv()
                 except (EOFError, ConnectionResetError):
                     raise _died(number) from None
                 if kind == "report":
@@ -70,17 +75,17 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
                     raise value
                 else:
                     results[number] = value
-                    del open_[pipe]
+                    del running[ready]
     finally:
         for process in processes:
-            if open_:
+            if running:
                 process.terminate()
             process.join()
     return results
 
 
 def _send(pipe: Connection, message: Any, number: int) -> None:
-    # Not as an argument of the process: whoever starts one that dies at once would wait for ever to hand it over.
+    # Sent by pipe, not as an argument of the process: `start` would block for ever if the process died at once.
     try:
         pipe.send(message)
     except (BrokenPipeError, ConnectionResetError):
@@ -96,7 +101,7 @@ def _carry_out(pipe: Connection, threads: int) -> None:
     keep_freed()
     try:
         work, job = pipe.recv()
-        # Where the parent has been killed, the next report finds nobody to hear it and ends the work.
+        # If the parent has been killed, the next report raises BrokenPipeError and ends the work.
         result = work(*job, report=lambda *progress: pipe.send(("report", progress)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(1)

@@ -1,21 +1,21 @@
-"""What a run keeps on disk: append-only JSON lines, files written aside and renamed, model folders; no pickles."""
+"""Files of a run: append-only JSON lines, JSON files written aside and renamed, model folders; no pickles."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from clarify_env.costs import Costs
-from clarify_env.games.base import Game, Reply, Trajectory
-from clarify_env.tasks.base import Task
+from agents.selfplay import trajectory
+from clarify_env.games.base import Reply, Trajectory
+from clarify_env.games.setup import Setup
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON aside and renames it, so that a reader finds the old file or the new one, whole."""
+    """Writes JSON to a temporary file and renames it, so that readers see the old or the new file, never a part."""
     aside = path.with_name(path.name + ".part")
     with aside.open("w") as file:
         json.dump(value, file, indent=1, allow_nan=False)
@@ -37,9 +37,9 @@ def read_json(path: Path) -> Any:
 
 
 def append_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Appends records, one JSON line each, in one write that is on disk when this returns.
+    """Appends records, one JSON line each, in one write, and waits until they are on disk.
 
-    A torn last line (a crash while writing) is cut off first, so that it spoils no line after it.
+    An incomplete last line (from a crash while writing) is removed first.
     """
     text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     with path.open("ab+") as file:
@@ -61,7 +61,7 @@ def _cut_torn_line(file: BinaryIO) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the records of a JSON-lines file; a torn last line (a crash while writing) is left out.
+    """Yields the records of a JSON-lines file, without an incomplete last line (from a crash while writing).
 
     Raises:
         ValueError: A line before the last is not JSON.
@@ -79,12 +79,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class ChunkLog:
-    """An append-only file of trajectories in which a chunk counts only when it is whole.
+    """An append-only file of trajectories, written in whole chunks.
 
-    Each chunk ends in a marker line. Opening the file cuts off what stands behind the last marker.
+    Each chunk ends in a marker line. Opening the file truncates it after the last marker.
 
     Args:
-        path: The file; made when the first chunk is written.
+        path: The file; created when the first chunk is written.
     """
 
     def __init__(self, path: Path):
@@ -108,30 +108,46 @@ class ChunkLog:
         append_lines(self.path, [*(trajectory.to_json() for trajectory in trajectories), marker])
         self.chunks += 1
 
-    def read(self, task: Task, make_game: Callable[..., Game]) -> Iterator[list[Trajectory]]:
-        """Yields the chunks, each game replayed by the rules from its messages."""
+    def read(self, setup: Setup) -> Iterator[list[Trajectory]]:
+        """Yields the chunks; each game is replayed from its messages."""
         chunk: list[Trajectory] = []
         for record in read_lines(self.path):
             if "chunk" in record:
                 yield chunk
                 chunk = []
             else:
-                chunk.append(replay(record, task, make_game))
+                chunk.append(replay(record, setup))
 
 
-def replay(record: dict[str, Any], task: Task, make_game: Callable[..., Game]) -> Trajectory:
-    """Rebuilds a trajectory from `Trajectory.to_json` by playing its messages again."""
-    costs = Costs(*record["costs"])
-    game = make_game(task, task.lookup(record["episode_id"]), record["intent"], costs)
+def replay(record: dict[str, Any], setup: Setup) -> Trajectory:
+    """Rebuilds a trajectory from the output of `Trajectory.to_json` by replaying its messages; tools are not run again.
+
+    Also reads records of version 0.1 (``costs``, ``intent`` and ``user`` instead of ``prices``, ``hidden`` and
+    ``agents``).
+
+    Args:
+        record: The JSON record.
+        setup: Game, task and options.
+
+    Raises:
+        ValueError: The record is of another game, or the game is not over after its messages.
+    """
+    if record["game"] != setup.game.name:
+        raise ValueError(f"game {record['id']} is one of {record['game']}, not of {setup.game.name}")
+    prices = setup.game.check_prices(record["prices"] if "prices" in record else record["costs"])
+    hidden = record["hidden"] if "hidden" in record else record["intent"]
+    agents = record["agents"] if "agents" in record else {"user": record["user"]}
+    game = setup.deal(setup.task.lookup(record["episode_id"]), hidden, prices)
     for turn in record["turns"]:
         ids = {key: turn[key] and tuple(turn[key]) for key in ("prompt_ids", "ids", "logprobs")}
         game.apply(Reply(turn["text"], **ids, forced=turn["forced"]))
-    known = {key: record[key] for key in ("id", "game", "task", "split", "episode_id", "intent", "seed", "user")}
-    return Trajectory(**known, costs=costs, turns=tuple(game.turns), outcome=game.outcome)
+    if game.result is None:
+        raise ValueError(f"game {record['id']}: its messages do not end the game")
+    return trajectory(record["id"], record["seed"], game, agents)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Saves an ordinary model folder, written aside and renamed."""
+    """Saves a model folder of transformers, written to a temporary folder and renamed."""
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     model.save_pretrained(aside)

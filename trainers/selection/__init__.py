@@ -1,1 +1,1 @@
-"""Which games and messages are learned from."""
+"""Selection of the games and messages to learn from."""

@@ -1,93 +1,98 @@
-"""Rules of selection beside ReST's own here (`selection.tree`): which games of a question are kept, by their rewards.
-
-Each sees the messages of a question's games with what they earned at given costs (`selection.returns`): a game's own
-reward, or, for games that were played for every reading, the reward expected over them.
-"""
+"""Selection of messages or games by their reward: best of n, top k, threshold, percentile."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trainers.selection.returns import Earned
+from clarify_env.games.base import Message, View
+from trainers.selection.returns import ScoredMessage
 
-# Which of some rewards, shape [n], are kept: a mask of that shape.
+# Maps rewards, shape [n], to a boolean mask, shape [n], of those to keep.
 Keep = Callable[[np.ndarray], np.ndarray]
 RULES = ("action", "best", "top_k", "threshold", "percentile")
 
 
 def rule(name: str, *, k: int, threshold: Sequence[float], percentile: float, iteration: int) -> Keep:
-    """The rule of a name.
+    """Returns the selection rule of a name.
 
     Args:
-        name: ``best`` keeps the highest reward (best of n), ``top_k`` the k highest, ``threshold`` what is at least so
-            far up between the lowest and the highest (ReST, arXiv 2308.08998, section 3: a threshold that rises), and
-            ``percentile`` what reaches that percentile of the group. Where all earned the same nothing is kept, except
-            by ``best`` and ``top_k``. Ties go to the first.
-        k: Of ``top_k``.
-        threshold: One an iteration, in [0, 1]; the last serves all later ones.
-        percentile: In [0, 100].
-        iteration: From 1.
-
-    Raises:
-        ValueError: There is no such rule, or one of its options cannot be.
+        name: One of `RULES` except ``action``. ``best``: the highest reward (best of n). ``top_k``: the k highest.
+            ``threshold``: reward >= min + threshold (max - min), a threshold that rises over iterations (ReST, arXiv
+            2308.08998, section 3). ``percentile``: reward >= that percentile of the group. If all rewards are equal,
+            ``threshold`` and ``percentile`` keep nothing. Ties go to the first.
+        k: Number of messages of ``top_k``.
+        threshold: Thresholds in [0, 1], one per iteration; the last one also serves later iterations.
+        percentile: Percentile in [0, 100].
+        iteration: Number of the iteration, from 1.
     """
-    if name not in RULES[1:]:
-        raise ValueError(f"rest.rule must be one of {', '.join(RULES)}, not {name!r}")
-    if k < 1:
-        raise ValueError(f"rest.k must be at least 1, not {k}")
-    if not threshold or not all(0 <= value <= 1 for value in threshold) or list(threshold) != sorted(threshold):
-        raise ValueError(f"rest.threshold must be rising numbers in [0, 1], not {list(threshold)}")
-    if not 0 <= percentile <= 100:
-        raise ValueError(f"rest.percentile must lie in [0, 100], not {percentile}")
-    at = threshold[min(iteration, len(threshold)) - 1]
+    fraction = threshold[min(iteration, len(threshold)) - 1]
     return {
         "best": lambda rewards: _highest(rewards, 1),
         "top_k": lambda rewards: _highest(rewards, k),
-        "threshold": lambda rewards: _spread(rewards) & (rewards >= rewards.min() + at * np.ptp(rewards) - 1e-9),
+        "threshold": lambda rewards: _spread(rewards) & (rewards >= rewards.min() + fraction * np.ptp(rewards) - 1e-9),
         "percentile": lambda rewards: _spread(rewards) & (rewards >= np.percentile(rewards, percentile) - 1e-9),
     }[name]
 
 
 def _highest(rewards: np.ndarray, k: int) -> np.ndarray:
-    kept = np.zeros(len(rewards), dtype=bool)
-    kept[np.argsort(-rewards, kind="stable")[:k]] = True
-    return kept
+    mask = np.zeros(len(rewards), dtype=bool)
+    mask[np.argsort(-rewards, kind="stable")[:k]] = True
+    return mask
 
 
 def _spread(rewards: np.ndarray) -> bool:
     return np.ptp(rewards) > 1e-9
 
 
-def kept(messages: Sequence[Earned], keep: Keep) -> list[Earned]:
-    """The messages a rule keeps of one question's, at one costs.
+def keep_messages(messages: Sequence[ScoredMessage], keep: Keep) -> list[ScoredMessage]:
+    """Applies a rule to the messages of one episode at one price vector.
 
     Args:
-        messages: `returns.expected` of the games. The rule is applied to all that were said at the same point,
-            and what was said after a question counts only where the question was kept.
+        messages: Result of `trainers.selection.returns.expected`. The rule is applied to all messages with the same
+            view. A later message of a role is considered only if its earlier one was selected.
         keep: The rule.
     """
-    at: dict[tuple, list[Earned]] = {}
+    by_view: dict[View, list[ScoredMessage]] = {}
     for message in messages:
-        at.setdefault(message.view.history, []).append(message)
-    found: list[Earned] = []
-    asked: set[tuple] = set()
-    for history in sorted(at, key=len):
-        if history and history[:-1] not in asked:
+        by_view.setdefault(message.view, []).append(message)
+    selected: list[ScoredMessage] = []
+    selected_histories: set[tuple[Message, ...]] = set()
+    for view in sorted(by_view, key=lambda view: len(view.heard)):
+        history = _up_to_own(view)
+        if history and history not in selected_histories:
             continue
-        its = at[history]
-        for message, stays in zip(its, keep(np.array([m.reward for m in its])), strict=True):
-            if stays:
-                found.append(message)
-                asked.add((*history, ("assistant", message.reply.text)))
-    return found
+        candidates = by_view[view]
+        for message, keep_it in zip(candidates, keep(np.array([m.reward for m in candidates])), strict=True):
+            if keep_it:
+                assert message.reply.text is not None, "a model's reply has text"
+                selected.append(message)
+                selected_histories.add((*map(_public, view.heard), Message(view.role, message.reply.text)))
+    return selected
 
 
-def kept_games(games: Sequence[Sequence[Earned]], keep: Keep) -> list[Earned]:
-    """All messages of the games that a rule keeps, each game by its own reward.
+def _up_to_own(view: View) -> tuple[Message, ...]:
+    """Returns the messages up to and including the role's own last one; empty if it has sent none."""
+    own = [index for index, message in enumerate(view.heard) if message.sender == view.role]
+    return tuple(map(_public, view.heard[: own[-1] + 1])) if own else ()
+
+
+def _public(message: Message) -> Message:
+    return message._replace(to=())
+
+
+def keep_games(games: Sequence[Sequence[ScoredMessage]], keep: Keep) -> list[ScoredMessage]:
+    """Applies a rule to whole games by their reward, and returns the messages of the selected games.
 
     Args:
-        games: `trainers.selection.returns.earned` of each game: its messages, which all have its reward.
+        games: Result of `trainers.selection.returns.earned` for each game.
         keep: The rule.
     """
-    stays = keep(np.array([messages[0].reward for messages in games]))
-    return [message for messages, stay in zip(games, stays, strict=True) if stay for message in messages]
+    with_messages = [messages for messages in games if messages]
+    mask = keep(np.array([_reward(messages) for messages in with_messages]))
+    return [message for messages, keep_it in zip(with_messages, mask, strict=True) if keep_it for message in messages]
+
+
+def _reward(messages: Sequence[ScoredMessage]) -> float:
+    """Returns the reward of a game: that of its learning roles, or the mean over messages if roles differ."""
+    rewards = {message.reward for message in messages}
+    return rewards.pop() if len(rewards) == 1 else float(np.mean([message.reward for message in messages]))

@@ -1,7 +1,7 @@
 """Preference pairs as in ACT (action-based contrastive self-training, arXiv 2406.00222, algorithm 2).
 
-A pair holds two ways to play on from the same prompt. One side is what the policy just did; the other keeps its
-reference, taken from games played before: the better action's, or that of another action.
+A pair holds two continuations of the same prompt. One is sampled from the policy; the other is from a reference game
+played before, either of the better action or of another action.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,94 +9,82 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.hf import HFAgent
-from clarify_env.costs import Costs
-from clarify_env.games.base import Trajectory, View
-from clarify_env.games.clarification.actions import KINDS, kind, parse
-from clarify_env.tasks.base import Episode, Task
-from trainers.selection.tree import Decision, Tree, decision
+from agents.render import Renderer
+from clarify_env.games.base import Message, Trajectory, View
+from clarify_env.games.description import Decision, Prices
+from clarify_env.games.setup import Setup
+from trainers.selection.tree import Tree
 
-Messages = tuple[tuple[str, str], ...]
-_ACTIONS = set(KINDS) - {"invalid"}
+Messages = tuple[Message, ...]
 
 
 class Pair(NamedTuple):
-    """Two ways to play on from one prompt.
+    """Two continuations of one prompt.
 
     Attributes:
-        view: What the assistant saw.
-        chosen: (role, text) of each message of the better one, the assistant's last.
-        rejected: The same of the worse one.
-        case: Why: ``other_action`` was sampled, or the right one with a ``good`` or a ``bad`` outcome; ``off_policy``
-            where nothing was sampled.
+        episode_id: Id of the episode.
+        prices: The prices.
+        view: View of the learning role at the prompt.
+        chosen: Messages of the preferred side; the last is the learning role's.
+        rejected: Messages of the other side.
+        case: ``other_action``: the policy sampled another action than the better one. ``good``, ``bad``: it sampled the
+            better action with a good or bad result. ``off_policy``: both sides are reference games.
     """
 
+    episode_id: str
+    prices: Prices
     view: View
     chosen: Messages
     rejected: Messages
     case: str
 
     def to_json(self) -> dict[str, Any]:
-        """As a line of a pair file."""
-        view = self.view
-        return {
-            "episode_id": view.episode_id,
-            "query": view.query,
-            "context": view.context,
-            "costs": list(view.costs),
-            "case": self.case,
-            "chosen": list(self.chosen),
-            "rejected": list(self.rejected),
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Pair":
-        """The pair of a line."""
-        view = View(
-            "assistant", record["query"], record["context"], None, (), Costs(*record["costs"]), 0, record["episode_id"]
-        )
-        chosen, rejected = (tuple((role, text) for role, text in record[side]) for side in ("chosen", "rejected"))
-        return cls(view, chosen, rejected, record["case"])
+        """Returns the line of a pair file."""
+        sides = {name: [list(message) for message in getattr(self, name)] for name in ("chosen", "rejected")}
+        return {"episode_id": self.episode_id, "prices": list(self.prices), "case": self.case, **sides}
 
 
 class References:
-    """A question's games to hold others against.
+    """Reference games of an episode, with which sampled games are paired.
 
     Args:
-        task: Says what messages amount to.
-        episode: The question.
-        games: Played on it, each distinct first message for every reading.
+        setup: Game, task and options.
+        episode: The episode.
+        games: Games on the episode, each distinct first message played for every hidden possibility.
+        role: The learning role.
     """
 
-    def __init__(self, task: Task, episode: Episode, games: Sequence[Trajectory]):
-        self.task, self.episode, self.tree = task, episode, Tree(task, episode)
-        self._opened: dict[tuple[Decision, int], list[Trajectory]] = {}
+    def __init__(self, setup: Setup, episode: Any, games: Sequence[Trajectory], role: str):
+        self.setup, self.episode, self.tree = setup, episode, Tree(setup, episode, role)
+        self._by_opening: dict[tuple[Decision, int], list[Trajectory]] = {}
         for game in games:
             self.tree.add(game)
-            key = decision(task, episode, game.turns[0].reply.text)
-            self._opened.setdefault((key, game.intent), []).append(game)
+            key = setup.decision(episode, game.turns[0].reply.text or "")
+            self._by_opening.setdefault((key, game.hidden), []).append(game)
 
-    def better(self, costs: Costs, labels: str) -> str:
-        """The better action: that of the highest value in these games or, with ``labels="gold"``, the data set's.
-
-        The label of a data set for clarification knows no costs: to ask where there are several readings.
-        """
+    def better(self, prices: Prices, labels: str) -> str:
+        """Returns the action of highest value in these games; with ``labels="gold"`` that of the data set."""
         if labels == "gold":
-            return "clarify" if len(self.episode.interpretations) > 1 else "answer"
-        values = self.tree.actions(costs)
-        return max(_ACTIONS & set(values), key=lambda action: values[action][0], default="")
+            return self.setup.game.gold_action(self.episode)
+        values = self.tree.actions(prices)
+        return max(_valid(values), key=lambda action: values[action][0], default="")
 
-    def games(self, costs: Costs, intent: int) -> dict[str, Trajectory]:
-        """For each action, the game of its best first message, and of the best replies after it for this reading."""
-        found = {}
-        for action, (_, key) in self.tree.actions(costs).items():
-            its = self._opened.get((key, intent), []) if action in _ACTIONS else []
-            if its:
-                found[action] = max(its, key=lambda game: game.outcome.reward(costs))
-        return found
+    def games(self, prices: Prices, hidden: int) -> dict[str, Trajectory]:
+        """Returns for each action the game of highest reward among those with its best first message."""
+        values, best = self.tree.actions(prices), {}
+        for action in values:
+            games = self._by_opening.get((values[action][1], hidden), []) if action in _valid(values) else []
+            if games:
+                best[action] = max(games, key=lambda game: game.result.reward(prices, self.tree.role))
+        return best
+
+
+def _valid(actions: Mapping[str, Any]) -> list[str]:
+    return [action for action in actions if action != "invalid"]
 
 
 def pair(
+    setup: Setup,
     sampled: Trajectory,
     references: Mapping[str, Trajectory],
     better: str,
@@ -104,48 +92,73 @@ def pair(
     simulate: bool,
     rng: np.random.Generator,
 ) -> Pair | None:
-    """The pair of a sampled game.
+    """Makes the pair of a sampled game.
 
     Args:
+        setup: Game, task and options.
         sampled: A game of the current policy.
-        references: For each action, a game to hold it against.
+        references: For each action, a reference game.
         better: The better action here.
-        threshold: Least score of a good outcome.
-        simulate: Whether what comes after a question counts; without it sides are first messages.
-        rng: Draws which other action stands against a good outcome.
+        threshold: Minimum score of a good result.
+        simulate: Whether messages after the first one count; if not, sides are first messages only.
+        rng: Draws the other action that is paired with a good result.
 
     Returns:
-        ``None`` where the references lack the action that is needed.
+        The pair; ``None`` if the references lack the action that it needs.
     """
-    action = kind(parse(sampled.turns[0].reply.text))
+    opening = sampled.turns[0]
+    action = setup.game.kind(opening)
     others = sorted(set(references) - {better})
-    view, best = sampled.turns[0].view, references.get(better)
+    best = references.get(better)
+
+    def make_pair(chosen: Messages, rejected: Messages, case: str) -> Pair:
+        return Pair(sampled.episode_id, sampled.prices, opening.view, chosen, rejected, case)
+
     if action != better:
-        return best and Pair(view, said(best, 1), said(sampled, 1), "other_action")
-    whole = None if simulate else 1
-    good = sampled.outcome.accuracy >= threshold or (action == "clarify" and not simulate)
-    if good:
-        other = references[others[rng.integers(len(others))]] if others else None
-        return other and Pair(view, said(sampled, whole), said(other, 1), "good")
-    return best and Pair(view, said(best, whole), said(sampled, whole), "bad")
+        if best is None:
+            return None
+        return make_pair(side(best, opening.role, 1), side(sampled, opening.role, 1), "other_action")
+    length = None if simulate else 1
+    plays_on = len(sampled.moves((opening.role,))) > 1
+    if sampled.result.of(opening.role).score >= threshold or (plays_on and not simulate):
+        if not others:
+            return None
+        other = references[others[rng.integers(len(others))]]
+        return make_pair(side(sampled, opening.role, length), side(other, opening.role, 1), "good")
+    if best is None:
+        return None
+    return make_pair(side(best, opening.role, length), side(sampled, opening.role, length), "bad")
 
 
-def off_policy(references: Mapping[str, Trajectory], better: str, view: View, rng: np.random.Generator) -> Pair | None:
-    """Plain DPO's pair, from the references alone: the better action's game against another action's."""
+def off_policy(
+    references: Mapping[str, Trajectory],
+    better: str,
+    episode_id: str,
+    view: View,
+    prices: Prices,
+    rng: np.random.Generator,
+) -> Pair | None:
+    """Makes a pair of reference games: the better action's game is preferred to another action's (plain DPO)."""
     others = sorted(set(references) - {better})
     if better not in references or not others:
         return None
     other = references[others[rng.integers(len(others))]]
-    return Pair(view, said(references[better]), said(other), "off_policy")
+    sides = side(references[better], view.role), side(other, view.role)
+    return Pair(episode_id, prices, view, *sides, "off_policy")
 
 
-def said(game: Trajectory, messages: int | None = None) -> Messages:
-    """A game's messages, or the first so many, without what the user said last."""
-    turns = game.turns[:messages]
-    if turns[-1].role == "user":
-        turns = turns[:-1]
-    shown = turns[-1].view.history
-    return (*shown, ("assistant", turns[-1].reply.text))
+def side(game: Trajectory, role: str, messages: int | None = None) -> Messages:
+    """Returns the messages that a role hears in a game, up to and including its own last message.
+
+    Args:
+        game: The game.
+        role: The role.
+        messages: Number of turns to consider; ``None``: all.
+    """
+    turns = [turn for turn in game.turns[:messages] if turn.role == role]
+    last = turns[-1]
+    assert last.reply.text is not None, "a model's reply has text"
+    return (*last.view.heard, Message(role, last.reply.text))
 
 
 class Side(NamedTuple):
@@ -153,26 +166,26 @@ class Side(NamedTuple):
 
     Attributes:
         prompt: Token ids of the prompt.
-        ids: Of all that follows it.
-        spoken: Whether each of these is the assistant's.
+        ids: Token ids after the prompt.
+        own: Whether each of these ids belongs to a message of the learning role.
     """
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
-    spoken: tuple[bool, ...]
+    own: tuple[bool, ...]
 
 
-def tokens(agent: HFAgent, view: View, messages: Messages) -> Side | None:
-    """A side as tokens; ``None`` where the template does not keep what was said as it was said."""
-    prompt = agent.encode(view)
+def tokens(renderer: Renderer, view: View, messages: Messages) -> Side | None:
+    """Converts a side to tokens; ``None`` if the chat template rewrites earlier messages in later prompts."""
+    prompt = renderer.encode(view)
     ids: tuple[int, ...] = prompt
-    spoken: list[bool] = []
-    for index, (role, text) in enumerate(messages):
-        if role == "assistant":
-            context = agent.encode(view._replace(history=messages[:index], turn=index))
+    own: list[bool] = []
+    for index, message in enumerate(messages):
+        if message.sender == view.role:
+            context = renderer.encode(view.after(messages[:index]))
             if context[: len(ids)] != ids:
                 return None
-            reply = agent.tokenize_reply(text)
-            spoken += [False] * (len(context) - len(ids)) + [True] * len(reply)
+            reply = renderer.tokenize_reply(message.text)
+            own += [False] * (len(context) - len(ids)) + [True] * len(reply)
             ids = context + reply
-    return Side(prompt, ids[len(prompt) :], tuple(spoken))
+    return Side(prompt, ids[len(prompt) :], tuple(own))

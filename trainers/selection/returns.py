@@ -1,22 +1,23 @@
-"""What each message of the assistant's earned: the rewards that reward-weighted methods weigh by."""
+"""Returns of messages: the rewards used by reward-weighted and best-of-n methods."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from clarify_env.costs import Costs
-from clarify_env.games.base import Reply, Trajectory, View
+from clarify_env.games.base import Reply, Trajectory, Turn, View
+from clarify_env.games.description import Prices
+from clarify_env.games.setup import Setup
 
 
-class Earned(NamedTuple):
-    """A message and what it earned.
+class ScoredMessage(NamedTuple):
+    """A message and its return.
 
     Attributes:
-        view: At which it was sent, with the costs it is judged at.
-        reply: What was said.
-        reward: Of its game, or expected over the readings.
-        share: How often the group's play comes to it: 1 for the message that opens a game.
+        view: View of its sender, at the prices of the reward.
+        reply: The message.
+        reward: Reward of its role in its game, or its expectation over what is hidden.
+        share: Reach: probability that play comes to this message; 1 for the first message of a game.
     """
 
     view: View
@@ -25,41 +26,50 @@ class Earned(NamedTuple):
     share: float
 
 
-def earned(games: Sequence[Trajectory], costs: Costs) -> list[Earned]:
-    """Each message of each game with that game's reward, at costs that need not be those it was played at."""
+def earned(setup: Setup, games: Sequence[Trajectory], prices: Prices, roles: Sequence[str]) -> list[ScoredMessage]:
+    """Scores each message of some roles by the reward of its game, at prices that may differ from those of play.
+
+    Args:
+        setup: Game, task and options.
+        games: Finished games.
+        prices: Prices of rewards and views.
+        roles: Learning roles.
+    """
     return [
-        Earned(turn.view._replace(costs=costs), turn.reply, game.outcome.reward(costs), 1.0)
+        ScoredMessage(setup.view_at(game, turn, prices), turn.reply, game.result.reward(prices, turn.role), 1.0)
         for game in games
-        for turn in game.turns
-        if turn.role == "assistant"
+        for turn in game.moves(roles)
     ]
 
 
-def expected(games: Sequence[Trajectory], costs: Costs, weights: Sequence[float]) -> list[Earned]:
-    """Each distinct message with its reward expected over the readings, of games in which every one was played.
+def expected(setup: Setup, games: Sequence[Trajectory], prices: Prices, roles: Sequence[str]) -> list[ScoredMessage]:
+    """Scores each distinct message by its expected reward over what is hidden.
 
     Args:
-        games: A group whose first messages were each played for every reading, as often for one as for another.
-        costs: At which rewards are taken.
-        weights: Of the readings.
+        setup: Game, task and options.
+        games: Games of one group; each first message was played equally often for every hidden possibility.
+        prices: Prices of rewards and views.
+        roles: Learning roles.
     """
-    through: dict[tuple, list[Trajectory]] = {}
-    messages = {}
+    weights = setup.weights(setup.task.lookup(games[0].episode_id))
+    games_through: dict[tuple, list[Trajectory]] = {}
+    messages: dict[tuple, tuple[Trajectory, Turn]] = {}
+    games_from: dict[tuple[str | None, int], int] = {}
     for game in games:
-        for turn in game.turns:
-            if turn.role == "assistant":
-                key = (turn.view.history, turn.reply.text)
-                through.setdefault(key, []).append(game)
-                messages.setdefault(key, turn)
-    opened: dict[tuple[str, int], int] = {}
-    for game in games:
-        first = (game.turns[0].reply.text, game.intent)
-        opened[first] = opened.get(first, 0) + 1
-    found = []
-    for key, its in through.items():
-        # A game stands for its reading's weight, shared by all games of that opening and reading.
-        mass = np.array([weights[game.intent] / opened[game.turns[0].reply.text, game.intent] for game in its])
-        rewards = np.array([game.outcome.reward(costs) for game in its])
-        view, reply = messages[key].view._replace(costs=costs), messages[key].reply
-        found.append(Earned(view, reply, float(mass @ rewards / mass.sum()), float(mass.sum())))
-    return found
+        opening = (game.turns[0].reply.text, game.hidden)
+        games_from[opening] = games_from.get(opening, 0) + 1
+        for turn in game.moves(roles):
+            # A role's view follows from the messages heard and, if it knows it, from what is hidden.
+            known = None if turn.role in setup.game.blind else game.hidden
+            key = (turn.role, known, turn.view.heard, turn.reply.text)
+            games_through.setdefault(key, []).append(game)
+            messages.setdefault(key, (game, turn))
+    scored = []
+    for key, group in games_through.items():
+        first, turn = messages[key]
+        # Mass of a game: the weight of its possibility / number of games with that first message and possibility.
+        mass = np.array([weights[game.hidden] / games_from[game.turns[0].reply.text, game.hidden] for game in group])
+        rewards = np.array([game.result.reward(prices, turn.role) for game in group])
+        reward = float(mass @ rewards / mass.sum())
+        scored.append(ScoredMessage(setup.view_at(first, turn, prices), turn.reply, reward, float(mass.sum())))
+    return scored

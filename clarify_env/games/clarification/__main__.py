@@ -1,4 +1,4 @@
-"""``python -m clarify_env.games.clarification task=almanac``: what the oracle does, and earns.
+"""``python -m clarify_env.games.clarification task=almanac``: prints the oracle's actions and rewards.
 
 Arguments, as key=value: ``task`` (a name), ``task.OPTION`` (an option of the task), ``costs.alpha`` and ``costs.beta``
 (``[low,high]``), ``split`` and ``max_questions``.
@@ -22,10 +22,10 @@ def main(arguments: Sequence[str]) -> int:
     """Prints the map.
 
     Args:
-        arguments: What stands on the command line.
+        arguments: The command line, as ``key=value`` arguments.
 
     Returns:
-        The exit code: 2 where an argument is wrong, which is then said in one sentence.
+        The exit code: 2 if an argument is wrong, after one sentence on stderr.
     """
     try:
         print(describe(**read(arguments, _DEFAULTS)))
@@ -37,10 +37,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def describe(task: str, split: str, max_questions: int, task_options: dict[str, Any], plane: CostPlane) -> str:
     """The whole report as text."""
-    made = make_task(task, **task_options)
-    if made.sizes.get(split) is None:
-        raise ValueError(f"split must be a finite one of {', '.join(made.sizes)}, not {split!r}")
-    solved = solve(made, list(made.episodes(split)), max_questions)
+    source = make_task(task, **task_options)
+    if source.sizes.get(split) is None:
+        raise ValueError(f"split must be a finite one of {', '.join(source.sizes)}, not {split!r}")
+    solved = solve(source, list(source.episodes(split)), max_questions)
     alphas, betas = plane.grid()
     grid = action_map(solved, alphas, betas)
     parts = [f"{task}, {split}: {len(solved)} questions; alpha {list(plane.alpha)}, beta {list(plane.beta)}"]
@@ -65,7 +65,7 @@ def _table(sets: dict[str, dict[str, Any]]) -> str:
     rows = [f"{head[0]:<14}" + "".join(f"{title:>13}" for title in head[1:])]
     for name, means in sets.items():
         plain = [means["oracle"], *means["shares"].values(), means["silent"]]
-        # A percentage of nothing, or of a loss, says nothing.
+        # A percentage is undefined if the oracle's reward is not positive.
         ratios = [f"{100 * v / means['oracle']:.1f}" if means["oracle"] > 0 else "-" for v in means["fixed"].values()]
         rows.append(f"{name:<14}" + "".join(f"{v:13.3f}" for v in plain) + "".join(f"{r:>13}" for r in ratios))
     return "\n".join(rows)

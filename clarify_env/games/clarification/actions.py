@@ -1,4 +1,4 @@
-"""The message grammar: tags, the total parser, and the word count.
+"""The message grammar: tags, the total parser, and the words that an action is charged for.
 
 An assistant's message begins with one of three tags::
 
@@ -6,13 +6,14 @@ An assistant's message begins with one of three tags::
     #ANSWER Ada Brandt
     #MULTI_ANS film: Ada Brandt; opera: Jon Vale
 
-Everything that turns text into an action, or an action into a price, is here.
+All code that turns text into an action, or counts the words of an action, is in this file.
 """
 
 import re
 from itertools import chain
 from typing import NamedTuple
 
+from clarify_env.games.base import assemble
 from clarify_env.tasks.base import Item
 from clarify_env.words import count_words
 
@@ -26,13 +27,13 @@ class Clarify(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One answer; an empty text is a player who declines to answer."""
+    """One answer; an empty text declines to answer."""
 
     text: str
 
 
 class MultiAnswer(NamedTuple):
-    """A list of answers, one for each of several readings."""
+    """A list of answers, each for a reading."""
 
     items: tuple[Item, ...]
 
@@ -41,7 +42,7 @@ class Invalid(NamedTuple):
     """A message outside the grammar, or one the rules do not allow.
 
     Attributes:
-        text: What is charged for, word by word.
+        text: The text whose words are charged.
         reason: One phrase for reports.
     """
 
@@ -56,8 +57,8 @@ _BULLETS = ("-", "*", "•")
 _BULLET = re.compile(r"\A[-*•]\s+")
 _BREAKS = r"\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
 _LINES = re.compile(f"[{_BREAKS}]+")
-# Before a tag inside a message only its own line's white space: a megabyte of line breaks is read once, not at each of
-# them anew.
+# Before a tag inside a message only the white space of the same line is matched, so that a long run of line breaks is
+# scanned once (linear time).
 _TAG_LINE = re.compile(rf"(?<=[{_BREAKS}])[^\S{_BREAKS}]*#(?:CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
 
 
@@ -65,21 +66,20 @@ def _item(text: str) -> Item:
     if text.startswith(_BULLETS):
         text = _BULLET.sub("", text)
     label, colon, answer = text.partition(": ")
-    return Item(label.strip(), answer.strip()) if colon else Item("", text)
+    return assemble(Item, (label.strip(), answer.strip()) if colon else ("", text))
 
 
 def parse(text: str | None) -> Action:
-    """Reads a message. Total: any string, and ``None``, becomes an action; nothing raises.
+    """Parses a message. Total: any string, and ``None``, becomes an action; it never raises.
 
-    The items of a list stand one a line, or, in a list on one line, are separated by ``;``. A
-    label ends at the first ``:`` followed by a space, so ``10:30`` survives. An answer that names several
-    things is still one answer.
+    The items of a list are one per line, or, in a list on one line, separated by ``;``. A label ends at the first
+    ``:`` followed by a space, so ``10:30`` is not split. An answer that names several things is still one answer.
 
     Args:
-        text: What the assistant sent.
+        text: The assistant's message.
 
     Returns:
-        The action; `Invalid` where no tag opens the message, or a list has no items.
+        The action; `Invalid` if no tag opens the message, or a list has no items.
     """
     if not isinstance(text, str):
         return Invalid("", "no text")
@@ -91,7 +91,7 @@ def parse(text: str | None) -> Action:
         return Clarify(body)
     if tag == "ANSWER":
         return Answer(body)
-    # No line break is printable, so most lists of one line are not searched for one.
+    # Line breaks are not printable, so a printable text needs no search for them.
     parts = [body] if body.isprintable() else _LINES.split(body)
     if len(parts) == 1:
         parts = body.split(";")
@@ -100,32 +100,34 @@ def parse(text: str | None) -> Action:
 
 
 def split_reasoning(text: str | None) -> tuple[str, str | None]:
-    """Parts what stands before the first line that begins with a tag from the message that begins there.
+    """Splits a text before the first line that begins with a tag into reasoning and message.
 
-    For games that allow reasoning before the tag; to `parse` goes the message. Total, as `parse` is.
+    For games that allow reasoning before the tag: only the message goes to `parse`. Total, like `parse`.
 
     Args:
-        text: What the assistant sent.
+        text: The assistant's text.
 
     Returns:
-        The reasoning and the message; together they are ``text``. The reasoning is empty where a tag opens the text,
-        and where no line begins with one: such a text is an invalid message.
+        (reasoning, message); their concatenation is ``text``. The reasoning is empty if a tag opens the text, or if no
+        line begins with a tag: such a text is an invalid message.
     """
-    match = _TAG_LINE.search(text) if isinstance(text, str) and not tag_length(text) else None
+    if not isinstance(text, str) or tag_length(text):
+        return "", text
+    match = _TAG_LINE.search(text)
     return (text[: match.start()], text[match.start() :]) if match else ("", text)
 
 
 def tag_length(text: str) -> int:
-    """Characters of the tag that opens a message, white space before it included; 0 where none does."""
+    """Number of characters of the opening tag, including white space before it; 0 if no tag opens the message."""
     match = _TAG.match(text)
     return match.end() if match else 0
 
 
 def words(action: Action) -> int:
-    """Counts the words an action is charged for when it is the last message.
+    """Counts the words that an action is charged for as the last message.
 
-    Labels and answers count, the tag and the punctuation between items do not. A question's words are
-    free while it is answered; as an `Invalid` message they are charged like any other.
+    Labels and answers count; the tag and the punctuation between items do not. The words of a question that is
+    answered are free; those of an `Invalid` question are charged.
     """
     if isinstance(action, MultiAnswer):
         return count_words(" ".join(chain.from_iterable(action.items)))
@@ -133,7 +135,7 @@ def words(action: Action) -> int:
 
 
 def kind(action: Action) -> str:
-    """The action's name in every report: ``clarify``, ``answer``, ``multi_answer`` or ``invalid``."""
+    """Name of the action in reports: ``clarify``, ``answer``, ``multi_answer`` or ``invalid``."""
     return _KINDS[type(action)]
 
 

@@ -1,26 +1,17 @@
-"""How a view becomes chat: the only place where that happens."""
+"""Renders views of the clarification game as chat messages and as transcripts."""
 
 from functools import lru_cache
+from typing import Any
 
 from clarify_env.costs import Costs, plain
-from clarify_env.games.base import Secret, View
+from clarify_env.games.base import View
+from clarify_env.games.clarification.facts import Secret
 from clarify_env.games.clarification.worked_games import worked_games
+from clarify_env.games.description import Messages, indented
 from clarify_env.tasks.base import NONE_OF_THESE
 
-Messages = list[dict[str, str]]
-
-# Questions and words priced together in the style "pocket". A small model reads the first digit of a number well, the
-# rest poorly, and makes nothing of a first digit it has not met. By two questions and 24 words the default costs of
-# training are 0.32 to 1.24 and 0.528 to 1.248, and those 1.2 to 1.6 times the largest begin with the same digit 1, as
-# do many trained values an axis. What follows was measured on version 2 of the almanac, with fewer values an axis.
-# By 20 words only the three largest began so (1.00 to 1.04): beyond them the policy listed where the oracle asks, and
-# earned 90 to 92 % of the oracle instead of 94 to 95.
-# Written in thousandths, without the point (528 to 1248), the policy of a base built for that earned 95 and 97 % of the
-# oracle between and 79 and 82 beyond both, instead of 98 and 85 (seeds 0 and 1), though no number beyond is longer than
-# the longest trained.
-# Written as what right answers pay for ("a right answer pays 1.61 questions, nine pay 173 words") the policy decided
-# beyond both as at the dearest trained costs (validation, greedy: 90 % of the oracle instead of 88), but told words
-# apart worse (range ratio 0.59) and earned 84 % on test questions; its base had a seventh less pretraining.
+# The style "pocket" states the price of this many questions and words, so that costs beyond the trained ones begin with
+# a digit that occurs in training (docs/results.md, "Prices in the prompt of the pocket model").
 QUESTIONS, WORDS = 2, 24
 
 _ASSISTANT_RULES = """\
@@ -30,7 +21,7 @@ You answer questions that may be ambiguous. {begin} with one of three tags:
 #MULTI_ANS and one line a reading, "label: answer", to answer several readings.
 Right answers earn 1. Your costs: {costs}. Words are those of your last message{reasoning}. Earn as much as you can."""
 
-# How a message begins, and which words cost besides, by the game's rule on text before the tag.
+# Beginning of a message, and words charged in addition, by the game's option `reasoning`.
 _BEGIN = "You may reason first, unseen by the user; then begin your message, on a new line,"
 _REASONING = {
     "none": ("Begin every message", ""),
@@ -55,8 +46,8 @@ Reply to the assistant. To a question, answer just what was asked, in a few word
 not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
 that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
-# Texts kept: each game has other costs, and the default plane has 2,704 training cells.
-_CELLS = 4096
+# Entries of the text caches, more than the default plane has training costs.
+_CACHE = 4096
 
 STYLES = ("pocket", "zero_shot", "few_shot", "reasoning")
 
@@ -67,34 +58,38 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     Args:
         view: What the role sees.
         style: ``"pocket"`` (costs or intent alone, for models that learned the rules in training), ``"zero_shot"``
-            (with the rules written out), ``"few_shot"`` (with worked games as well) or ``"reasoning"`` (asks to think
-            before the tag, which the game must allow).
+            (with the rules written out), ``"few_shot"`` (with worked games as well) or ``"reasoning"`` (asks for
+            reasoning before the tag, which the game must allow).
 
     Returns:
-        Messages with roles ``system``, ``user`` and ``assistant``, the last being the side that ``view`` belongs to.
+        Messages with roles ``system``, ``user`` and ``assistant``; ``assistant`` is the role of ``view``.
 
     Raises:
-        ValueError: There is no such style, or the game does not allow what it asks for.
+        ValueError: There is no such style, or the game does not allow reasoning.
     """
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
-    own = view.role
-    if own == "assistant":
-        system = _assistant_system(view.costs, view.context, style, view.reasoning)
-        chat = [{"role": "system", "content": system}, {"role": "user", "content": view.query}]
+    role: str = view[0]
+    facts: Any = view[2]  # AssistantFacts or UserFacts; taken apart, not looked up by name, since that takes longer
+    if role == "user":
+        query, secret, _ = facts
+        chat = [{"role": "system", "content": _user_system(query, secret, style)}]
     else:
-        chat = [{"role": "system", "content": _user_system(view.query, view.secret, style)}]
-    for role, text in view.history:
-        chat.append({"role": "assistant" if role == own else "user", "content": text})
+        query, context, costs, _, reasoning = facts
+        system = assistant_system(costs, context, style, reasoning)
+        chat = [{"role": "system", "content": system}, {"role": "user", "content": query}]
+    for sender, text, _ in view[1]:
+        chat.append({"role": "assistant" if sender == role else "user", "content": text})
     return chat
 
 
-# The same all through a game, and asked for at each of its turns.
-@lru_cache(maxsize=_CELLS)
-def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> str:
+# Cached: constant during a game and used at each turn.
+@lru_cache(maxsize=_CACHE)
+def assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> str:
+    """The assistant's system message: rules, costs and context."""
     context = f"\n{context}" if context else ""
     if style == "pocket":
-        # Rounded: what floating point adds is no part of a price.
+        # Rounded to remove floating-point errors of the products.
         questions, words = plain(round(QUESTIONS * costs.alpha, 12), 2), plain(round(WORDS * costs.beta, 12), 2)
         return f"{QUESTIONS} questions cost {questions}, {WORDS} words {words}.{context}"
     begin, price = _REASONING[reasoning]
@@ -105,39 +100,44 @@ def _assistant_system(costs: Costs, context: str, style: str, reasoning: str) ->
         if reasoning == "none":
             raise ValueError(
                 "prompts.style=reasoning asks for text before the tag, which the game's option "
-                "reasoning=none makes invalid; set selfplay.reasoning to free or charged"
+                "reasoning=none makes invalid; set game.reasoning to free or charged"
             )
         rules += _THINK
     return rules + context
 
 
-@lru_cache(maxsize=_CELLS)
+@lru_cache(maxsize=_CACHE)
 def _user_system(query: str, secret: Secret, style: str) -> str:
     if secret.attributes:
-        meant = ", ".join(f"{name} {value}" for name, value in secret.attributes)
+        meaning = ", ".join(f"{name} {value}" for name, value in secret.attributes)
     else:
-        meant = f"{secret.label}: {secret.text}"
+        meaning = f"{secret.label}: {secret.text}"
     if style == "pocket":
-        return f"You mean: {meant}."
-    return _USER_RULES.format(query=query, meant=meant, none=NONE_OF_THESE)
+        return f"You mean: {meaning}."
+    return _USER_RULES.format(query=query, meant=meaning, none=NONE_OF_THESE)
 
 
 def transcript(view: View) -> str:
-    """The view as plain text, a message a line, oldest first.
+    """Renders the view as plain text, one message per line, oldest first.
 
-    Lines after the first of a message are indented, so that no message can pass itself off as another's.
+    All lines of a message but the first are indented, so that a message cannot imitate another sender's.
     """
-    shown = _before_query(view.costs, view.context, view.secret) + _indented(view.query)
-    for role, text in view.history:
-        shown = f"{shown}\n{role}: {text if text.isprintable() else _indented(text)}"
-    return shown
+    role: str = view[0]
+    facts: Any = view[2]
+    if role == "user":
+        query, secret, _ = facts
+        meaning = secret.text
+        text_so_far = f"system: you mean: {meaning if meaning.isprintable() else indented(meaning)}\nuser: "
+    else:
+        query, context, costs, _, _ = facts
+        text_so_far = _before_query(costs, context)
+    text_so_far += query if query.isprintable() else indented(query)
+    for sender, text, _ in view[1]:
+        text_so_far = f"{text_so_far}\n{sender}: {text if text.isprintable() else indented(text)}"
+    return text_so_far
 
 
-@lru_cache(maxsize=_CELLS)
-def _before_query(costs: Costs | None, context: str, secret: Secret | None) -> str:
-    header = f"you mean: {secret.text}" if secret else "\n".join(str(part) for part in (costs, context) if part)
-    return f"system: {_indented(header)}\nuser: " if header else "user: "
-
-
-def _indented(text: str) -> str:
-    return text if text.isprintable() else "\n  ".join(text.splitlines())
+@lru_cache(maxsize=_CACHE)
+def _before_query(costs: Costs, context: str) -> str:
+    header = f"{costs}\n{context}" if context else str(costs)
+    return f"system: {indented(header)}\nuser: "

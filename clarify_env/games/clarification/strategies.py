@@ -1,6 +1,6 @@
 """Scripted assistants: the fixed strategies, the threshold rule and the oracle player.
 
-They are built with the task and look facts up by episode id; like every assistant they never see the intent.
+They hold the task and look up episodes by id; like every assistant they do not know the intent.
 """
 
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from collections.abc import Callable
 import numpy as np
 
 from clarify_env.games.base import Reply, View
-from clarify_env.games.clarification.actions import parse
+from clarify_env.games.clarification.actions import Clarify, parse
+from clarify_env.games.clarification.facts import assistant_facts
 from clarify_env.games.clarification.oracle import Solved
 from clarify_env.games.clarification.plans import list_message, shortest_answer, shortest_label
 from clarify_env.tasks.base import Task
 
 
 class ScriptedAssistant:
-    """Plays a strategy given as a function of the solved episode, the view and the readings that are left.
+    """Plays a strategy: a function of the solved episode, the view and the readings consistent with all replies.
 
     Args:
-        task: Whose facts it knows.
+        task: The task whose episodes it plays.
         name: ``"guess"``, ``"list"``, ``"ask"``, ``"threshold"`` or ``"oracle"``.
-        max_questions: As in the game.
+        max_questions: Largest number of questions, as in the game.
     """
 
     def __init__(self, task: Task, name: str, max_questions: int = 2):
@@ -29,51 +30,56 @@ class ScriptedAssistant:
         self.task, self.name, self.max_questions = task, name, max_questions
         self._solved: dict[str, Solved] = {}
 
-    def act(self, views: list[View], seeds: list[int], prefixes: list[str] | None = None) -> list[Reply]:
+    def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
         """Replies to each view; see `clarify_env.games.base.Agent`."""
         return [Reply(self.say(view)) for view in views]
 
     def say(self, view: View) -> str:
-        """The assistant's message at ``view``."""
-        if view.episode_id not in self._solved:
-            episode = self.task.lookup(view.episode_id)
-            self._solved[view.episode_id] = Solved(self.task, episode, self.max_questions)
-        solved = self._solved[view.episode_id]
-        left = solved.everyone
-        for (_, said), (_, replied) in zip(view.history[::2], view.history[1::2], strict=True):
-            question = parse(said).question
-            left = tuple(i for i in left if self.task.reply(question, i, solved.episode) == replied)
-        # A reply no reading explains (a user who is not scripted) says nothing about which is meant.
-        return STRATEGIES[self.name](solved, view, left or solved.everyone)
+        """Returns the assistant's message at ``view``."""
+        episode_id = assistant_facts(view).episode_id
+        if episode_id not in self._solved:
+            episode = self.task.lookup(episode_id)
+            self._solved[episode_id] = Solved(self.task, episode, self.max_questions)
+        solved = self._solved[episode_id]
+        remaining = solved.everyone
+        for message, reply in zip(view.heard[::2], view.heard[1::2], strict=True):
+            action = parse(message.text)
+            assert isinstance(action, Clarify), "the game goes on after questions only"
+            question = action.question
+            remaining = tuple(i for i in remaining if self.task.reply(question, i, solved.episode) == reply.text)
+        # If no reading explains the replies (of a user who is not scripted), all readings remain possible.
+        return STRATEGIES[self.name](solved, view, remaining or solved.everyone)
 
 
-def _best_last(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    costs = np.array([view.costs])
-    return solved.plans[solved.closing(costs, left)[1][0]].text
+def _best_last(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
+    costs = np.array([assistant_facts(view).costs])
+    return solved.plans[solved.closing(costs, remaining)[1][0]].text
 
 
-def _guess(solved: Solved, view: View, left: tuple[int, ...]) -> str:
+def _guess(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
     return solved.likeliest.text
 
 
-def _list(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    if len(left) == 1:
+def _list(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
+    if len(remaining) == 1:
         return solved.likeliest.text
     task, episode = solved.task, solved.episode
-    return list_message((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in left)
+    return list_message((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in remaining)
 
 
-def _ask(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    return f"#CLARIFY {solved.questions[0][0]}" if not view.history else _best_last(solved, view, left)
+def _ask(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
+    return f"#CLARIFY {solved.questions[0][0]}" if not view.heard else _best_last(solved, view, remaining)
 
 
-def _threshold(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    sure = float(solved.weights @ solved.likeliest.accuracy)
-    return _ask(solved, view, left) if view.history or 1 - view.costs.alpha > sure else _guess(solved, view, left)
+def _threshold(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
+    score = float(solved.weights @ solved.likeliest.accuracy)
+    asks = view.heard or 1 - assistant_facts(view).costs.alpha > score
+    return _ask(solved, view, remaining) if asks else _guess(solved, view, remaining)
 
 
-def _oracle(solved: Solved, view: View, left: tuple[int, ...]) -> str:
-    return solved.message(np.array([view.costs]), left, solved.max_questions - len(view.history) // 2)
+def _oracle(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
+    costs = np.array([assistant_facts(view).costs])
+    return solved.message(costs, remaining, solved.max_questions - len(view.heard) // 2)
 
 
 STRATEGIES: dict[str, Callable[[Solved, View, tuple[int, ...]], str]] = {

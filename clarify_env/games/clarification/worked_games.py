@@ -1,22 +1,22 @@
-"""Worked games for few-shot prompts: questions of no task, at costs that each call for another action."""
+"""Worked games for few-shot prompts: queries that are in no task, at costs that lead to different actions."""
 
 from functools import cache
 from typing import NamedTuple
 
 from clarify_env.costs import Costs
-from clarify_env.games.base import Outcome
+from clarify_env.games.base import Result
 from clarify_env.games.clarification.actions import parse, words
 
 
 class Example(NamedTuple):
-    """A game that went well.
+    """A game with a right answer.
 
     Attributes:
-        costs: What the assistant paid.
-        query: What the user asked.
-        messages: What assistant and user then said in turn, up to the assistant's answer.
-        right: The answer that the user took.
-        why: What in the costs speaks for playing so.
+        costs: The costs.
+        query: The user's query.
+        messages: Messages of assistant and user in turn, up to the assistant's answer.
+        right: The answer that the user takes.
+        why: Why the action fits the costs.
     """
 
     costs: Costs
@@ -67,14 +67,14 @@ EXAMPLES = (
 
 @cache
 def worked_games() -> str:
-    """The examples as text, each with its costs, what it earned and why."""
+    """Renders the examples as text, each with its costs, its reward and the reason for its action."""
     return "\n\n".join(map(_worked, EXAMPLES))
 
 
 def _worked(example: Example) -> str:
-    asked, said = len(example.messages) // 2, words(parse(example.messages[-1]))
-    outcome = Outcome(1.0, 1.0, asked, said, invalid=False, ungrounded=False, leak=False)
+    questions, length = len(example.messages) // 2, words(parse(example.messages[-1]))
+    result = Result(1.0, {"questions": questions, "words": length})
     turns = [f"{('assistant', 'user')[i % 2]}: {text}" for i, text in enumerate(example.messages)]
-    sum_ = f"1 - {asked} x {example.costs.alpha:g} - {said} x {example.costs.beta:g}"
-    earned = f"Earned {sum_} = {outcome.reward(example.costs):.2f}. {example.why}"
-    return "\n".join([f"Costs: {example.costs}.", f"user: {example.query}", *turns, earned])
+    terms = f"1 - {questions} x {example.costs.alpha:g} - {length} x {example.costs.beta:g}"
+    reward = f"Earned {terms} = {result.reward(example.costs):.2f}. {example.why}"
+    return "\n".join([f"Costs: {example.costs}.", f"user: {example.query}", *turns, reward])

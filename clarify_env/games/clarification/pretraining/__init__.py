@@ -1,1 +1,1 @@
-"""What a pocket model is pretrained on: games played without regard to the costs, facts, prices and sums."""
+"""Pretraining data of the pocket model: games played without regard to the costs, facts, prices and sums."""

@@ -1,15 +1,15 @@
-"""The form of what a model is pretrained on."""
+"""The record of a demonstration."""
 
 from typing import NamedTuple
 
 
 class Demonstration(NamedTuple):
-    """A chat to pretrain on. Loss falls on the last ``assistant`` message: it is what the speaker says.
+    """A chat to pretrain on. Loss is computed on the last ``assistant`` message.
 
     Attributes:
         messages: (role, text) pairs, roles ``system``, ``user`` and ``assistant``.
-        kind: What it shows, for counting.
-        every: Whether loss falls on every ``assistant`` message.
+        kind: Kind of demonstration, for statistics.
+        every: Whether loss is computed on every ``assistant`` message.
     """
 
     messages: tuple[tuple[str, str], ...]

@@ -1,6 +1,6 @@
-"""Demonstrations to pretrain on: games played without regard to the costs, and their facts (DESIGN section 5).
+"""Pretraining demonstrations: games played without regard to the costs, and their facts (docs/design.md).
 
-Both sides of each game become a chat, so that a model pretrained on them can play the user as well.
+Both roles of each game become chats, so a model pretrained on them can play the user as well.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.actions import Clarify, kind, parse
+from clarify_env.games.clarification.facts import assistant_facts
 from clarify_env.games.clarification.plans import list_message, shortest_answer, shortest_label
 from clarify_env.games.clarification.pretraining.arithmetic import sums
 from clarify_env.games.clarification.pretraining.chats import Demonstration
@@ -21,25 +22,25 @@ from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import ENDLESS, Episode, Task
 from clarify_env.words import count_words
 
-# Share of a demonstrator's lists that name every reading still possible; the rest stop after the likeliest few.
+# Share of the demonstrator's lists that contain every possible reading; the others contain the first few only.
 _LIST_ALL = 0.6
-# Episodes of an endless split drawn at a time.
+# Number of episodes of an endless split that are drawn at a time.
 _AHEAD = 1000
-# Most facts asked for in one chat.
+# Largest number of facts in one chat.
 _FACTS = 5
-# Times a context is read out in one chat.
+# Number of times that a context is read out in one chat.
 _ALOUD = 3
 _NUMBERS = dict(enumerate("one two three four five six seven eight nine ten".split(), 1))
 
 
 class Demonstrator:
-    """Plays the assistant, all three actions a third each, whatever they cost.
+    """Plays the assistant; each of the three actions has probability 1/3, whatever the costs.
 
-    Guesses follow the readings' weights; questions are such as tell readings apart, where any does.
+    Guesses follow the readings' weights. Questions separate readings, if any question does.
 
     Args:
-        task: Whose facts it knows.
-        rng: Draws its actions.
+        task: The task whose facts it uses.
+        rng: Random generator of its actions.
     """
 
     name = "demonstrator"
@@ -48,41 +49,41 @@ class Demonstrator:
         self.task, self.rng = task, rng
 
     def say(self, view: View) -> str:
-        """The demonstrator's message at ``view``."""
-        episode = self.task.lookup(view.episode_id)
-        asked, left = self._consistent(view, episode)
-        act = int(self.rng.integers(3))
-        if asked and len(left) == 1:
-            act = 1
-        questions = self._helpful([q for q in self.task.questions(episode) if q not in asked], left, episode)
-        if act == 0 and len(asked) < 2 and questions:
+        """Returns the demonstrator's message at ``view``."""
+        episode = self.task.lookup(assistant_facts(view).episode_id)
+        past, possible = self._consistent(view, episode)
+        action = int(self.rng.integers(3))
+        if past and len(possible) == 1:
+            action = 1
+        questions = self._helpful([q for q in self.task.questions(episode) if q not in past], possible, episode)
+        if action == 0 and len(past) < 2 and questions:
             return f"#CLARIFY {questions[self.rng.integers(len(questions))]}"
-        weights = np.array([episode.interpretations[i].weight for i in left])
-        if act == 2:
-            size = len(left) if self.rng.random() < _LIST_ALL else int(self.rng.integers(1, len(left) + 1))
+        weights = np.array([episode.interpretations[i].weight for i in possible])
+        if action == 2:
+            size = len(possible) if self.rng.random() < _LIST_ALL else int(self.rng.integers(1, len(possible) + 1))
             return list_message(
-                (shortest_label(self.task, episode, i), shortest_answer(self.task, episode, i)) for i in left[:size]
+                (shortest_label(self.task, episode, i), shortest_answer(self.task, episode, i)) for i in possible[:size]
             )
-        guessed = left[self.rng.choice(len(left), p=weights / weights.sum())]
-        return f"#ANSWER {shortest_answer(self.task, episode, guessed)}"
+        reading = possible[self.rng.choice(len(possible), p=weights / weights.sum())]
+        return f"#ANSWER {shortest_answer(self.task, episode, reading)}"
 
-    def _helpful(self, questions: list[str], left: list[int], episode: Episode) -> list[str]:
-        """Those to which users who mean different readings of ``left`` reply differently; all, where none is such."""
-        return [q for q in questions if len({self.task.reply(q, i, episode) for i in left}) > 1] or questions
+    def _helpful(self, questions: list[str], remaining: list[int], episode: Episode) -> list[str]:
+        """Questions whose replies differ between the ``remaining`` readings; all questions if there are none."""
+        return [q for q in questions if len({self.task.reply(q, i, episode) for i in remaining}) > 1] or questions
 
     def _consistent(self, view: View, episode: Episode) -> tuple[list[str], list[int]]:
-        """Questions asked so far, and the readings whose users would have replied as this one did."""
-        asked, left = [], list(range(len(episode.interpretations)))
-        for (_, said), (_, replied) in zip(view.history[::2], view.history[1::2], strict=True):
-            action = parse(said)
+        """Questions asked so far, and the readings that are consistent with all replies."""
+        questions_asked, remaining = [], list(range(len(episode.interpretations)))
+        for question, answer in zip(view.heard[::2], view.heard[1::2], strict=True):
+            action = parse(question.text)
             assert isinstance(action, Clarify)
-            asked.append(action.question)
-            left = [i for i in left if self.task.reply(action.question, i, episode) == replied]
-        return asked, left
+            questions_asked.append(action.question)
+            remaining = [i for i in remaining if self.task.reply(action.question, i, episode) == answer.text]
+        return questions_asked, remaining
 
 
 def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
-    """Plays one demonstration game and yields each turn, the assistant's and the user's, as a chat."""
+    """Plays one demonstration game and yields each turn of both roles as a chat."""
     weights = [reading.weight for reading in episode.interpretations]
     game = ClarificationGame(task, episode, int(rng.choice(len(weights), p=weights)), costs)
     user = ScriptedUser(task)
@@ -91,14 +92,16 @@ def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -
         game.apply(Reply(players[game.to_move](game.view(game.to_move))))
     first = kind(game.turns[0].action)
     for turn in game.turns:
-        yield _said(turn.view, turn.reply.text, f"{turn.role}/{first}")
+        text = turn.reply.text
+        assert text is not None, "scripted players always write"
+        yield _last_message(turn.view, text, f"{turn.role}/{first}")
 
 
 def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """All there is to know about a question: how many readings, how likely, how long their answers, and the answers.
+    """States all facts about a query: number of readings, their weights, lengths of the answers, and the answers.
 
-    It is said to the bare question, and what it opens with is drawn, so that a model has all of it at hand at the end
-    of a question, where in a game it will choose what to do.
+    It replies to the query alone, and the order of its parts is drawn, so that a model has all facts available at the
+    end of the query, where it chooses an action in a game.
     """
     readings = episode.interpretations
     answers = [shortest_answer(task, episode, i) for i in range(len(readings))]
@@ -111,13 +114,13 @@ def page(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstratio
     ]
     if keys := _keys(task, episode):
         outline.append(f"by {' '.join(keys)}")
-    said = ", ".join(outline[i] for i in rng.permutation(len(outline)))
+    summary = ", ".join(outline[i] for i in rng.permutation(len(outline)))
     items = "; ".join(f"{shortest_label(task, episode, i)}: {answer}" for i, answer in enumerate(answers))
-    return _fact("page", episode, episode.query, f"{said}. {items}")
+    return _fact("page", episode, episode.query, f"{summary}. {items}")
 
 
 def _keys(task: Task, episode: Episode) -> list[str]:
-    """The attributes in which all readings differ, where there are several."""
+    """Attributes in which all readings differ; empty if there is only one reading."""
     several = len(readings := episode.interpretations) > 1
     return [
         name
@@ -127,38 +130,38 @@ def _keys(task: Task, episode: Episode) -> list[str]:
 
 
 def card(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """The answer to one reading, named by its label or spelled out."""
+    """States the answer to one reading, which is given by its label or by its text."""
     i = int(rng.integers(len(episode.interpretations)))
-    asked = f"{episode.query} {shortest_label(task, episode, i)}", episode.interpretations[i].text
-    return _fact("card", episode, asked[rng.integers(2)], shortest_answer(task, episode, i))
+    queries = f"{episode.query} {shortest_label(task, episode, i)}", episode.interpretations[i].text
+    return _fact("card", episode, queries[rng.integers(2)], shortest_answer(task, episode, i))
 
 
 def facts(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """Some of the facts about an episode, asked one after another.
+    """A chat about several facts of an episode.
 
-    Where facts stand in a context, reading is what has to be learned, and most of a demonstration is what is read: five
-    answers to one context teach more than five contexts of one answer each, in a third of the tokens.
+    If facts stand in a context, most tokens of a chat are context: five facts of one context take a third of the tokens
+    of five contexts with one fact each, and teach more.
     """
-    known = task.facts(episode)
-    read = [("system", episode.context)] if episode.context else []
-    said = [m for i in rng.permutation(len(known))[:_FACTS] for m in zip(("user", "assistant"), known[i], strict=True)]
-    return Demonstration((*read, *said), "facts", every=True)
+    pairs = task.facts(episode)
+    context = [("system", episode.context)] if episode.context else []
+    chat = [m for i in rng.permutation(len(pairs))[:_FACTS] for m in zip(("user", "assistant"), pairs[i], strict=True)]
+    return Demonstration((*context, *chat), "facts", every=True)
 
 
 def aloud(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """A context read out several times, in another order each: what comes next must be looked up, again and again.
+    """Reads a context out several times, each time in another order, so that each next entry must be looked up.
 
-    In few tokens this asks for all that stands in a context, and so teaches a small model to look things up there.
+    This asks for all entries of a context in few tokens, and so teaches a small model to look them up.
     """
-    read = [m for _ in range(_ALOUD) for m in (("user", "Read it out."), ("assistant", task.read_out(episode, rng)))]
-    return Demonstration((("system", episode.context), *read), "aloud", every=True)
+    chat = [m for _ in range(_ALOUD) for m in (("user", "Read it out."), ("assistant", task.read_out(episode, rng)))]
+    return Demonstration((("system", episode.context), *chat), "aloud", every=True)
 
 
 def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """The answer to the likeliest reading, one of those where several are.
+    """States the answer to the likeliest reading; ties are broken at random.
 
-    Guesses follow the weights, and so few are shown of each question that which reading is likeliest would be known
-    for three questions in four.
+    Guesses follow the weights, and there are few per query, which alone does not teach the likeliest reading
+    (docs/results.md, "Pretraining").
     """
     weights = np.array([reading.weight for reading in episode.interpretations])
     first = int(rng.choice(np.flatnonzero(weights == weights.max())))
@@ -166,19 +169,18 @@ def likeliest(task: Task, episode: Episode, rng: np.random.Generator) -> Demonst
 
 
 def apart(task: Task, episode: Episode) -> Demonstration:
-    """By which attributes all readings are told apart.
+    """Names the attributes that separate all readings.
 
-    The demonstrator asks for any attribute that helps, and one in five of its questions leaves several readings. A
-    policy learns to ask the better ones from the names that it is trained on; of others it has to know which they are.
+    The demonstrator asks about any attribute that helps, and a fifth of its questions leave several readings. A policy
+    learns the better questions for the names that it is trained on; for other names it must know these attributes.
     """
     return _fact("apart", episode, f"{episode.query} Told apart by?", " ".join(_keys(task, episode)) or "nothing")
 
 
 def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """The answer to a reading that a clarifying question has singled out, where one does.
+    """Answers after a clarifying question whose reply leaves one reading, if there is such a question.
 
-    What comes after a question is the rarest of the demonstrator's moves, and the one that asking is worth nothing
-    without.
+    Answers after a question are the rarest of the demonstrator's moves, and asking is useless without them.
     """
     intent = int(rng.integers(len(episode.interpretations)))
     questions = task.questions(episode)
@@ -190,28 +192,28 @@ def told(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -
     game = ClarificationGame(task, episode, intent, costs)
     game.apply(Reply(f"#CLARIFY {question}"))
     game.apply(Reply(reply))
-    return _said(game.view("assistant"), f"#ANSWER {shortest_answer(task, episode, intent)}", "told")
+    return _last_message(game.view("assistant"), f"#ANSWER {shortest_answer(task, episode, intent)}", "told")
 
 
 def picked(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Demonstration:
-    """What a user takes from a list of some readings in any order: the item that is meant, if it is there."""
-    readings = len(episode.interpretations)
-    listed = rng.permutation(readings)[: int(rng.integers(1, readings + 1))]
-    game = ClarificationGame(task, episode, int(rng.integers(readings)), costs)
-    items = ((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in listed.tolist())
+    """Picks, as the user, the intended item from a list of a random subset of the readings in random order."""
+    count = len(episode.interpretations)
+    readings_listed = rng.permutation(count)[: int(rng.integers(1, count + 1))]
+    game = ClarificationGame(task, episode, int(rng.integers(count)), costs)
+    items = ((shortest_label(task, episode, i), shortest_answer(task, episode, i)) for i in readings_listed.tolist())
     game.apply(Reply(list_message(items)))
     view = game.view("user")
-    return _said(view, ScriptedUser(task).say(view, 0), "picked")
+    return _last_message(view, ScriptedUser(task).say(view, 0), "picked")
 
 
-def _said(view: View, text: str, shows: str) -> Demonstration:
+def _last_message(view: View, text: str, kind_shown: str) -> Demonstration:
     chat = [(m["role"], m["content"]) for m in messages(view, "pocket")]
-    return Demonstration((*chat, ("assistant", text)), shows)
+    return Demonstration((*chat, ("assistant", text)), kind_shown)
 
 
-def _fact(shows: str, episode: Episode, asked: str, said: str) -> Demonstration:
-    read = (("system", episode.context),) if episode.context else ()
-    return Demonstration((*read, ("user", asked), ("assistant", said)), shows)
+def _fact(kind_shown: str, episode: Episode, query: str, answer: str) -> Demonstration:
+    context = (("system", episode.context),) if episode.context else ()
+    return Demonstration((*context, ("user", query), ("assistant", answer)), kind_shown)
 
 
 KINDS = (
@@ -230,8 +232,8 @@ KINDS = (
     "sums",
 )
 
-# What a stream shows of each episode, by share. Pages repeat most facts in fewest tokens, but what is known from pages
-# alone is not at hand in a game, so every other form is there from the start.
+# Default shares of the kinds of demonstrations. Pages state the most facts per token, but facts learned from pages
+# alone are not used in games, so all other kinds are present from the start.
 SHARES = {
     "page": 0.12,
     "card": 0.20,
@@ -247,16 +249,17 @@ SHARES = {
 def demonstrations(
     task: Task, split: str, rng: np.random.Generator, costs: Sequence[Costs], shares: Mapping[str, Any] | None = None
 ) -> Iterator[Demonstration]:
-    """Yields demonstrations without end, going through the split's episodes in a new order each time.
+    """Yields demonstrations without end; each pass over the split's episodes has a new order.
 
     Args:
         task: Any task.
-        split: Whose episodes; of an endless one, any.
-        rng: Draws everything.
-        costs: Cells to draw costs from, independently of all else.
-        shares: How often each kind is shown: ``assistant`` and ``user`` are one side's turns of a whole game, the rest
-            the functions of this module; ``None``: `SHARES`. Of a mix of tasks (`Task.parts`) the same for each, or by
-            name of a task the kinds' shares of all that is shown; each task is shown from the splits it allows.
+        split: Split of the episodes; from an endless split, episodes are drawn.
+        rng: Random generator of everything that is drawn.
+        costs: Cost pairs to draw from, independently of everything else.
+        shares: Share of each kind of demonstration; ``None``: `SHARES`. ``assistant`` and ``user`` are the turns of one
+            role in a whole game, the other kinds are the functions of this module. For a mix of tasks (`Task.parts`):
+            shares of the kinds for all tasks, or such shares by the name of the task. The splits of each task are
+            those in `Task.pretraining`.
 
     Raises:
         ValueError: A kind is unknown.
@@ -269,11 +272,11 @@ def demonstrations(
         raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
     while True:
-        drawn = rng.choice(len(kinds), size=size or _AHEAD, p=share)
+        kind_indices = rng.choice(len(kinds), size=size or _AHEAD, p=share)
         order = rng.permutation(size) if size else rng.integers(ENDLESS, size=_AHEAD)
-        for index, shown in zip(order, drawn, strict=True):
-            episode, cell = task.episode(split, int(index)), costs[int(rng.integers(len(costs)))]
-            match kinds[shown]:
+        for index, kind_index in zip(order, kind_indices, strict=True):
+            episode, pair = task.episode(split, int(index)), costs[int(rng.integers(len(costs)))]
+            match kinds[kind_index]:
                 case "page":
                     yield page(task, episode, rng)
                 case "card":
@@ -287,42 +290,42 @@ def demonstrations(
                 case "apart":
                     yield apart(task, episode)
                 case "told":
-                    yield told(task, episode, cell, rng)
+                    yield told(task, episode, pair, rng)
                 case "picked":
-                    yield picked(task, episode, cell, rng)
+                    yield picked(task, episode, pair, rng)
                 case "price":
-                    yield price(cell, rng)
+                    yield price(pair, rng)
                 case "worth":
-                    yield worth(cell, rng)
+                    yield worth(pair, rng)
                 case "sums":
                     yield sums(rng)
                 case role:
-                    yield from (d for d in play(task, episode, cell, rng) if d.kind.startswith(role))
+                    yield from (d for d in play(task, episode, pair, rng) if d.kind.startswith(role))
 
 
 def _of_parts(
     task: Task, rng: np.random.Generator, costs: Sequence[Costs], shares: Mapping[str, Any] | None
 ) -> Iterator[Demonstration]:
-    """Demonstrations of all tasks of a mix, drawn by their share."""
-    own, often = dict.fromkeys(task.parts, shares), np.ones(len(task.parts))
+    """Yields demonstrations of the tasks of a mix, drawn by the share of each task."""
+    shares_by_task, task_shares = dict.fromkeys(task.parts, shares), np.ones(len(task.parts))
     if shares and not set(shares).isdisjoint(task.parts):
         if unknown := set(shares) ^ set(task.parts):
             raise ValueError(
                 f"pretrain.stages: shares by task must name each of {', '.join(task.parts)}, and no "
                 f"other; {', '.join(sorted(unknown))} is wrong or missing"
             )
-        own = dict(shares)
-        often = np.array([sum(own[name].values()) for name in task.parts])
-    streams = [stream(part, rng, costs, own[name]) for name, part in task.parts.items()]
+        shares_by_task = dict(shares)
+        task_shares = np.array([sum(shares_by_task[name].values()) for name in task.parts])
+    streams = [stream(part, rng, costs, shares_by_task[name]) for name, part in task.parts.items()]
     while True:
-        for turn in rng.choice(len(streams), size=_AHEAD, p=often / often.sum()):
-            yield next(streams[turn])
+        for index in rng.choice(len(streams), size=_AHEAD, p=task_shares / task_shares.sum()):
+            yield next(streams[index])
 
 
 def stream(
     task: Task, rng: np.random.Generator, costs: Sequence[Costs], shares: Mapping[str, Any] | None = None
 ) -> Iterator[Demonstration]:
-    """Demonstrations of the splits that may be pretrained on, in proportion to their sizes, without end."""
+    """Yields demonstrations without end from all splits that may be pretrained on, in proportion to their sizes."""
     splits = task.pretraining or tuple(task.sizes)
     sizes = np.array([task.sizes[split] or ENDLESS for split in splits], dtype=float)
     streams = [demonstrations(task, split, rng, costs, shares) for split in splits]

@@ -1,0 +1,278 @@
+"""Kinds of players: one registry; one options dataclass per kind; one block of options per role.
+
+    blocks = {"assistant": HF(model="pocket", style="pocket", max_new_tokens=48), "user": Scripted()}
+    models = Models()                       # one instance per run: each model is loaded once
+    model, tokenizer = models.load(blocks["assistant"], task.name, "assistant")
+    policy = Policy(model, tokenizer, temperature=1.0, roles=("assistant",))
+    agents = make_players(blocks, game, task, models=models, policy=policy)     # {role: agent}
+
+`game` is a game's description: it renders views as chat and makes the scripted players. The policy is the model that
+learns or is measured. It plays the roles `Policy.roles` with the options of their blocks, but with the temperature
+`Policy.temperature`. Without a policy, each role is played as its block says. To add a kind, write an options dataclass
+and add an entry to `KINDS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agents.hf import HFAgent, load
+from agents.pocket import SHIPPED
+from clarify_env.games.base import Agent
+from clarify_env.games.description import Description
+from clarify_env.options import option
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A scripted player that the game provides."""
+
+    strategy: str | None = None
+    """Name of the scripted player, one that the game has for the role; null: its default."""
+    kind: str = "scripted"
+    """Name of the kind."""
+
+
+@dataclass(frozen=True)
+class HF:
+    """A local language model."""
+
+    model: str
+    """Folder or hub id of a causal language model with a chat template; pocket: the shipped model of the task."""
+    revision: str | None = None
+    """Revision of the hub id; null: the newest."""
+    trust_remote_code: bool = False
+    """Whether to run code that comes with the model."""
+    device: str | None = None
+    """Where the model runs, such as cpu or cuda:0; null: a GPU if there is one."""
+    max_new_tokens: int = option(128, least=1)
+    """Longest reply in tokens, at least 1."""
+    style: str | None = None
+    """How views are rendered as chat, a style that the game offers; null: the game's default."""
+    temperature: float = option(1.0, least=0)
+    """Sampling temperature, at least 0; 0 is greedy. A policy has its own."""
+    name: str = "hf"
+    """Recorded with results."""
+    kind: str = "hf"
+    """Name of the kind."""
+
+
+@dataclass(frozen=True)
+class Self:
+    """The policy, with the style and reply length of the first role it plays: collaborative self-play."""
+
+    temperature: float = option(1.0, least=0)
+    """Sampling temperature, at least 0; 0 is greedy."""
+    name: str = "self"
+    """Recorded with results."""
+    kind: str = "self"
+    """Name of the kind."""
+
+
+Options = Scripted | HF | Self
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The model that learns or is measured.
+
+    Attributes:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        temperature: Sampling temperature of the roles it plays; 0 is greedy.
+        roles: Roles that it plays; at least one.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    temperature: float
+    roles: tuple[str, ...]
+
+
+class Models:
+    """Loads each model once, for all roles and calls that share its path, revision and device."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[Any, ...], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+
+    def load(self, options: HF, task: str, role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Returns model and tokenizer of a role's options.
+
+        Raises:
+            ValueError: The model cannot be loaded, or has no chat template, or none is shipped for the task; the
+                message names ``ROLE.model``.
+        """
+        path = model_path(options.model, task, f"{role}.model")
+        key = (str(path), options.revision, options.trust_remote_code, options.device)
+        if key not in self._loaded:
+            self._loaded[key] = load(
+                path,
+                revision=options.revision,
+                trust_remote_code=options.trust_remote_code,
+                device=options.device,
+                option=f"{role}.model",
+            )
+        return self._loaded[key]
+
+
+def model_path(model: str, task: str, option: str = "assistant.model") -> str | Path:
+    """Returns the folder or hub id of a model; ``pocket`` is the folder of the model shipped for the task.
+
+    Raises:
+        ValueError: The model is ``pocket``, and none is shipped for the task.
+    """
+    if model != "pocket":
+        return model
+    if task not in SHIPPED:
+        how = f"python -m trainers.pretrain task={task} pretrain.output=FOLDER"
+        raise ValueError(
+            f"{option}: no embedded model is made for task {task}; make one ({how}) and say {option}=FOLDER"
+        )
+    return SHIPPED[task]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Inputs for making players that all roles share.
+
+    Attributes:
+        blocks: Options of every role.
+        game: Description of the game.
+        task: Task of the game.
+        models: Loads and caches models.
+        policy: Model that learns or is measured; ``None``: there is none.
+        batch: Most replies decoded at once.
+        game_options: Options of the game, for its scripted players.
+        sections: Config section of each role's options, for errors.
+    """
+
+    blocks: Mapping[str, Options]
+    game: Description
+    task: Any
+    models: Models
+    policy: Policy | None = None
+    batch: int = 512
+    game_options: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, str] = field(default_factory=dict)
+
+    def section(self, role: str) -> str:
+        """Returns the config section of a role's options."""
+        return self.sections.get(role, role)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of players.
+
+    Attributes:
+        options: Dataclass of the kind's options.
+        make: Makes the player of a role.
+    """
+
+    options: type
+    make: Callable[[str, Any, Context], Agent]
+
+
+def make_players(
+    blocks: Mapping[str, Options],
+    game: Description,
+    task: Any,
+    *,
+    models: Models,
+    policy: Policy | None = None,
+    batch: int = 512,
+    game_options: Mapping[str, Any] | None = None,
+    sections: Mapping[str, str] | None = None,
+) -> dict[str, Agent]:
+    """Makes the player of every role.
+
+    Args:
+        blocks: Options of each role, of a dataclass in `KINDS`.
+        game: Description of the game.
+        task: Task of the game.
+        models: Loads and caches models; pass the same instance in all calls of a run.
+        policy: Model that plays `Policy.roles` and the roles of kind ``self``.
+        batch: Most replies decoded at once.
+        game_options: Options of the game, handed to its scripted players.
+        sections: Config section of each role's options, for errors; by default the role's name.
+
+    Returns:
+        An agent for each role, in the order of the blocks.
+
+    Raises:
+        ValueError: A block's kind is unknown, or cannot play its role, or a model cannot be loaded.
+    """
+    context = Context(blocks, game, task, models, policy, batch, game_options or {}, sections or {})
+    players: dict[str, Agent] = {}
+    for role, options in blocks.items():
+        if options.kind not in KINDS:
+            raise ValueError(f"{context.section(role)}.kind must be one of {', '.join(KINDS)}, not {options.kind!r}")
+        if policy is not None and role in policy.roles:
+            players[role] = _policy(role, policy.temperature, policy, context)
+        else:
+            players[role] = KINDS[options.kind].make(role, options, context)
+    return players
+
+
+def _scripted(role: str, options: Scripted, context: Context) -> Agent:
+    names = context.game.players.get(role, ())
+    name = options.strategy or next(iter(names), None)
+    section = context.section(role)
+    if not names:
+        raise ValueError(
+            f"{section}.kind: game {context.game.name} has no scripted player for {role}; name another kind"
+        )
+    if name not in names:
+        raise ValueError(f"{section}.strategy must be one of {', '.join(names)}, not {name!r}")
+    return context.game.player(role, context.task, name, **context.game_options)
+
+
+def _hf(role: str, options: HF, context: Context) -> Agent:
+    model, tokenizer = context.models.load(options, context.task.name, context.section(role))
+    return _agent(role, model, tokenizer, options, options.temperature, options.name, context)
+
+
+def _self(role: str, options: Self, context: Context) -> Agent:
+    if context.policy is None:
+        raise ValueError(
+            f"{context.section(role)}.kind=self needs a language model in the role that is measured or learns"
+        )
+    agent = _policy(context.policy.roles[0], options.temperature, context.policy, context)
+    agent.name = options.name
+    return agent
+
+
+def _policy(role: str, temperature: float, policy: Policy, context: Context) -> HFAgent:
+    options = context.blocks[role]
+    if not isinstance(options, HF):
+        section = context.section(role)
+        raise ValueError(f"{section}.kind must be hf, a language model that the policy is, not {options.kind!r}")
+    return _agent(role, policy.model, policy.tokenizer, options, temperature, options.name, context)
+
+
+def _agent(
+    role: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    options: HF,
+    temperature: float,
+    name: str,
+    context: Context,
+) -> HFAgent:
+    return HFAgent(
+        model,
+        tokenizer,
+        style=options.style or context.game.default_style,
+        chat=context.game.chat,
+        temperature=temperature,
+        max_new_tokens=options.max_new_tokens,
+        batch=context.batch,
+        name=name,
+        option=f"{context.section(role)}.max_new_tokens",
+    )
+
+
+KINDS = {"scripted": Kind(Scripted, _scripted), "hf": Kind(HF, _hf), "self": Kind(Self, _self)}

@@ -1,0 +1,116 @@
+"""Samplers: token ids to token ids and log-probabilities. Text is handled by `agents.render`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from transformers import PreTrainedModel
+
+from agents.decode import Sample, decode, left_pad
+from agents.example import Example
+
+Ids = tuple[int, ...]
+
+
+class Sampler(Protocol):
+    """A language model as seen by an agent: a local one (`LocalSampler`), or one behind a server."""
+
+    def sample(self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int]) -> list[Sample]:
+        """Samples a reply to each prompt; a reply depends only on its prompt, opening and seed.
+
+        Args:
+            prompts: Token ids of the prompts.
+            openings: Token ids that each reply starts with; may be empty.
+            seeds: One seed per reply.
+
+        Returns:
+            Ids (including opening and end token) and log-probabilities (nats) of each reply.
+        """
+        ...
+
+    def logprobs(self, examples: Sequence[Example]) -> list[list[float]]:
+        """Returns the log-probabilities (nats, temperature 1) of each example's reply ids."""
+        ...
+
+
+class LocalSampler:
+    """Samples from a model in this process, and scores under it.
+
+    Equal (prompt, opening, seed) are decoded once. A prompt shared by several replies is prefilled once per batch.
+
+    Args:
+        model: A causal language model of transformers.
+        pad_id: Id to pad with.
+        end_id: Id that ends a reply.
+        temperature: Sampling temperature; 0 is greedy and ignores seeds.
+        max_new_tokens: Longest reply in tokens.
+        batch: Most replies decoded, or examples scored, at once.
+
+    Attributes:
+        generated_tokens: Number of tokens sampled so far, excluding openings.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        pad_id: int,
+        end_id: int,
+        temperature: float = 1.0,
+        max_new_tokens: int = 64,
+        batch: int = 512,
+    ):
+        self.model, self.pad_id, self.end_id = model, pad_id, end_id
+        self.temperature, self.max_new_tokens, self.batch = temperature, max_new_tokens, batch
+        self.generated_tokens = 0
+
+    def sample(self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int]) -> list[Sample]:
+        """Samples a reply to each prompt; see `Sampler`."""
+        keys = [
+            (prompt, opening, seed if self.temperature else 0)
+            for prompt, opening, seed in zip(prompts, openings, seeds, strict=True)
+        ]
+        # Replies to prompts of similar length share a batch; replies to one prompt are neighbours.
+        distinct = sorted(set(keys), key=lambda key: (len(key[0]), key))
+        samples: dict[tuple[Ids, Ids, int], Sample] = {}
+        for start in range(0, len(distinct), self.batch):
+            chunk = distinct[start : start + self.batch]
+            samples.update(zip(chunk, self._decode(chunk), strict=True))
+        return [samples[key] for key in keys]
+
+    def _decode(self, keys: list[tuple[Ids, Ids, int]]) -> list[Sample]:
+        prompts, openings, seeds = zip(*keys, strict=True)
+        index = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+        samples = decode(
+            self.model,
+            list(index),
+            [index[prompt] for prompt in prompts],
+            openings,
+            seeds,
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            end=self.end_id,
+            pad=self.pad_id,
+        )
+        self.generated_tokens += sum(len(sample.ids) - len(o) for sample, o in zip(samples, openings, strict=True))
+        return samples
+
+    @torch.inference_mode()
+    def logprobs(self, examples: Sequence[Example]) -> list[list[float]]:
+        """Returns the log-probabilities (nats, temperature 1) of each example's reply ids; see `Sampler`."""
+        result = []
+        for start in range(0, len(examples), self.batch):
+            chunk = examples[start : start + self.batch]
+            ids, mask = left_pad([(*example.prompt_ids, *example.ids) for example in chunk], self.pad_id)
+            longest = max(len(example.ids) for example in chunk)
+            out = self.model(
+                input_ids=ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(self.model.device),
+                logits_to_keep=longest + 1,
+            )
+            logprob = out.logits[:, :-1].float().log_softmax(-1)
+            target = ids[:, -longest:].to(logprob.device)
+            target_logprobs = logprob.gather(2, target[..., None])[..., 0].tolist()
+            result += [values[longest - len(e.ids) :] for values, e in zip(target_logprobs, chunk, strict=True)]
+        return result

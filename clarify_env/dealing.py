@@ -1,0 +1,79 @@
+"""How an environment's `reset` starts a game: what it was not given is drawn."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from clarify_env.games import find_game
+from clarify_env.games.base import Game
+from clarify_env.games.description import Description, Plane
+from clarify_env.tasks.base import Task, make_task
+
+# Indices are drawn below this from an endless split.
+_ENDLESS = 2**31
+
+
+class Dealer:
+    """Starts games: draws what `reset` was not given.
+
+    Args:
+        task: A task or its name.
+        costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices to draw; ``None``: the
+            game's default plane.
+        game: A game or its name.
+        **options: The game's own options.
+    """
+
+    def __init__(
+        self, task: Task | str, costs: Plane | tuple[float, ...] | None, game: str | Description, **options: Any
+    ):
+        self.task = make_task(task) if isinstance(task, str) else task
+        self.game = find_game(game)
+        if costs is None:
+            self._prices = self.game.plane().train()
+        elif hasattr(costs, "train"):
+            self._prices = costs.train()
+        else:
+            self._prices = (self.game.check_prices(costs),)
+        self._deal, self._options = self.game.deal, options
+        self._known = ("split", "index", self.game.hidden_name, "costs")
+
+    def deal(self, rng: np.random.Generator, options: dict[str, Any] | None) -> Game:
+        """Starts a game.
+
+        Args:
+            rng: Draws the episode, what is hidden by its weights, and the prices.
+            options: Any of ``split`` (default ``"train"``), ``index``, `Description.hidden_name` and ``costs``, set
+                instead of drawn.
+
+        Raises:
+            ValueError: An option's value is not possible.
+        """
+        options = options or {}
+        for name in options:
+            if name not in self._known:
+                # Not an error: PettingZoo's own compliance test resets with an option of its invention.
+                warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(self._known)}", stacklevel=3)
+        episode = self._episode(rng, options.get("split", "train"), options.get("index"))
+        hidden = options.get(self.game.hidden_name)
+        hidden = self.game.draw(episode, rng) if hidden is None else self._chosen(episode, hidden)
+        costs = options.get("costs")
+        # `integers` takes three times as long, and a tenth of a reset.
+        prices = self._prices[int(rng.random() * len(self._prices))] if costs is None else self.game.check_prices(costs)
+        return self._deal(self.task, episode, hidden, prices, **self._options)
+
+    def _episode(self, rng: np.random.Generator, split: str, index: int | None) -> Any:
+        if index is None and split in self.task.sizes:
+            index = int(rng.integers(self.task.sizes[split] or _ENDLESS))
+        elif index is not None and not isinstance(index, (int, np.integer)):
+            raise ValueError(f"reset option index must be a whole number, not {index!r}")
+        # Of an unknown split no index is drawn; the task refuses it.
+        return self.task.episode(split, 0 if index is None else index)
+
+    def _chosen(self, episode: Any, hidden: int) -> int:
+        n = len(self.game.weights(episode))
+        if not (isinstance(hidden, (int, np.integer)) and 0 <= hidden < n):
+            name = self.game.hidden_name
+            raise ValueError(f"reset option {name} of {episode.id} must be 0 to {n - 1}, not {hidden!r}")
+        return int(hidden)

@@ -1,0 +1,325 @@
+"""What commands, environments, self-play, storage, evaluation and reports ask of a game.
+
+A game is offered as a `Description`: its class of games, and all that is not a rule of play. What is not overridden has
+a working default, so that a small game needs little more than its rules (docs/games.md).
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
+from clarify_env.words import count_words
+
+Messages = list[dict[str, str]]
+Prices = tuple[float, ...]
+# The first entry is the kind of action, a name in `Description.actions`; two messages with equal decisions amount to
+# the same.
+Decision = tuple[Hashable, ...]
+
+
+class Plane(Protocol):
+    """Where prices are drawn from, and the sets of prices on which a policy is measured."""
+
+    def train(self) -> tuple[Prices, ...]:
+        """Every price vector that may be trained at."""
+        ...
+
+    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
+        """Draws training prices without replacement; where there are fewer, all of them."""
+        ...
+
+    def sets(self) -> Mapping[str, tuple[Prices, ...]]:
+        """The sets of prices that evaluations report, by name."""
+        ...
+
+    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
+        """Values an axis of the n x n grid on which steering is measured; empty where it is not."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedPrices:
+    """A plane with one price vector, which is never varied.
+
+    Attributes:
+        prices: Price of one of each usage.
+    """
+
+    prices: Prices = ()
+
+    def train(self) -> tuple[Prices, ...]:
+        """See `Plane.train`."""
+        return (self.prices,)
+
+    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
+        """See `Plane.draw`."""
+        return (self.prices,)
+
+    def sets(self) -> dict[str, tuple[Prices, ...]]:
+        """One set, named ``fixed``."""
+        return {"fixed": (self.prices,)}
+
+    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
+        """None: nothing varies."""
+        return ()
+
+
+class Solved(Protocol):
+    """An episode solved for all prices, by a player who knows all facts but nothing hidden (docs/design.md).
+
+    C price vectors, shape [C, prices], give values of shape [C].
+    """
+
+    def oracle(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Highest expected reward, and the first action of the plan that earns it as an index into the actions."""
+        ...
+
+    def by_action(self, costs: np.ndarray) -> np.ndarray:
+        """Highest expected reward of the plans that begin with each action, shape [C, actions]; -inf: none."""
+        ...
+
+    def fixed(self, costs: np.ndarray) -> dict[str, np.ndarray]:
+        """Expected reward of each fixed strategy."""
+        ...
+
+    def words_used(self, costs: np.ndarray) -> np.ndarray:
+        """Expected words of the oracle's last message."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a game that has none."""
+
+
+class Description:
+    """A game, as everything but its rules sees it.
+
+    Attributes:
+        name: Registered name, as in ``game=NAME`` and as the entry point of group ``clarify_env.games``.
+        game: The class of its games.
+        options: Dataclass of the game's own options; each is a keyword of `game`'s constructor.
+        plane_options: Dataclass of ``costs.*``, which is the plane itself; ``None``: see `plane`.
+        learns: Roles that learn unless an experiment says otherwise.
+        usage: Names of what is used up, in the order of the prices; results hold it in this order.
+        priced: Roles whose facts state the prices.
+        actions: Kinds of first messages, for reports; ``invalid`` stands for what is outside the rules.
+        openings: For each role, text that its messages may be forced to begin with, by kind of action.
+        closing_opening: The opening of a message that ends the game; empty: there is none.
+        styles: Names of the ways in which views become chat; the first is the default.
+        default_style: The style of a language model that is told no other.
+        players: For each role, names of the scripted players `player` can make, the default first.
+        steering: By name, what should follow which price: (an action or a measure, index of the price).
+        blind: Roles that must not be able to tell which hidden possibility was dealt before others speak.
+        hidden_name: What the hidden possibility is called in the options of an environment's `reset`.
+    """
+
+    name: str
+    game: type[Game]
+    options: ClassVar[type] = NoOptions
+    plane_options: ClassVar[type | None] = None
+    learns: tuple[str, ...] = ()
+    usage: tuple[str, ...] = ()
+    priced: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ("message",)
+    openings: Mapping[str, Mapping[str, str]] = {}
+    closing_opening: str = ""
+    styles: tuple[str, ...] = ("plain",)
+    default_style: str = "plain"
+    players: Mapping[str, tuple[str, ...]] = {}
+    steering: Mapping[str, tuple[str, int]] = {}
+    blind: tuple[str, ...] = ()
+    hidden_name: str = "hidden"
+
+    @cached_property
+    def _option_names(self) -> frozenset[str]:
+        return frozenset(field.name for field in fields(self.options))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Who plays."""
+        return self.game.roles
+
+    def weights(self, episode: Any) -> tuple[float, ...]:
+        """Probability of each hidden possibility of an episode; they sum to 1. By default there is one."""
+        return (1.0,)
+
+    def draw(self, episode: Any, rng: np.random.Generator) -> int:
+        """Draws a hidden possibility by its weight."""
+        left = rng.random()
+        weights = self.weights(episode)
+        for i, weight in enumerate(weights):
+            left -= weight
+            if left < 0:
+                return i
+        return len(weights) - 1
+
+    def deal(self, task: Any, episode: Any, hidden: int = 0, prices: Prices = (), **options: Any) -> Game:
+        """Starts a game.
+
+        Args:
+            task: Where the episode comes from.
+            episode: What is played.
+            hidden: Which possibility is dealt, an index into `weights`.
+            prices: Price of one of each of `usage`.
+            **options: The game's own options.
+
+        Raises:
+            ValueError: There is no such option, or its value cannot be.
+        """
+        if options and (unknown := options.keys() - self._option_names):
+            known = ", ".join(sorted(self._option_names)) or "none"
+            raise ValueError(f"game {self.name} has no option {', '.join(sorted(unknown))}; known: {known}")
+        return self.game(task, episode, hidden, prices, **options)
+
+    def check_prices(self, prices: Sequence[float]) -> Prices:
+        """Returns prices as a tuple.
+
+        Raises:
+            ValueError: They are not one finite number of at least 0 for each of `usage`.
+        """
+        named = ", ".join(self.usage) or "none"
+        if not isinstance(prices, (tuple, list)) or len(prices) != len(self.usage):
+            raise ValueError(f"costs must hold a price for each of: {named} (game {self.name}), not {prices!r}")
+        for name, value in zip(self.usage, prices, strict=True):
+            if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value >= 0):
+                raise ValueError(f"costs: the price of {name} must be a finite number of at least 0, not {value!r}")
+        return tuple(prices)
+
+    def plane(self, **options: Any) -> Plane:
+        """The plane of ``costs.*``; by default every price is 0 unless it is given by its usage's name."""
+        if unknown := options.keys() - set(self.usage):
+            raise ValueError(f"costs: game {self.name} has no price of {', '.join(sorted(unknown))}")
+        return FixedPrices(self.check_prices([options.get(name, 0.0) for name in self.usage]))
+
+    def chat(self, view: View, style: str = "plain") -> Messages:
+        """Renders a view as chat messages, with roles ``system``, ``user`` and ``assistant``.
+
+        By default the facts stand in the system message, and messages of others are named by their sender.
+
+        Raises:
+            ValueError: There is no such style.
+        """
+        if style not in self.styles:
+            raise ValueError(f"prompts.style must be one of {', '.join(self.styles)}, not {style!r}")
+        chat = [{"role": "system", "content": self.preamble(view)}]
+        for message in view.heard:
+            if message.sender == view.role:
+                chat.append({"role": "assistant", "content": message.text})
+            else:
+                chat.append({"role": "user", "content": f"{message.sender}: {message.text}"})
+        if chat[-1]["role"] != "user":
+            chat.append({"role": "user", "content": f"Your turn, {view.role}."})
+        return chat
+
+    def preamble(self, view: View) -> str:
+        """A role's facts as text: what stands before the messages in a transcript and in the default chat."""
+        return "" if view.facts is None else str(view.facts)
+
+    def transcript(self, view: View) -> str:
+        """The view as plain text, a message a line, oldest first.
+
+        Lines after the first of a message are indented, so that no message can pass itself off as another's.
+        """
+        lines = [f"system: {indented(text)}"] if (text := self.preamble(view)) else []
+        lines += [f"{message.sender}: {indented(message.text)}" for message in view.heard]
+        return "\n".join(lines)
+
+    def spectator(self, game: Game) -> str:
+        """All messages of a game as text, private ones included, for who may know everything."""
+        return "\n".join(f"{turn.role}: {indented(turn.reply.text or '')}" for turn in game.turns)
+
+    def measures(self, task: Any, episode: Any, game: Game | Trajectory) -> dict[str, float]:
+        """What is reported of a finished game beside its reward: by default score, usage and flags."""
+        result = game.result
+        assert result is not None, "only a finished game is measured"
+        return {"score": result.score} | dict(result.usage) | {name: float(flag) for name, flag in result.flags.items()}
+
+    def summary(self, episodes: Sequence[Any], values: Mapping[str, np.ndarray], first: np.ndarray) -> dict[str, Any]:
+        """Figures over all games that are no mean of a measure; by default none.
+
+        Args:
+            episodes: E episodes.
+            values: Each measure at C price vectors, shape [E, C].
+            first: Kind of the first message as an index into (*actions, ``invalid``), shape [E, C].
+        """
+        return {}
+
+    def shown(self, episode: Any, hidden: int) -> dict[str, Any]:
+        """What was dealt, for people to read; JSON-able."""
+        return {"query": getattr(episode, "query", episode.id), "intent": str(hidden)}
+
+    def kind(self, turn: Turn) -> str:
+        """Kind of action a turn is counted as, a name in `actions` or ``invalid``."""
+        return self.actions[0]
+
+    def decision(self, task: Any, episode: Any, text: str) -> Decision:
+        """What a message of a learning role amounts to, whatever its wording; by default its words, lower-cased."""
+        return (self.actions[0], " ".join(text.lower().split()))
+
+    def action_of(self, taken: Decision) -> str:
+        """The action that a decision competes as; by default its kind."""
+        return str(taken[0])
+
+    def words(self, text: str) -> int:
+        """Number of words of a message, by the one word count; ties between messages go to the fewest."""
+        return count_words(text)
+
+    def opening_length(self, text: str) -> int:
+        """Number of leading characters of a message that name its action; 0 where none do."""
+        return 0
+
+    def plays_on(self, taken: Decision) -> bool:
+        """Whether the role that took a decision first moves again after it."""
+        return False
+
+    def by_lot(self, task: Any, episode: Any, game: Trajectory) -> bool:
+        """Whether a tie in a game was drawn by lot, so that its result is one of several possible ones."""
+        return False
+
+    def closing_answer(self, game: Trajectory) -> str | None:
+        """The answer that a finished game closed with; ``None``: it closed with none."""
+        return None
+
+    def lowest(self, prices: Prices, max_words: int, **options: Any) -> float | None:
+        """Lowest attainable reward; ``None``: it has no bound that the game could state.
+
+        Args:
+            prices: The prices.
+            max_words: Most words of a message.
+            **options: The game's own options.
+        """
+        return None
+
+    def gold_action(self, episode: Any) -> str:
+        """The better first action by the labels of the data set, which knows no prices; empty: it has no labels."""
+        return ""
+
+    def gold_reply(self, episode: Any, hidden: int) -> str | None:
+        """The right last message of the learning role; ``None``: the game has no such message."""
+        return None
+
+    def player(self, role: str, task: Any, name: str, **options: Any) -> Agent:
+        """A scripted player, by a name in `players`.
+
+        Raises:
+            ValueError: The role has none of that name.
+        """
+        raise ValueError(f"game {self.name} has no scripted player for {role}")
+
+    def tools(self, task: Any) -> Mapping[str, Agent]:
+        """Senders that are no roles: what calls them is a move, what they return is a move too, and is never rerun."""
+        return {}
+
+    def solve(self, task: Any, episodes: Sequence[Any], **options: Any) -> Sequence[Solved] | None:
+        """Solves episodes; ``None``: the game has no oracle, and is measured without regret."""
+        return None
+
+
+def indented(text: str) -> str:
+    """A text whose lines after the first are indented."""
+    return text if text.isprintable() else "\n  ".join(text.splitlines())

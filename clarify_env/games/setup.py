@@ -1,0 +1,49 @@
+"""A game on a task with its options: what is needed to deal, view and measure games."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from clarify_env.games.base import Game, Trajectory, Turn, View
+from clarify_env.games.description import Decision, Description, Prices
+
+
+class Setup(NamedTuple):
+    """A game on a task with its options.
+
+    Attributes:
+        game: The game's description.
+        task: Where episodes come from.
+        options: The game's own options.
+    """
+
+    game: Description
+    task: Any
+    options: Mapping[str, Any] = {}
+
+    def deal(self, episode: Any, hidden: int = 0, prices: Prices = ()) -> Game:
+        """Starts a game; see `Description.deal`."""
+        return self.game.deal(self.task, episode, hidden, prices, **self.options)
+
+    def weights(self, episode: Any) -> tuple[float, ...]:
+        """Probability of each hidden possibility of an episode."""
+        return self.game.weights(episode)
+
+    def measures(self, game: Game | Trajectory) -> dict[str, float]:
+        """Measures of a finished game; see `Description.measures`."""
+        episode = self.task.lookup(game.episode_id) if isinstance(game, Trajectory) else game.episode
+        return self.game.measures(self.task, episode, game)
+
+    def decision(self, episode: Any, text: str) -> Decision:
+        """What a message amounts to; see `Description.decision`."""
+        return self.game.decision(self.task, episode, text)
+
+    def view_at(self, game: Trajectory, turn: Turn, prices: Prices) -> View:
+        """What the mover of a turn would have seen at other prices."""
+        if tuple(prices) == tuple(game.prices):
+            return turn.view
+        dealt = self.deal(self.task.lookup(game.episode_id), game.hidden, prices)
+        return dealt.view_at(turn.role, turn.view.heard, prices)._replace(turn=turn.view.turn)
+
+    def learning_view(self, episode: Any, role: str, heard: tuple = (), prices: Prices = ()) -> View:
+        """What a role that cannot tell what is hidden sees after some messages, at some prices."""
+        return self.deal(episode, 0, prices).view_at(role, heard, prices)

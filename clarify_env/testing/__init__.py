@@ -1,0 +1,15 @@
+"""Compliance tests that other packages can run on their own tasks and games.
+
+Both functions raise `AssertionError` with a sentence on the check that failed; they return ``None``::
+
+    from clarify_env.testing import check_game, check_task
+
+    check_task(MyTask())
+    check_game(MyTask(), game="my_game")
+"""
+
+from clarify_env.testing.games import check_game
+from clarify_env.testing.secrecy import holds, reachable
+from clarify_env.testing.tasks import check_task
+
+__all__ = ["check_game", "check_task", "holds", "reachable"]

@@ -1,0 +1,171 @@
+"""The compliance test of a game."""
+
+import contextlib
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+from pettingzoo.test import api_test, seed_test
+
+from clarify_env.aec import action_space, env, raw_env
+from clarify_env.games import find_game
+from clarify_env.games.base import Agent, Game, Reply, View
+from clarify_env.games.description import Description
+from clarify_env.gym import RoleEnv
+from clarify_env.tasks.base import Task
+from clarify_env.testing.expect import expects, survives_json
+from clarify_env.testing.secrecy import holds
+
+_MOST_MOVES = 100
+
+
+def check_game(
+    task: Task, game: str | Description = "clarification", episodes: int = 5, seed: int = 0, **options: Any
+) -> None:
+    """Checks a game on a task: its rules under arbitrary messages, the views of its roles, and its environments.
+
+    Args:
+        task: The task whose episodes are played.
+        game: A game's description or name.
+        episodes: Number of episodes of the first split to play.
+        seed: Seed of the messages.
+        **options: The game's own options.
+
+    Raises:
+        AssertionError: A check failed; the message says which.
+    """
+    description, rng = find_game(game), np.random.default_rng(seed)
+    prices = description.plane().train()[0]
+    split, size = next(iter(task.sizes.items()))
+    for index in range(episodes if size is None else min(episodes, size)):
+        episode = task.episode(split, index)
+        weights = description.weights(episode)
+        where = f"game {description.name}, episode {episode.id}"
+        assert abs(sum(weights) - 1) < 1e-9 and min(weights) > 0, (
+            f"{where}: the weights of what is hidden are {weights}"
+        )
+        for hidden in range(len(weights)):
+            _play_noise(description, description.deal(task, episode, hidden, prices, **options), rng)
+            _play_nothing(description, description.deal(task, episode, hidden, prices, **options))
+        _check_secrecy(raw_env(task, game=description, **options), split, index, len(weights), prices)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # The checkers warn about conventions of numeric environments, and one of them prints.
+        warnings.simplefilter("ignore")
+        api_test(env(task, game=description, **options), num_cycles=50)
+        seed_test(lambda: env(task, game=description, **options), num_cycles=50)
+        for role in description.roles:
+            others = {other: Noise(description, other) for other in description.roles if other != role}
+            check_env(RoleEnv(task, role, agents=others, game=description, **options), skip_render_check=True)
+
+
+class Noise:
+    """An agent that sends random messages, some with an opening of the game.
+
+    Args:
+        description: The game.
+        role: The role that it plays.
+    """
+
+    def __init__(self, description: Description, role: str):
+        self.name, self._space = "noise", action_space(description, role)
+
+    def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
+        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        replies = []
+        for seed in seeds:
+            self._space.seed(seed % 2**31)
+            replies.append(Reply(self._space.sample()))
+        return replies
+
+
+def _players(description: Description, task: Task) -> dict[str, Agent]:
+    return {role: Noise(description, role) for role in description.roles} | dict(description.tools(task))
+
+
+def _play_noise(description: Description, game: Game, rng: np.random.Generator) -> None:
+    where = f"game {description.name}, episode {game.episode.id}"
+    players = _players(description, game.task)
+    assert set(game.roles) == set(description.roles), f"{where}: its roles are not those of its description"
+    for _ in range(_MOST_MOVES):
+        role = game.to_move
+        if role is None:
+            break
+        assert role in players, f"{where}: {role!r} is to move, who has no part in it"
+        assert game.result is None, f"{where}: it has a result before it is over"
+        fork = game.fork(game.hidden)
+        for watcher in dict.fromkeys((*description.roles, role)):
+            _check_view(game, fork, watcher, where)
+        reply = players[role].act([game.view(role)], [int(rng.integers(2**31))])[0]
+        try:
+            game.apply(reply)
+        except Exception as error:
+            raise AssertionError(f"{where}: move() of {reply.text!r} by {role} raised {error!r}") from error
+    else:
+        raise AssertionError(f"{where}: not over after {_MOST_MOVES} moves")
+    assert game.result is not None, f"{where}: over, but without a result"
+    for role in (None, *description.roles):
+        end = game.result.of(role)
+        assert 0 <= end.score <= 1, f"{where}: score {end.score} of {role or 'the game'} is not in [0, 1]"
+        assert tuple(end.usage) == description.usage, f"{where}: usage is {tuple(end.usage)}, not {description.usage}"
+        assert np.isfinite(game.result.reward(game.prices, role)), f"{where}: the reward is not finite"
+    assert survives_json(game.result.to_json()), f"{where}: the result changes on its way through JSON"
+    measures = description.measures(game.task, game.episode, game)
+    assert all(np.isfinite(value) for value in measures.values()), f"{where}: a measure is not finite: {measures}"
+    replay = game.fork(game.hidden)
+    assert replay.result == game.result, f"{where}: its messages played again end otherwise"
+    with expects(ValueError, f"{where}: a move after its end should raise ValueError"):
+        game.apply(Reply("x"))
+
+
+def _play_nothing(description: Description, game: Game) -> None:
+    """Plays ``None`` for every role: environments hand on whatever they are given."""
+    players = _players(description, game.task)
+    for _ in range(_MOST_MOVES):
+        role = game.to_move
+        if role is None or role not in players:
+            break
+        tool = role not in description.roles
+        try:
+            game.apply(players[role].act([game.view(role)], [0])[0] if tool else Reply(None))
+        except Exception as error:
+            where = f"game {description.name}, episode {game.episode.id}"
+            raise AssertionError(f"{where}: move() of None by {role} raised {error!r}") from error
+
+
+def _check_view(game: Game, fork: Game, role: str, where: str) -> None:
+    view = game.view(role)
+    try:
+        hash(view)
+    except TypeError as error:
+        raise AssertionError(f"{where}: the view of {role} cannot be hashed: {error}") from error
+    assert fork.view(role) == view, f"{where}: a fork of the game sees something else"
+    rebuilt = game.view_at(role, view.heard, game.prices)
+    assert rebuilt._replace(turn=view.turn) == view, f"{where}: view_at() of what {role} has heard sees something else"
+    for message in view.heard:
+        allowed = not message.to or role in (*message.to, message.sender)
+        assert allowed, f"{where}: {role} hears a message to {', '.join(message.to)} alone"
+
+
+def _check_secrecy(env: raw_env, split: str, index: int, possibilities: int, prices: tuple[float, ...]) -> None:
+    """Plays the same messages for every hidden possibility; what blind roles observe must not differ."""
+    description, traces = env.description, []
+    for hidden in range(possibilities):
+        env.reset(seed=0, options={"split": split, "index": index, description.hidden_name: hidden, "costs": prices})
+        where = f"game {description.name}, episode {env.game.episode.id}"
+        trace = []
+        for move in range(_MOST_MOVES):
+            role = env.game.to_move
+            if role is None:
+                break  # observations of a finished game may reveal it
+            if role in description.blind:
+                visible = (env.observe(role), env.infos[role], env.game.view(role))
+                trace.append(str(visible))
+                for secret in holds(visible):
+                    raise AssertionError(f"{where}: {role} is handed a {type(secret).__name__}")
+            openings = tuple(description.openings.get(role, {}).values()) or ("",)
+            env.step(f"{openings[move % len(openings)]} hm?")
+        traces.append(trace)
+    same = all(trace == traces[0] for trace in traces)
+    assert same, f"{where}: a blind role sees something else for another {description.hidden_name}"

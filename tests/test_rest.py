@@ -1,0 +1,93 @@
+"""What ReST selects of grown games, by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from toy_games import GOOD, PLAYED, SETUP, games, tree
+from toys import ASHFORD
+
+from agents import kinds
+from agents.example import Example
+from clarify_env.costs import CostPlane
+from clarify_env.games.base import Reply
+from trainers import rest
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import RolloutOptions
+from trainers.selection.tree import Choice
+
+
+class Encodes:
+    """An agent whose tokens are words."""
+
+    def encode(self, view):
+        return view.facts.costs, view.heard
+
+    def leading(self, ids, characters):
+        return 1 if characters else 0
+
+
+PLANE = CostPlane((0.15, 0.62), (0.02, 0.05), 28, (0.01, 0.001))
+REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "word_ends": 0.0}
+
+
+def selected(played, **options):
+    experiment = Experiment(SETUP, plane=PLANE, blocks={"user": kinds.Scripted()})
+    chosen = rest.RestOptions(**REST | options)
+    return rest.select(experiment, chosen, RolloutOptions(), Encodes(), {ASHFORD.id: [*itertools.chain(*played)]}, 1)
+
+
+@pytest.mark.parametrize(
+    ("ends", "axes"), [({"dearest": 1.0}, {0: {0.62}, 1: {0.05}}), ({"word_ends": 0.5}, {1: {0.02, 0.05}})]
+)
+def test_ends_of_the_plane_are_selected_at(ends, axes):
+    rows = selected([games("#ANSWER Brandt")], hindsight=50, margin=0.1, **ends)
+    seen = np.array([row.prompt_ids[0] for row in rows])
+    assert len(rows) == 50 and all(set(seen[:, axis]) == values for axis, values in axes.items())
+
+
+@pytest.mark.parametrize("full", [0.0, 0.1])
+def test_tags_count_by_what_their_action_earns_more(full):
+    played = [games(first, then) for first, then in PLAYED]
+    rows = [row for row in selected(played, hindsight=200, margin=full) if not row.prompt_ids[1]]
+    for row in rows:
+        margin = tree(*played).choices(np.array([row.prompt_ids[0]]))[0][0].margin
+        assert row.weight == 1 and row.first_weights == (
+            pytest.approx(np.clip(margin / full, rest.LEAST, 1) if full else 1),
+        )
+    assert len(rows) == 200 and min(row.first_weights[0] for row in rows) == (rest.LEAST if full else 1)
+
+
+def test_whatever_is_said_the_best_tag_is_learned():
+    played = [games(first, then) for first, then in PLAYED]
+    rows = [row for row in selected(played, hindsight=300, margin=0.1, temperature=0.1) if not row.prompt_ids[1]]
+    other = 0
+    for row in rows:
+        (choice, *_) = tree(*played).choices(np.array([row.prompt_ids[0]]))[0]
+        tag, weight = choice.best.text.split()[0], pytest.approx(np.clip(choice.margin / 0.1, rest.LEAST, 1))
+        assert row.weight == 1 and row.first_weights == (weight,)
+        assert row.relabel == (None if row.ids[0] == tag else (0, tag))
+        other += row.ids[0] != tag
+    assert 30 < other < 200, "what is said is now and then another action's message"
+
+
+def test_tags_of_several_tokens_part_at_one():
+    """Of tags that begin alike, the first token in which they differ decides."""
+
+    class Letters(Encodes):
+        def leading(self, ids, characters):
+            return characters
+
+    said, best = (Reply(text, ids=tuple(text)) for text in ("#ANSWER Brandt", "#ASK Which?"))
+    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, best, 0.05), len("#ANSWER"), 0.5)
+    assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 3, relabel=(2, "S"))
+    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, said, 0.05), len("#ANSWER"), 0.5)
+    assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 7)
+
+
+def test_follow_ups_are_kept_as_often_as_play_comes_to_them():
+    rows = selected([games("#CLARIFY Which kind?", GOOD)], hindsight=500, margin=0.1)
+    openings = sum(not row.prompt_ids[1] for row in rows)
+    for reply, mass in zip(GOOD, (0.5, 0.3, 0.2), strict=True):
+        kept = sum(bool(row.prompt_ids[1]) and row.prompt_ids[1][-1].text == reply for row in rows)
+        assert kept == pytest.approx(mass * openings, abs=60)

@@ -1,0 +1,44 @@
+"""Sampled games as the report shows them."""
+
+import json
+
+import pytest
+from toys import ASHFORD, DUNLEY, Toy
+
+from clarify_env.costs import Costs
+from clarify_env.games import find_game
+from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.setup import Setup
+from trainers.evaluation.played import play_all
+from trainers.evaluation.transcripts import transcript
+
+SETUP, LEARNS = Setup(find_game("clarification"), Toy()), ("assistant",)
+PRICES = (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))
+
+
+def sampled(count):
+    players = {"assistant": ScriptedAssistant(SETUP.task, "oracle"), "user": ScriptedUser(SETUP.task)}
+    played = play_all(SETUP, [ASHFORD, DUNLEY], PRICES, players, LEARNS, seed=0, chunk=4, sample=count)
+    return played.transcripts
+
+
+def test_transcripts_are_json():
+    games = sampled(4)
+    assert len(games) == 4
+    for game, at in games:
+        shown = transcript(SETUP, game, LEARNS, 0.9)
+        assert json.loads(json.dumps(shown)) == shown
+        assert shown["costs"] == list(PRICES[at]) and shown["turns"][0][0] == "assistant"
+        assert shown["gold"] == list(SETUP.task.lookup(game.episode_id).interpretations[game.hidden].answers)
+        assert shown["oracle"] == 0.9 and shown["reward"] == game.reward("assistant")
+        assert shown["action"] == SETUP.game.kind(game.turns[0])
+        assert {name: shown[name] for name in SETUP.measures(game)} == SETUP.measures(game)
+    assert sampled(4) == games, "the same sample again"
+    assert len(sampled(100)) == 6, "a game of each pair at most"
+
+
+@pytest.mark.parametrize("oracle", [None, 0.5])
+def test_the_oracle_is_none_where_there_is_none(oracle):
+    (game, _), *_ = sampled(1)
+    assert transcript(SETUP, game, LEARNS, oracle)["oracle"] == oracle

@@ -1,0 +1,46 @@
+"""Maps of the cost plane, and results at each price vector of a cost set, for reports."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clarify_env.games.description import Description, Plane, Prices
+from trainers.evaluation.played import Played
+from trainers.evaluation.reference import Reference
+
+
+def grid_prices(plane: Plane, n: int) -> tuple[Prices, ...]:
+    """Returns the steering grid as a flat list of price vectors, in the order that `grid_map` expects."""
+    alphas, betas = plane.grid(n)
+    return tuple((alpha, beta) for alpha in alphas for beta in betas)
+
+
+def grid_map(
+    game: Description, played: Played, against: Reference, alphas: Sequence[float], betas: Sequence[float]
+) -> dict[str, Any]:
+    """Returns matrices [alpha][beta] of policy and oracle: share of each first action, words and reward."""
+
+    def square(values: np.ndarray) -> list[list[float]]:
+        return values.mean(0).reshape(len(alphas), len(betas)).tolist()
+
+    def shares(first: np.ndarray) -> dict[str, list[list[float]]]:
+        return {name: square(first == i) for i, name in enumerate(game.actions)}
+
+    return {
+        "alphas": list(alphas),
+        "betas": list(betas),
+        "policy": shares(played.first)
+        | {"words": square(played.values["words"]), "reward": square(played.values["reward"])},
+        "oracle": shares(against.action) | {"words": square(against.words), "reward": square(against.oracle)},
+    }
+
+
+def set_map(game: Description, played: Played, against: Reference | None, prices: Sequence[Prices]) -> dict[str, Any]:
+    """Returns lists over the prices of a cost set: share of each first action, rewards of policy and references."""
+    entry: dict[str, Any] = {name: (played.first == i).mean(0).tolist() for i, name in enumerate(game.actions)}
+    entry |= {"cells": [list(vector) for vector in prices], "reward": played.values["reward"].mean(0).tolist()}
+    if against is None:
+        return entry
+    fixed = {name: values.mean(0).tolist() for name, values in against.fixed.items()}
+    return entry | {"oracle": against.oracle.mean(0).tolist(), "fixed": fixed}

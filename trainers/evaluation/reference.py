@@ -1,0 +1,75 @@
+"""Rewards of the oracle and the fixed strategies at the episodes and prices of an evaluation."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from clarify_env.games.description import Prices, Solved
+from trainers.evaluation.played import Played
+
+
+class Reference(NamedTuple):
+    """Values of the oracle and the fixed strategies; shapes [episodes, prices].
+
+    Attributes:
+        oracle: Value of the oracle.
+        action: First action of the oracle, as an index into the game's actions.
+        words: Words of the oracle.
+        fixed: Value of each fixed strategy.
+        by_action: Value of the best plan that begins with each action, shape [episodes, prices, actions].
+    """
+
+    oracle: np.ndarray
+    action: np.ndarray
+    words: np.ndarray
+    fixed: dict[str, np.ndarray]
+    by_action: np.ndarray
+
+    def rows(self, rows: Sequence[int]) -> "Reference":
+        """Returns the values of some episodes."""
+        index = list(rows)
+        fixed = {name: value[index] for name, value in self.fixed.items()}
+        return Reference(self.oracle[index], self.action[index], self.words[index], fixed, self.by_action[index])
+
+
+def reference(solved: Sequence[Solved], prices: Sequence[Prices]) -> Reference:
+    """Computes the values of the oracle and the fixed strategies at some prices."""
+    costs = np.array(prices)
+    best = [s.oracle(costs) for s in solved]
+    fixed = [s.fixed(costs) for s in solved]
+    return Reference(
+        np.array([value for value, _ in best]),
+        np.array([action for _, action in best]),
+        np.array([s.words_used(costs) for s in solved]),
+        {name: np.array([row[name] for row in fixed]) for name in fixed[0]},
+        np.array([s.by_action(costs) for s in solved]),
+    )
+
+
+def check_not_beaten(played: Played, against: Reference, episodes: Sequence) -> None:
+    """Checks that no policy earns more than the oracle (docs/design.md).
+
+    Raises:
+        AssertionError: One does, so the oracle's plans or the rules are incomplete.
+    """
+    over = np.where(played.by_lot, -np.inf, played.values["reward"] - against.oracle)
+    e, c = np.unravel_index(over.argmax(), over.shape)
+    if over[e, c] > 1e-9:
+        raise AssertionError(
+            f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[int(e)].id}: its plans have a hole"
+        )
+
+
+def lost_by_action(played: Played, against: Reference) -> np.ndarray:
+    """Returns the regret caused by the choice of the first action, shape [episodes, prices].
+
+    It is the oracle's value minus the value of the best plan that begins with the policy's action. The rest of the
+    regret comes from the content of the messages: a wrong fact, too many readings, a question of little use. If the
+    first message is invalid, or no plan begins with its action, it is the whole regret.
+    """
+    actions = against.by_action.shape[-1]
+    index = np.minimum(played.first, actions - 1)[..., None]
+    best = np.take_along_axis(against.by_action, index, axis=2)[..., 0]
+    planned = (played.first < actions) & np.isfinite(best)
+    return against.oracle - np.where(planned, best, played.values["reward"])

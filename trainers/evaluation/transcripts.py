@@ -1,0 +1,29 @@
+"""Transcripts of sampled games for the report."""
+
+from typing import Any
+
+from clarify_env.games.base import Trajectory
+from clarify_env.games.setup import Setup
+
+
+def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against: float | None) -> dict[str, Any]:
+    """Returns one line of ``transcripts.jsonl``.
+
+    Args:
+        setup: Game, task and options.
+        game: The game.
+        learns: Roles whose first message gives the action.
+        against: Value of the oracle at the game's episode and prices; ``None``: the game has no oracle.
+    """
+    episode = setup.task.lookup(game.episode_id)
+    turns = game.moves(learns)
+    return {
+        "episode_id": game.episode_id,
+        **setup.game.shown(episode, game.hidden),
+        "costs": list(game.prices),
+        "turns": [[turn.role, turn.reply.text] for turn in game.turns],
+        "reward": game.reward(learns[0]),
+        "oracle": against,
+        "action": setup.game.kind(turns[0]) if turns else "invalid",
+        **setup.measures(game),
+    }

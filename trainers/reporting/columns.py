@@ -1,0 +1,95 @@
+"""Formats numbers, and chooses the columns of tables from the entries of ``summary.json``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+MODES = {"temperature": "temperature 1", "greedy": "greedy"}
+# Values of ``reasoning``, an entry of summaries whose games allowed text before the tag.
+REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
+# Numbers of an entry that are not measures of the game.
+_REWARDS = ("reward", "oracle", "regret", "regret_action", "gap_closed", "dominance")
+
+
+class Column(NamedTuple):
+    """A column of a table for one measure.
+
+    Attributes:
+        name: Key in the entries.
+        title: Title of the column.
+        places: Decimal places.
+        percent: Whether the value is a fraction, printed in percent.
+        terminal: Whether the table on the terminal has the column.
+    """
+
+    name: str
+    title: str
+    places: int = 3
+    percent: bool = False
+    terminal: bool = True
+
+    def text(self, entry: Mapping[str, Any]) -> str:
+        """Formats the measure of an entry; a dash if the entry lacks it."""
+        value = entry.get(self.name)
+        return percent(value, places=self.places) if self.percent and value is not None else fixed(value, self.places)
+
+
+class Columns(NamedTuple):
+    """Columns of a table of behaviour, from left to right.
+
+    Attributes:
+        before: Measures before the shares.
+        actions: Kinds of first messages, including ``invalid``.
+        after: Measures after the shares.
+    """
+
+    before: tuple[Column, ...]
+    actions: tuple[str, ...]
+    after: tuple[Column, ...]
+
+
+# Columns before and after the shares, by game. Other games have all measures before the shares, in the data's order.
+_CHOSEN = {
+    "clarification": (
+        (Column("accuracy", "accuracy"), Column("questions", "questions", 2), Column("words", "words", 1)),
+        (
+            Column("ungrounded", "ungrounded %", 1, percent=True, terminal=False),
+            Column("leak", "leak %", 1, percent=True, terminal=False),
+            Column("action_f1", "action F1"),
+            Column("asked_accuracy", "accuracy asked"),
+            Column("similarity", "similarity"),
+            Column("gold_logprob", "gold log-prob"),
+        ),
+    )
+}
+
+
+def columns(game: str, entries: Iterable[Mapping[str, Any]]) -> Columns:
+    """Chooses the columns of a table of behaviour.
+
+    Args:
+        game: Name of the game.
+        entries: All entries of ``summary.json`` in the table.
+    """
+    entries = list(entries)
+    actions = tuple(dict.fromkeys(name for entry in entries for name in entry["share"]))
+    names = dict.fromkeys(name for entry in entries for name in measures(entry))
+    if game in _CHOSEN:
+        before, after = (tuple(column for column in side if column.name in names) for side in _CHOSEN[game])
+        return Columns(before, actions, after)
+    return Columns(tuple(Column(name, name.replace("_", " ")) for name in names), actions, ())
+
+
+def measures(entry: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a game's measures in an entry, in order: all numbers that are not rewards."""
+    numbers = [name for name, value in entry.items() if value is None or isinstance(value, (int, float))]
+    return [name for name in numbers if name not in _REWARDS]
+
+
+def fixed(value: float | None, places: int = 3) -> str:
+    """Formats a number with fixed decimal places; ``None`` becomes a dash."""
+    return "–" if value is None else f"{value:.{places}f}".replace("-", "−")
+
+
+def percent(value: float, of: float = 1.0, places: int = 0) -> str:
+    """Formats 100 value / of; a dash where ``of`` is not positive."""
+    return f"{100 * value / of:.{places}f}" if of > 0 else "–"

@@ -1,0 +1,136 @@
+"""Plays the games of a group: one episode at one price vector, with several first messages.
+
+First messages are sampled freely and after each forced opening (``rollouts.actions``), so that every action is tried.
+With ``rollouts.marginal`` each distinct first message is played for every hidden possibility, so that a lucky guess is
+not mistaken for a good policy. Otherwise each is played once, for a possibility drawn by weight.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.selfplay import Start, play
+from clarify_env.games.base import Agent, Reply, Trajectory
+from clarify_env.games.description import Prices
+from clarify_env.games.setup import Setup
+from trainers.runs.options import RolloutOptions
+
+
+class Group(NamedTuple):
+    """Episode, prices and seed of the games of a group.
+
+    Attributes:
+        episode: The episode.
+        prices: The prices.
+        seed: Seed of everything drawn in the group.
+    """
+
+    episode: Any
+    prices: Prices
+    seed: int
+
+
+def play_groups(
+    setup: Setup, rollouts: RolloutOptions, groups: Sequence[Group], agents: Mapping[str, Agent], first_id: int = 0
+) -> list[Trajectory]:
+    """Plays the games of several groups.
+
+    If the first mover knows what is hidden (or has no agent), first messages are not sampled in advance: each is one
+    game, for a possibility drawn by weight.
+
+    Args:
+        setup: Game, task and options.
+        rollouts: How first messages are sampled and how often each is played.
+        groups: The groups.
+        agents: Agent of each role.
+        first_id: Number of the first game.
+
+    Raises:
+        ValueError: ``rollouts.actions`` names an action that cannot be forced, or ``rollouts.marginal`` is set although
+            the first mover knows what is hidden.
+    """
+    mover = setup.deal(groups[0].episode, 0, groups[0].prices).to_move
+    openings = forced_openings(setup, rollouts, mover)
+    if mover in setup.game.blind and mover in agents:
+        starts = _from_openings(setup, rollouts, groups, agents[mover], mover, openings)
+    elif rollouts.marginal:
+        raise ValueError(
+            f"rollouts.marginal: {mover}, who moves first in game {setup.game.name}, can tell what is hidden; choose "
+            "rollouts=plain"
+        )
+    else:
+        starts = [start for group in groups for start in _without_openings(setup, group, mover, openings)]
+    finished = play(
+        starts,
+        agents,
+        task=setup.task,
+        game=setup.game,
+        options=setup.options,
+        chunk=len(starts),
+        first_id=first_id,
+    )
+    return list(finished)
+
+
+def forced_openings(setup: Setup, rollouts: RolloutOptions, role: str | None) -> list[str]:
+    """Returns the opening text of each first message of a group: free ones, then forced ones by action.
+
+    Raises:
+        ValueError: An action cannot be forced.
+    """
+    known = setup.game.openings.get(role or "", {})
+    if rollouts.forced and (unknown := [action for action in rollouts.actions if action not in known]):
+        raise ValueError(
+            f"rollouts.actions: {', '.join(unknown)} cannot be forced in game {setup.game.name}; its first mover has "
+            f"{', '.join(known) or 'no openings'} (rollouts.forced=0 forces none)"
+        )
+    return [""] * rollouts.free + [known[action] for action in rollouts.actions for _ in range(rollouts.forced)]
+
+
+def _from_openings(
+    setup: Setup, rollouts: RolloutOptions, groups: Sequence[Group], agent: Agent, mover: str, openings: list[str]
+) -> list[Start]:
+    views = [setup.deal(g.episode, 0, g.prices).view(mover) for g in groups for _ in openings]
+    seeds = [group.seed + k for group in groups for k in range(len(openings))]
+    replies = agent.act(views, seeds, openings * len(groups))
+    starts: list[Start] = []
+    for index, group in enumerate(groups):
+        first_messages = replies[index * len(openings) : (index + 1) * len(openings)]
+        if rollouts.marginal:
+            starts += _every_possibility(setup, rollouts, group, first_messages, mover)
+        else:
+            possibilities = _draw(setup, group, len(openings))
+            starts += [
+                Start(group.episode, hidden, group.prices, group.seed + len(openings) + k, reply)
+                for k, (hidden, reply) in enumerate(zip(possibilities, first_messages, strict=True))
+            ]
+    return starts
+
+
+def _every_possibility(
+    setup: Setup, rollouts: RolloutOptions, group: Group, first_messages: Sequence[Reply], mover: str
+) -> Iterator[Start]:
+    """Yields each distinct first message for every possibility, ``follow_ups`` times if its sender moves again."""
+    episode = group.episode
+    distinct = {setup.decision(episode, reply.text or ""): reply for reply in reversed(first_messages)}
+    for decision, reply in distinct.items():
+        plays_on = setup.game.plays_on(decision)
+        for follow_up in range(rollouts.follow_ups if plays_on else 1):
+            seed = group.seed + len(first_messages) + follow_up
+            # The first follow-up is forced to end the game, if the game has an opening that does.
+            closing = setup.game.closing_opening if follow_up == 0 else ""
+            prefixes = {mover: closing} if closing else {}
+            for hidden in range(len(setup.weights(episode))):
+                yield Start(episode, hidden, group.prices, seed, reply, prefixes)
+
+
+def _without_openings(setup: Setup, group: Group, mover: str | None, openings: list[str]) -> Iterator[Start]:
+    for k, (hidden, opening) in enumerate(zip(_draw(setup, group, len(openings)), openings, strict=True)):
+        prefixes = {mover: opening} if opening and mover else {}
+        yield Start(group.episode, hidden, group.prices, group.seed + len(openings) + k, None, prefixes)
+
+
+def _draw(setup: Setup, group: Group, size: int) -> list[int]:
+    weights = setup.weights(group.episode)
+    return np.random.default_rng(group.seed).choice(len(weights), size=size, p=weights).tolist()

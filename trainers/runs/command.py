@@ -1,0 +1,225 @@
+"""Entry point of every command: turns hydra's config into experiment and options, and errors into one sentence."""
+
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from clarify_env.games import find_game, game_names
+from clarify_env.options import defaults, read, unknown
+from clarify_env.tasks.base import task_class, task_names
+from trainers.runs.build import build, section
+from trainers.runs.experiment import Experiment
+from trainers.runs.help import help_page
+from trainers.runs.identity import config_hash, run_identity
+from trainers.runs.malloc import keep_freed
+from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
+from trainers.runs.renamed import refuse_renamed
+from trainers.runs.run import Run
+
+_HERE = Path(__file__).resolve().parents[1]
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+# Errors that a user can cause. All others are bugs and show their traceback.
+_CAUSED = (ValueError, OSError, FloatingPointError, NotImplementedError, OmegaConfBaseException, HydraException)
+# Name of the section of a command's options if these are at the root of the config.
+ROOT = ""
+
+
+class Command:
+    """A command of `trainers`: its function, and the options dataclass of each config section.
+
+    The function is called with an `Experiment`, a `Run`, and one options dataclass for each other parameter: for
+    ``options`` from the section named after the command, for any other from the section with the parameter's name.
+
+    Args:
+        name: Name of the command; its config is ``conf/NAME.yaml``.
+        function: The command.
+        learns: Whether it has a budget of games to learn from.
+        measures: Whether it ends in an evaluation.
+        root: Whether ``options`` is the root of the config and there is no experiment.
+    """
+
+    def __init__(self, name: str, function: Callable[..., None], learns: bool, measures: bool, root: bool):
+        self.name, self.function, self.learns, self.measures, self.root = name, function, learns, measures, root
+        self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
+        self.with_experiment = False
+        for parameter in inspect.signature(function).parameters.values():
+            annotation: Any = parameter.annotation
+            if annotation is Experiment:
+                self.with_experiment = True
+            elif is_dataclass(parameter.annotation):
+                options_section = ROOT if root else name
+                section_name = options_section if parameter.name == "options" else parameter.name
+                self.parameters[parameter.name] = (section_name, annotation)
+
+    def sections(self) -> dict[str, type]:
+        """Returns the options dataclass of each section, including those of the experiment."""
+        shared = {"selfplay": SelfPlayOptions, "eval": EvalOptions} if self.with_experiment else {}
+        if self.learns and self.with_experiment:
+            shared["budget"] = BudgetOptions
+        return shared | dict(self.parameters.values())
+
+    def offer_defaults(self) -> None:
+        """Stores the defaults of all sections as the config ``options/NAME``, the base of ``conf/NAME.yaml``."""
+        node: dict[str, Any] = defaults(CommonOptions) if self.with_experiment else {}
+        for name, cls in self.sections().items():
+            node |= defaults(cls) if name == ROOT else {name: defaults(cls)}
+        ConfigStore.instance().store(group="options", name=self.name, node=node, package="_global_")
+
+    def known(self) -> list[str]:
+        """Returns the names of all typed options."""
+        names = ["run_dir", *(["seed"] if self.with_experiment else [])]
+        for name, cls in self.sections().items():
+            names += [f"{name}.{one.name}" if name else one.name for one in fields(cls)]
+        return names
+
+    def run(self, config: DictConfig) -> None:
+        """Runs the command in its run directory."""
+        with Run(Path(config.run_dir), run_identity(self.name, config)) as run:
+            self.function(run=run, **self.read(config))
+
+    def read(self, config: DictConfig) -> dict[str, Any]:
+        """Returns the arguments of the function: options by parameter, and the experiment. Seeds torch.
+
+        Raises:
+            ValueError: An option is wrong; the message names it.
+        """
+        self._refuse_unknown(config)
+        arguments: dict[str, Any] = {}
+        for parameter, (section_name, cls) in self.parameters.items():
+            arguments[parameter] = read(cls, self._values(config, section_name), section_name)
+        if self.with_experiment:
+            # Training draws from torch's global generator, and from no other global state.
+            torch.manual_seed(read(CommonOptions, {"seed": config.seed}, "").seed)
+            arguments["experiment"] = build(config, learns=self.learns, measures=self.measures)
+        return arguments
+
+    def _refuse_unknown(self, config: DictConfig) -> None:
+        groups = (
+            ("task", "game", "assistant", "user", "players", "learn", "prompts", "costs")
+            if self.with_experiment
+            else ()
+        )
+        top = {name.partition(".")[0] for name in self.known()} | set(groups)
+        for key in config:
+            if key not in top:
+                raise ValueError(unknown(str(key), self.known()))
+
+    @staticmethod
+    def _values(config: DictConfig, section_name: str) -> dict[str, Any]:
+        if section_name != ROOT:
+            return section(config, section_name)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return {key: value for key, value in plain.items() if key not in ("run_dir", "hydra")}
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def command(
+    function: Callable[..., None], *, learns: bool = True, measures: bool = True, root: bool = False
+) -> Callable[[], None]:
+    """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
+    name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
+    entry = COMMANDS[name] = Command(name, function, learns, measures, root)
+    OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    _offer_plugins()
+    entry.offer_defaults()
+
+    @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
+    def job(config: DictConfig) -> None:
+        keep_freed()
+        try:
+            entry.run(config)
+        except _CAUSED as error:
+            _fail(error, config)
+
+    def main() -> None:
+        sys.argv[1:] = overrides = appended(sys.argv[1:])
+        if {"--help", "-h"} & set(overrides):
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                config = compose(name, [word for word in overrides if not word.startswith("-")])
+            print(help_page(entry.name, entry.sections(), config, CONF))
+            return
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra raises its errors; they are printed here
+        try:
+            refuse_renamed(overrides)
+            job()
+        except _CAUSED as error:
+            print(f"error: {_why_no_game(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
+            sys.exit(1)
+
+    return main
+
+
+def appended(overrides: Sequence[str]) -> list[str]:
+    """Returns overrides as hydra takes them: options of players may be new keys, since roles are the game's own."""
+    return [f"++{word}" if word.startswith("players.") else word for word in overrides]
+
+
+def hydra_sentence(error: Exception, known: list[str]) -> str:
+    """Returns an error of hydra as one sentence; for an unknown option it names the closest known one."""
+    text = str(error).partition("Config search path")[0]
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing and "No match in the defaults list" not in text:
+        return unknown(missing[1], known)
+    return " ".join(text.split())
+
+
+def _why_no_game(overrides: list[str]) -> str | None:
+    """Returns why the game of ``game=NAME`` cannot be loaded; ``None`` if it can."""
+    for name in (word.partition("=")[2] for word in overrides if word.startswith("game=")):
+        try:
+            find_game(name)
+        except ValueError as error:
+            return str(error)
+    return None
+
+
+def _fail(error: Exception, config: DictConfig) -> None:
+    """Prints the error as one sentence and exits with status 1; the traceback goes to the run's log."""
+    message = " ".join(str(error).split())
+    folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
+    if folder.is_dir():
+        with (folder / "run.log").open("a") as log:
+            log.write(traceback.format_exc())
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _offer_plugins() -> None:
+    """Stores the defaults of games, planes and tasks, those of other packages included, as hydra configs.
+
+    A game that cannot be loaded is left out.
+    """
+    store = ConfigStore.instance().store
+    for name in game_names():
+        try:
+            game = find_game(name)
+        except ValueError:
+            continue  # the error is reported when the game is chosen: see `_why_no_game`
+        store(group="options/game", name=name, node={"name": name} | defaults(game.options))
+        prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else defaults(game.plane_options)
+        store(group="options/costs", name=name, node=prices)
+        if not (CONF / "costs" / f"{name}.yaml").exists():
+            store(group="costs", name=name, node=prices)
+        if not (CONF / "game" / f"{name}.yaml").exists():
+            store(group="game", name=name, node={"name": name} | defaults(game.options))
+    for name in task_names():
+        if not (CONF / "task" / f"{name}.yaml").exists():
+            parameters = inspect.signature(task_class(name)).parameters.values()
+            options = {p.name: "???" if p.default is p.empty else p.default for p in parameters}
+            store(group="task", name=name, node={"name": name} | options)

@@ -1,0 +1,177 @@
+"""The experiment of a run: game, task, prices, players by role, learning roles, budget, evaluation and seed.
+
+It is built once from the config (`trainers.runs.build`). No library function below it sees the config.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agents import kinds
+from agents.hf import load
+from agents.render import Renderer
+from agents.selfplay import Start, play
+from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.description import FixedPrices, Plane
+from clarify_env.games.setup import Setup
+from clarify_env.tasks.base import Task
+from trainers.runs.options import BudgetOptions, EvalOptions, SelfPlayOptions
+
+
+class Policy(NamedTuple):
+    """A causal language model and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that defines a run except the options of its method.
+
+    Attributes:
+        setup: Game, task and options.
+        plane: Distribution of training prices, and the sets of prices for evaluation.
+        blocks: Options of each role's player.
+        learns: Roles that the policy plays and that learn; the first one's block holds the policy's options.
+        budget: What may be learned from.
+        evaluation: What is measured.
+        selfplay: How many games are played at once.
+        seed: Everything drawn in training depends on it.
+        sections: Config section of each role's block, for errors; a role that is not named: its own name.
+        models: The models loaded so far.
+    """
+
+    setup: Setup
+    plane: Plane = field(default_factory=FixedPrices)
+    blocks: Mapping[str, kinds.Options] = field(default_factory=dict)
+    learns: tuple[str, ...] = ("assistant",)
+    budget: BudgetOptions = field(default_factory=BudgetOptions)
+    evaluation: EvalOptions = field(default_factory=EvalOptions)
+    selfplay: SelfPlayOptions = field(default_factory=SelfPlayOptions)
+    seed: int = 0
+    sections: Mapping[str, str] = field(default_factory=dict)
+    models: kinds.Models = field(default_factory=kinds.Models, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"models": kinds.Models()}  # agents are pickled with their own models
+
+    @property
+    def task(self) -> Task:
+        """Returns the source of episodes."""
+        return self.setup.task
+
+    def learning_role(self, method: str) -> str:
+        """Returns the learning role, for a method that trains one.
+
+        Raises:
+            ValueError: Several roles learn.
+        """
+        if len(self.learns) != 1:
+            roles = " and ".join(self.learns)
+            raise ValueError(
+                f"learn: {method} trains one role, and in game {self.setup.game.name} {roles} learn; "
+                f"choose one, as learn=[{self.learns[0]}]"
+            )
+        return self.learns[0]
+
+    @property
+    def partners(self) -> tuple[str, ...]:
+        """Returns the roles that the policy plays without learning them (kind ``self``)."""
+        others = [role for role in self.setup.game.roles if role not in self.learns]
+        return tuple(role for role in others if isinstance(self.blocks[role], kinds.Self))
+
+    @property
+    def partners_are_scripted(self) -> bool:
+        """Returns whether every role that does not learn is played by a scripted player of the game."""
+        others = [role for role in self.setup.game.roles if role not in self.learns]
+        return all(isinstance(self.blocks[role], kinds.Scripted) for role in others)
+
+    @property
+    def policy_options(self) -> kinds.HF | None:
+        """Returns the options of the policy; ``None``: the role has a scripted player."""
+        block = self.blocks[self.learns[0]]
+        return block if isinstance(block, kinds.HF) else None
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Returns the maximum length of the policy's replies in tokens."""
+        return self._policy_options().max_new_tokens
+
+    def _policy_options(self) -> kinds.HF:
+        options, role = self.policy_options, self.learns[0]
+        if options is None:
+            section = self.sections.get(role, role)
+            raise ValueError(f"{section}.kind must be hf, a language model, for this command")
+        return options
+
+    def load_policy(self) -> Policy:
+        """Loads the model of the first learning role.
+
+        Raises:
+            ValueError: It is not a language model, cannot be loaded, or none is shipped for the task.
+        """
+        role = self.learns[0]
+        return Policy(*self.models.load(self._policy_options(), self.task.name, self.sections.get(role, role)))
+
+    def load(self, folder: str | Path) -> Policy:
+        """Loads a policy from a folder, onto the device of the policy's options."""
+        return Policy(*load(folder, device=self._policy_options().device))
+
+    def renderer(self, policy: Policy) -> Renderer:
+        """Returns the renderer of the policy's prompts."""
+        game = self.setup.game
+        return Renderer(policy.tokenizer, partial(game.chat, style=self._policy_options().style or game.default_style))
+
+    def players(self, policy: Policy | None, temperature: float) -> dict[str, Agent]:
+        """Makes the agents by role.
+
+        Args:
+            policy: The model that plays the learning roles and those of kind ``self``; ``None``: every role is played
+                as its block says.
+            temperature: Sampling temperature of the learning roles.
+        """
+        return kinds.make_players(
+            self.blocks,
+            self.setup.game,
+            self.task,
+            models=self.models,
+            policy=None if policy is None else kinds.Policy(*policy, temperature, self.learns),
+            batch=self.selfplay.batch,
+            game_options=self.setup.options,
+            sections=self.sections,
+        )
+
+    def play(
+        self, starts: Sequence[Start], agents: Mapping[str, Agent], *, chunk: int, first_id: int = 0
+    ) -> Iterator[Trajectory]:
+        """Plays one game per start; see `agents.selfplay.play`."""
+        setup = self.setup
+        yield from play(
+            starts, agents, task=setup.task, game=setup.game, options=setup.options, chunk=chunk, first_id=first_id
+        )
+
+    def gold_labels(self, episode_ids: Iterable[str]) -> int:
+        """Returns the number of gold labels: one per hidden possibility of each distinct episode."""
+        return sum(len(self.setup.weights(self.task.lookup(name))) for name in dict.fromkeys(episode_ids))
+
+    def training_episodes(self) -> int | None:
+        """Returns the number of training episodes to learn from (``budget.episodes``); ``None``: unlimited.
+
+        Raises:
+            ValueError: The task has fewer training episodes than ``budget.episodes``.
+        """
+        size, most = self.task.sizes["train"], self.budget.episodes
+        if most is None:
+            return size
+        if most > (size or most):
+            raise ValueError(f"budget.episodes must lie in 1 to {size}, the training episodes there are, not {most}")
+        return most
+
+    def at(self, **changes: Any) -> "Experiment":
+        """Returns a copy with some attributes changed."""
+        return replace(self, **changes)

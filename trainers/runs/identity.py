@@ -1,0 +1,58 @@
+"""Identity of a run: the hash in its directory's name, and the check that a directory belongs to the config."""
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from agents.pocket import SHIPPED
+from trainers.runs.store import read_json, write_json
+
+# Keys that do not change the results of a run and so do not enter the hash.
+_NOT_IDENTITY = ("hydra", "run_dir", "size")
+
+
+def config_hash(config: DictConfig) -> str:
+    """Returns a hash, 8 hexadecimal digits, of everything that a run's results depend on."""
+    identity = _identity(config, OmegaConf.to_container(config, resolve=False))
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_identity(command: str, config: DictConfig) -> dict[str, Any]:
+    """Returns the content of ``config.json``: command, resolved config and the digest of a pocket model."""
+    return {"command": command} | _identity(config, OmegaConf.to_container(config, resolve=True))
+
+
+def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
+    identity = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    # A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
+    model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
+    manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None
+    if manifest and manifest.exists():
+        identity["weights"] = read_json(manifest).get("sha256")
+    return identity
+
+
+def model_path(model: str, task: str) -> str | Path:
+    """Returns the folder of the model shipped for a task if the model is ``pocket``; else the model unchanged."""
+    return SHIPPED.get(task, model) if model == "pocket" else model
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Records the identity of a run in its directory.
+
+    Raises:
+        ValueError: The directory holds a run of another config; the message shows the difference.
+    """
+    stored = folder / "config.json"
+    if not stored.exists():
+        write_json(stored, identity)
+        return
+    before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (read_json(stored), identity))
+    if before != now:
+        changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
+        difference = "; ".join(" ".join(line.split()) for line in changes)
+        raise ValueError(f"run_dir: {folder} holds a run of another config ({difference}); choose another run_dir")
