@@ -143,6 +143,7 @@ def test_branches_nobody_chooses_are_not_learned():
         (["#ANSWER the Brandt", "#ANSWER Brandt"], "#ANSWER Brandt", "wordings of one decision"),
         (["#ANSWER Brandt", "#ANSWER the Brandt"], "#ANSWER Brandt", "in either order"),
         (["#MULTI_ANS film: Jon Vale", "#ANSWER"], "#ANSWER", "nothing earned, where words are free"),
+        (["#ANSWER \u200b Brandt", "#ANSWER Brandt"], "#ANSWER \u200b Brandt", "what leaves no mark is no word"),
     ],
 )
 def test_ties_go_to_fewest_words(messages, kept, why):

@@ -124,7 +124,7 @@ class Tree:
 
     def _branch(self, node: Node, turn: Turn) -> Branch:
         text = turn.reply.text or ""
-        key, words = self.setup.decision(self.episode, text), len(text.split())
+        key, words = self.setup.decision(self.episode, text), self.setup.game.words(text)
         branch = node.branches.get(key)
         if branch is None:
             branch = node.branches[key] = Branch(turn.reply, words)
