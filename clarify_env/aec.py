@@ -197,11 +197,11 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         """Observation, reward, terminated, truncated and info of the agent whose turn it is."""
         agent, game, description = self.agent_selection, self.game, self.description
         view = game.view(agent)
-        told = self._infos.get(agent)
-        if told is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
-            told = self._infos[agent] = info(description, view, self._style, self._outcome)
-        seen = observation(description, game, view) if observe else None
-        return seen, self._cumulative_rewards[agent], self.terminations[agent], self.truncations[agent], told
+        role_info = self._infos.get(agent)
+        if role_info is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
+            role_info = self._infos[agent] = info(description, view, self._style, self._outcome)
+        observed = observation(description, game, view) if observe else None
+        return observed, self._cumulative_rewards[agent], self.terminations[agent], self.truncations[agent], role_info
 
     def observe(self, agent: str) -> dict[str, Any]:
         """What an agent can see now."""

@@ -304,9 +304,9 @@ def test_what_is_learned_is_an_ordinary_model_and_the_base_is_left_alone(trainer
     grpo.save_model(model, tiny[1], tmp_path / "made")
     plain = load(tmp_path / "made")[0]
     assert type(plain) is type(base) and plain.state_dict().keys() == before.keys()
-    found = HFAgent(plain, tiny[1]).sampler.logprobs(rows)
-    assert found != start
-    assert [x for row in found for x in row] == pytest.approx(
+    logprobs = HFAgent(plain, tiny[1]).sampler.logprobs(rows)
+    assert logprobs != start
+    assert [x for row in logprobs for x in row] == pytest.approx(
         [x for row in HFAgent(model, tiny[1]).sampler.logprobs(rows) for x in row], abs=1e-4
     )
     if ADAPTERS in overrides:

@@ -92,13 +92,13 @@ def test_what_follows_a_question_counts_only_where_the_question_is_kept():
     played = [game(i, text) for i in range(3) for text in (GUESS, LIST)] + [
         game(i, ASK, "#ANSWER no") for i in range(3)
     ]
-    found = keep_messages(expected(SETUP, played, COSTS, ROLES), rule("best", **OPTIONS))
-    assert [m.reply.text for m in found] == [LIST]
-    found = keep_messages(expected(SETUP, played, COSTS, ROLES), rule("top_k", **OPTIONS | {"k": 3}))
-    assert {m.reply.text for m in found} == {LIST, GUESS, ASK, "#ANSWER no"}
+    kept_messages = keep_messages(expected(SETUP, played, COSTS, ROLES), rule("best", **OPTIONS))
+    assert [m.reply.text for m in kept_messages] == [LIST]
+    kept_messages = keep_messages(expected(SETUP, played, COSTS, ROLES), rule("top_k", **OPTIONS | {"k": 3}))
+    assert {m.reply.text for m in kept_messages} == {LIST, GUESS, ASK, "#ANSWER no"}
 
 
 def test_a_kept_game_is_kept_whole():
     played = [game(1, ASK, ASK + " Again?", RIGHT[1]), game(1, "#ANSWER no")]
-    found = keep_games([earned(SETUP, [g], COSTS, ROLES) for g in played], rule("best", **OPTIONS))
-    assert [m.reply.text for m in found] == [ASK, ASK + " Again?", RIGHT[1]]
+    kept_messages = keep_games([earned(SETUP, [g], COSTS, ROLES) for g in played], rule("best", **OPTIONS))
+    assert [m.reply.text for m in kept_messages] == [ASK, ASK + " Again?", RIGHT[1]]

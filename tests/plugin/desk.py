@@ -100,8 +100,8 @@ class Remembering:
     def say(self, view):
         if view.facts.note:
             return view.facts.note.removeprefix("You remember: ").rstrip(".")
-        found = [message.text for message in view.heard if message.sender == "book"]
-        return found[-1] if found else "LOOKUP"
+        results = [message.text for message in view.heard if message.sender == "book"]
+        return results[-1] if results else "LOOKUP"
 
 
 class Trusting:
