@@ -1,5 +1,6 @@
 """The kernel, by a game that is none of ours: a dealer whispers a number, two players bid in turn."""
 
+import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
 from types import SimpleNamespace
@@ -326,3 +327,14 @@ def test_nobody_takes_the_place_of_a_built_in_game(monkeypatch):
     monkeypatch.setattr(games, "entry_points", lambda group: EntryPoints([point]))
     monkeypatch.setattr(games, "_LOADED", {})
     assert find_game("clarification").game.name == "clarification" and game_names() == ["clarification"]
+
+
+@pytest.mark.parametrize("source", ["def (", "raise RuntimeError('no')", "import nowhere_at_all", "x = 1"])
+def test_a_plugin_that_cannot_be_loaded_is_named_whatever_it_raises(monkeypatch, tmp_path, source):
+    (tmp_path / "broken_plugin.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
+    point = EntryPoint("broken", "broken_plugin:GAME", "clarify_env.games")
+    monkeypatch.setattr(games, "entry_points", lambda group: EntryPoints([point]))
+    with pytest.raises(ValueError, match=r"game 'broken': its entry point broken_plugin:GAME cannot be loaded: ."):
+        games.find_game("broken")
