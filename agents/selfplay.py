@@ -84,10 +84,11 @@ def _play_chunk(starts: Sequence[Start], games: list[Game], players: Mapping[str
     for game, start in zip(games, starts, strict=True):
         if start.opening is not None:
             game.apply(start.opening)
-    while any(game.to_move for game in games):
-        _check_moves(games, players)
+    unfinished: Sequence[int] = range(len(games))
+    while unfinished := [i for i in unfinished if games[i].to_move]:
+        _check_moves([games[i] for i in unfinished], players)
         for role, agent in players.items():
-            waiting = [i for i, game in enumerate(games) if game.to_move == role]
+            waiting = [i for i in unfinished if games[i].to_move == role]
             if not waiting:
                 continue
             views = [games[i].view(role) for i in waiting]
@@ -98,9 +99,9 @@ def _play_chunk(starts: Sequence[Start], games: list[Game], players: Mapping[str
 
 
 def _check_moves(games: Sequence[Game], players: Mapping[str, Agent]) -> None:
-    """Refuses games that do not end, or that wait for nobody."""
+    """Refuses unfinished games that do not end, or that wait for nobody."""
     for game in games:
-        if game.to_move is not None and game.to_move not in players:
+        if game.to_move not in players:
             raise ValueError(f"game {game.name}: {game.to_move!r} is to move, who has no part in it")
         if len(game.turns) > MOST_MOVES:
             raise ValueError(f"game {game.name}: episode {game.episode.id} is not over after {MOST_MOVES} moves")

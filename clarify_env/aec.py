@@ -246,11 +246,12 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
             raise ValueError("when an agent is dead, the only valid action is None")
         if not self.agents:
             raise ValueError("the game is over and every agent has left it; call reset")
-        gone = self.agents.pop(0)
-        for kept in (self._cumulative_rewards, self.terminations, self.truncations, self._infos):
-            kept.pop(gone, None)
-        self.rewards = dict.fromkeys(self.agents, 0.0)
-        self.agent_selection = self.agents[0] if self.agents else gone
+        agents = self.agents
+        gone = agents.pop(0)
+        del self._cumulative_rewards[gone], self.terminations[gone], self.truncations[gone]
+        self._infos.pop(gone, None)
+        self.rewards = dict.fromkeys(agents, 0.0)
+        self.agent_selection = agents[0] if agents else gone
 
     def render(self) -> str | None:
         """Returns (``"ansi"``) or prints (``"human"``) the whole game so far, the intent included."""

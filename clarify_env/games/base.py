@@ -120,8 +120,10 @@ class Result(NamedTuple):
             prices: Price of one of each of `usage`, in the same order.
             role: Whose reward; ``None``: that of the game as a whole.
         """
-        own = self if self.by_role is None else self.of(role)
-        return float(reward(own.score, own.usage.values(), prices))
+        score, usage, _, by_role = self
+        if by_role is not None:
+            score, usage, _, _ = self.of(role)
+        return float(reward(score, usage.values(), prices))
 
     def of(self, role: str | None) -> "Result":
         """The result of a role: its own where it has one, else the game's."""

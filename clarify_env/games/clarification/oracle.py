@@ -83,7 +83,7 @@ class Solved:
         """Value of each plan as the last message, times the total weight of the readings; shape [plans, C]."""
         indices = list(readings)
         words = (self._words * self.weights[indices].sum())[:, None]
-        return reward(self._mass[:, indices].sum(1)[:, None], (0, words), costs.T)
+        return reward(self._mass[:, indices].sum(1)[:, None], (words,), costs.T[1:])  # no question
 
     def best(self, costs: np.ndarray, readings: Group, remaining: int) -> Best:
         """The best continuation, given that one of ``readings`` is meant and ``remaining`` questions are allowed."""
@@ -101,7 +101,7 @@ class Solved:
         mass = self.weights[[i for group in groups for i in group]].sum()
         clarify = np.full(len(costs), ACTIONS.index("clarify"))
         value, words = (np.sum([getattr(b, name) for b in continuations], axis=0) for name in ("value", "words"))
-        return Best(reward(value, (mass, 0), costs.T), clarify, words)
+        return Best(reward(value, (mass,), costs.T[:1]), clarify, words)  # the words are in `value`
 
     def ask(self, costs: np.ndarray, groups: list[Group], remaining: int) -> np.ndarray:
         """Value, shape [C], of a question that splits the readings into ``groups``, with ``remaining`` more allowed."""

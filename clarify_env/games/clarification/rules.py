@@ -55,8 +55,8 @@ class ClarificationGame(Game):
         if reasoning not in REASONING:
             raise ValueError(f"the game's option reasoning must be one of {', '.join(REASONING)}, not {reasoning!r}")
         prices = costs if isinstance(costs, Costs) else Costs(*costs)
-        options = {"max_questions": max_questions, "redact_leaks": redact_leaks, "reasoning": reasoning}
-        super().__init__(task, episode, intent, prices, **options)
+        Game.__init__(self, task, episode, intent, prices)
+        self.options = {"max_questions": max_questions, "redact_leaks": redact_leaks, "reasoning": reasoning}
         self.max_questions, self.redact_leaks, self.reasoning = max_questions, redact_leaks, reasoning
         self.to_move = "assistant"
         self._secret = secret_of(episode, intent)
