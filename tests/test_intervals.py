@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toys import ASHFORD
 
-from trainers.evaluation.intervals import bootstrap, interval
+from clarify_env.evaluation.intervals import bootstrap, interval
 
 
 def entity(name, index):

@@ -7,14 +7,14 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import CostPlane, Costs
+from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.reference import reference
 from clarify_env.games import find_game
 from clarify_env.games.clarification.oracle import FIXED, solve
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
-from trainers.evaluation.played import play_all
-from trainers.evaluation.reference import reference
 from trainers.evaluation.steering import steering_report
 
 GAME, TASK, EPISODES = find_game("clarification"), Toy(), [ASHFORD, DUNLEY]

@@ -7,13 +7,13 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import Costs
+from clarify_env.evaluation.played import play_all
 from clarify_env.games import find_game
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.actions import KINDS
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
-from trainers.evaluation.played import play_all
 
 TASK = Toy()
 SETUP = Setup(find_game("clarification"), TASK)

@@ -5,13 +5,13 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import Costs
+from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.reference import check_not_beaten, lost_by_action, reference
 from clarify_env.games import find_game
 from clarify_env.games.clarification.oracle import ACTIONS, FIXED, solve
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
-from trainers.evaluation.played import play_all
-from trainers.evaluation.reference import check_not_beaten, lost_by_action, reference
 
 EPISODES, PRICES = [ASHFORD, DUNLEY], (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))
 SETUP = Setup(find_game("clarification"), Toy())

@@ -13,6 +13,7 @@ from toys import ASHFORD, Toy
 from agents.hf import HFAgent
 from agents.selfplay import trajectory
 from clarify_env.costs import Costs
+from clarify_env.evaluation.played import play_all
 from clarify_env.games import find_game
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.strategies import ScriptedAssistant
@@ -20,7 +21,6 @@ from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers import evaluate, prompted, rest
 from trainers.evaluation.jobs import Job, play_jobs
-from trainers.evaluation.played import play_all
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import EvalOptions, SelfPlayOptions

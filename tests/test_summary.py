@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from toys import ASHFORD, DUNLEY
 
+from clarify_env.evaluation.played import Played
+from clarify_env.evaluation.reference import Reference, lost_by_action
+from clarify_env.evaluation.summary import summarize
 from clarify_env.games import find_game
 from clarify_env.games.clarification.oracle import FIXED
 from clarify_env.games.description import Description
-from trainers.evaluation.played import Played
-from trainers.evaluation.reference import Reference, lost_by_action
-from trainers.evaluation.summary import summarize
 
 GAME, EPISODES = find_game("clarification"), [ASHFORD, DUNLEY]
 MEASURES = ("reward", "accuracy", "f1", "questions", "words", "invalid", "ungrounded", "leak")

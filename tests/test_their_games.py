@@ -16,6 +16,8 @@ from plugin_wheel import SOURCE, install
 import clarify_env
 from agents.selfplay import Start, play
 from clarify_env import make_task
+from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.summary import summarize
 from clarify_env.games import find_game, game_names
 from clarify_env.games.base import Message, Reply
 from clarify_env.games.setup import Setup
@@ -23,8 +25,6 @@ from clarify_env.testing import check_game, check_task
 from clarify_env.testing.games import Noise
 from trainers import contrastive, grpo, imitate, prompted, rest, stargate
 from trainers.evaluation.measure import measure, validate
-from trainers.evaluation.played import play_all
-from trainers.evaluation.summary import summarize
 from trainers.runs import command as commands
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import EvalOptions

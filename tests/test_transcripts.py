@@ -6,12 +6,12 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import Costs
+from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games import find_game
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
-from trainers.evaluation.played import play_all
-from trainers.evaluation.transcripts import transcript
 
 SETUP, LEARNS = Setup(find_game("clarification"), Toy()), ("assistant",)
 PRICES = (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 
 from agents.hf import SMALL, HFAgent
+from clarify_env.evaluation.played import Played, Score, play_all
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Prices
-from trainers.evaluation.played import Played, Score, play_all
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
 from trainers.runs.processes import Report, run_processes
@@ -24,7 +24,7 @@ class Job(NamedTuple):
 
     Attributes:
         name: Name of the set of prices, or ``"grid"``.
-        mode: Name of the mode; see `trainers.evaluation.played.MODES`.
+        mode: Name of the mode; see `clarify_env.evaluation.played.MODES`.
         temperature: Sampling temperature of the policy.
         prices: The prices.
         seed: Seed of everything drawn in the job.

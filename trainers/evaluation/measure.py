@@ -4,35 +4,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from clarify_env.evaluation.episodes import split_episodes
+from clarify_env.evaluation.intervals import entities
+from clarify_env.evaluation.played import MODES, Played, play_all
+from clarify_env.evaluation.reference import Reference, check_not_beaten, reference
+from clarify_env.evaluation.summary import summarize
+from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
-from clarify_env.tasks.base import Task
-from trainers.evaluation.intervals import entities
 from trainers.evaluation.jobs import Job, Players, play_jobs
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
-from trainers.evaluation.played import MODES, Played, play_all
-from trainers.evaluation.reference import Reference, check_not_beaten, reference
 from trainers.evaluation.steering import steering_report
-from trainers.evaluation.summary import summarize
-from trainers.evaluation.transcripts import transcript
 from trainers.reporting.report import print_table, write_report
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
 from trainers.runs.store import append_lines, read_json, write_json
 
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
-
-
-def split_episodes(task: Task, split: str, most: int) -> list[Any]:
-    """Returns the first ``most`` episodes of a split.
-
-    Raises:
-        ValueError: The task has no such split.
-    """
-    size = task.sizes.get(split)
-    if split not in task.sizes:
-        raise ValueError(f"eval.split: task {task.name} has no split {split!r}, only {', '.join(task.sizes)}")
-    return [task.episode(split, index) for index in range(most if size is None else min(most, size))]
 
 
 class Evaluation(NamedTuple):
@@ -167,7 +155,7 @@ def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, age
 def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
     """Plays the episodes of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and on the steering grid."""
     setup, options, plane = experiment.setup, experiment.evaluation, experiment.plane
-    episodes = split_episodes(experiment.task, options.split, options.episodes)
+    episodes = split_episodes(experiment.task, options.split, options.episodes, "eval.")
     solved = setup.game.solve(experiment.task, episodes, **setup.options)
     jobs = [
         Job(name, mode, MODES[mode], prices, options.seed + index, options.transcripts)
@@ -197,7 +185,7 @@ def validate(run: Run, experiment: Experiment, agents: Mapping[str, Agent], *, i
     if run.recorded("validation", iteration):
         return
     setup, options = experiment.setup, experiment.evaluation
-    episodes = split_episodes(experiment.task, "validation", options.validation)
+    episodes = split_episodes(experiment.task, "validation", options.validation, "eval.")
     sets = experiment.plane.sets()
     prices = sets.get("between") or next(iter(sets.values()))
     advance = run.bar(f"iteration {iteration}: validating", len(episodes) * len(prices), "pairs")

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from clarify_env.evaluation.intervals import interval
 from clarify_env.games import find_game
-from trainers.evaluation.intervals import interval
 from trainers.reporting import figures
 from trainers.reporting import learning_curves as curves
 from trainers.reporting.columns import MODES, REASONING, fixed, percent

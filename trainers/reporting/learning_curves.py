@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trainers.evaluation.intervals import interval
+from clarify_env.evaluation.intervals import interval
 from trainers.reporting.columns import fixed, percent
 from trainers.reporting.results import headline_set, read_evaluation, read_summary
 from trainers.runs.store import write_json

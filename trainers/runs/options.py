@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from clarify_env.evaluation.played import MODES
 from clarify_env.options import option
-from trainers.evaluation.played import MODES
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.selfplay import Start, play, turn_seed
 from clarify_env.games.base import Agent, Trajectory
 from clarify_env.games.description import Prices
 from clarify_env.games.setup import Setup
+from clarify_env.selfplay import Start, play, turn_seed
 
 # Sampling temperature of each mode of evaluation.
 MODES = {"temperature": 1.0, "greedy": 0.0}
@@ -39,6 +39,13 @@ class Played(NamedTuple):
         index = list(rows)
         values = {name: value[index] for name, value in self.values.items()}
         return Played(values, self.first[index], self.by_lot[index], [], self.games)
+
+    def at(self, columns: Sequence[int]) -> "Played":
+        """Returns the games at some price vectors, without transcripts."""
+        index = list(columns)
+        values = {name: value[:, index] for name, value in self.values.items()}
+        games = self.games * len(index) // self.first.shape[1]
+        return Played(values, self.first[:, index], self.by_lot[:, index], [], games)
 
 
 def play_all(
@@ -128,5 +135,6 @@ def _reward(game: Trajectory, learns: Sequence[str]) -> float:
 
 
 def _first_kind(setup: Setup, game: Trajectory, learns: Sequence[str]) -> str:
-    turns = game.moves(learns)
+    # Only the messages of roles that learn in this game have kinds; of another role, its partners' are counted.
+    turns = game.moves([role for role in learns if role in setup.game.learns] or setup.game.learns or learns)
     return setup.game.kind(turns[0]) if turns else "invalid"

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clarify_env.evaluation.played import Played
 from clarify_env.games.description import Prices, Solved
-from trainers.evaluation.played import Played
 
 
 class Reference(NamedTuple):
@@ -31,6 +31,14 @@ class Reference(NamedTuple):
         index = list(rows)
         fixed = {name: value[index] for name, value in self.fixed.items()}
         return Reference(self.oracle[index], self.action[index], self.words[index], fixed, self.by_action[index])
+
+    def at(self, columns: Sequence[int]) -> "Reference":
+        """Returns the values at some prices."""
+        index = list(columns)
+        fixed = {name: value[:, index] for name, value in self.fixed.items()}
+        return Reference(
+            self.oracle[:, index], self.action[:, index], self.words[:, index], fixed, self.by_action[:, index]
+        )
 
 
 def reference(solved: Sequence[Solved], prices: Sequence[Prices]) -> Reference:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from clarify_env.evaluation.intervals import bootstrap
+from clarify_env.evaluation.played import Played
+from clarify_env.evaluation.reference import Reference, lost_by_action
 from clarify_env.games.description import Description
-from trainers.evaluation.intervals import bootstrap
-from trainers.evaluation.played import Played
-from trainers.evaluation.reference import Reference, lost_by_action
 
 # Dominance counts the prices at which policy reward >= reward of the best fixed strategy - this margin.
 DOMINANCE_MARGIN = 0.03

@@ -1,0 +1,1 @@
+"""Evaluation of agents beside the oracle and the fixed strategies, exact over what is hidden."""

@@ -1,0 +1,57 @@
+"""Confidence intervals by bootstrap over entities and runs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def entities(episodes: Sequence) -> list[str]:
+    """Returns the entity that each episode is about; the episode itself where none is named."""
+    return [episode.meta.get("entity", episode.id) for episode in episodes]
+
+
+def bootstrap(values: np.ndarray, episodes: Sequence, seed: int, draws: int = 1000) -> list[float]:
+    """95 % interval of the mean by bootstrap over entities, each with all of its episodes and prices."""
+    return intervals([values], episodes, seed, draws)[0]
+
+
+def intervals(measures: Sequence[np.ndarray], episodes: Sequence, seed: int, draws: int = 1000) -> list[list[float]]:
+    """95 % interval of the mean of each measure by bootstrap over entities; the same resamples for all measures.
+
+    Args:
+        measures: Each of shape [episodes, prices].
+        episodes: The episodes.
+        seed: Seed of the draws.
+        draws: Number of resamples.
+    """
+    owner, sizes, rng = *_owners(entities(episodes)), np.random.default_rng(seed)
+    rng.integers(1, size=(draws, 1))  # as `interval` draws of one run
+    resampled = rng.integers(len(sizes), size=(draws, len(sizes)))
+    numbers = sizes[resampled].sum(1)
+    sums = [np.bincount(owner, weights=values.mean(1), minlength=len(sizes)) for values in measures]
+    return [np.quantile(of_entity[resampled].sum(1) / numbers, [0.025, 0.975]).tolist() for of_entity in sums]
+
+
+def _owners(about: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (index of each episode's entity, number of episodes of each entity)."""
+    _, owner = np.unique(about, return_inverse=True)
+    return owner, np.bincount(owner)
+
+
+def interval(values: np.ndarray, about: Sequence[str], seed: int, draws: int = 1000) -> list[float]:
+    """95 % interval of the mean by bootstrap over runs and over entities, each with all of its episodes.
+
+    Args:
+        values: Shape [runs, episodes]; of one run, only entities are drawn.
+        about: Entity of each episode.
+        seed: Seed of the draws.
+        draws: Number of resamples.
+    """
+    owner, sizes = _owners(about)
+    sums = np.stack([np.bincount(owner, weights=row, minlength=len(sizes)) for row in values])
+    rng = np.random.default_rng(seed)
+    runs = rng.integers(len(values), size=(draws, len(values)))
+    resampled = rng.integers(len(sizes), size=(draws, len(sizes)))
+    of_runs = np.stack([sums[run].mean(0) for run in runs])
+    means = np.take_along_axis(of_runs, resampled, 1).sum(1) / sizes[resampled].sum(1)
+    return np.quantile(means, [0.025, 0.975]).tolist()

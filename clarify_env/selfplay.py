@@ -1,0 +1,138 @@
+"""The self-play engine: plays many games at once, batched by agent, in fixed chunks by game number."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from clarify_env.games import find_game
+from clarify_env.games.base import Agent, Game, Reply, Trajectory
+from clarify_env.games.description import Description
+from clarify_env.tasks.base import Task
+
+# Moves after which a game is taken not to end.
+MOST_MOVES = 1000
+
+
+class Start(NamedTuple):
+    """How a game begins.
+
+    Attributes:
+        episode: The episode to play.
+        intent: Index of the hidden possibility, as in `Description.weights`: in the clarification game, the reading
+            that the user means.
+        costs: Prices, one for each of `Description.usage`.
+        seed: Seed of all moves.
+        opening: First move of the game, if given; ``None``: the agent makes it.
+        prefixes: For each role, text that the first message of its agent must start with.
+    """
+
+    episode: Any
+    intent: int
+    costs: tuple[float, ...]
+    seed: int
+    opening: Reply | None = None
+    prefixes: Mapping[str, str] = {}
+
+
+def play(
+    starts: Sequence[Start],
+    agents: Mapping[str, Agent],
+    *,
+    task: Task,
+    game: str | Description = "clarification",
+    options: Mapping[str, Any] | None = None,
+    chunk: int = 256,
+    first_id: int = 0,
+    progress: Callable[[int], None] = lambda games: None,
+) -> Iterator[Trajectory]:
+    """Plays one game per start.
+
+    Games are played in chunks of fixed size. Inside a chunk, all games that wait for the same agent are answered in one
+    batch, and finished games leave it. Chunks share nothing, so a chunk can be replayed alone with the same result.
+
+    Args:
+        starts: One start per game.
+        agents: Agent of each role. Tools come from the game.
+        task: Scores the games.
+        game: A game or its name.
+        options: Options of the game.
+        chunk: Games per chunk.
+        first_id: Number of the first game.
+        progress: Called with the number of games just finished.
+
+    Yields:
+        One trajectory per start, in order.
+
+    Raises:
+        ValueError: A role has no agent.
+    """
+    description = find_game(game)
+    if missing := [role for role in description.roles if role not in agents]:
+        raise ValueError(f"game {description.name}: nobody plays {', '.join(missing)}")
+    names = {role: agents[role].name for role in description.roles}
+    players = {role: agents[role] for role in description.roles} | dict(description.tools(task))
+    for first in range(0, len(starts), chunk):
+        group = starts[first : first + chunk]
+        games = [description.deal(task, s.episode, s.intent, s.costs, **(options or {})) for s in group]
+        _play_chunk(group, games, players)
+        for number, (start, finished) in enumerate(zip(group, games, strict=True), first_id + first):
+            yield trajectory(number, start.seed, finished, names)
+        progress(len(group))
+
+
+def _play_chunk(starts: Sequence[Start], games: list[Game], players: Mapping[str, Agent]) -> None:
+    prefixes = [dict(start.prefixes) for start in starts]
+    for game, start in zip(games, starts, strict=True):
+        if start.opening is not None:
+            game.apply(start.opening)
+    unfinished: Sequence[int] = range(len(games))
+    while unfinished := [i for i in unfinished if games[i].to_move]:
+        _check_moves([games[i] for i in unfinished], players)
+        for role, agent in players.items():
+            waiting = [i for i in unfinished if games[i].to_move == role]
+            if not waiting:
+                continue
+            views = [games[i].view(role) for i in waiting]
+            seeds = [turn_seed(starts[i].seed, view.turn) for i, view in zip(waiting, views, strict=True)]
+            openings = [prefixes[i].pop(role, "") for i in waiting]
+            for i, reply in zip(waiting, agent.act(views, seeds, openings), strict=True):
+                games[i].apply(reply)
+
+
+def _check_moves(games: Sequence[Game], players: Mapping[str, Agent]) -> None:
+    """Refuses unfinished games that do not end, or that wait for nobody."""
+    for game in games:
+        if game.to_move not in players:
+            raise ValueError(f"game {game.name}: {game.to_move!r} is to move, who has no part in it")
+        if len(game.turns) > MOST_MOVES:
+            raise ValueError(f"game {game.name}: episode {game.episode.id} is not over after {MOST_MOVES} moves")
+
+
+def turn_seed(seed: int, turn: int) -> int:
+    """Returns the seed of a turn: (1,000,003 seed + turn) mod 2^63, equal for games with equal seeds."""
+    return (seed * 1_000_003 + turn) % 2**63
+
+
+def trajectory(number: int, seed: int, game: Game, agents: Mapping[str, str]) -> Trajectory:
+    """Makes the trajectory of a finished game.
+
+    Args:
+        number: Number of the game in its run.
+        seed: The game's seed.
+        game: The game.
+        agents: Name of the agent that played each role.
+    """
+    assert game.result is not None, "a trajectory is that of a finished game"
+    split = game.episode.id.rpartition("/")[0]
+    return Trajectory(
+        id=number,
+        game=game.name,
+        task=game.task.name,
+        split=split,
+        episode_id=game.episode.id,
+        hidden=game.hidden,
+        prices=game.prices,
+        seed=seed,
+        agents=dict(agents),
+        turns=tuple(game.turns),
+        result=game.result,
+    )
