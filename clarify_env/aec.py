@@ -59,11 +59,13 @@ def observation(description: Description, game: Game, view: View) -> dict[str, A
     return {"transcript": description.transcript(view), "turn": view.turn, "costs": costs}
 
 
-def info(description: Description, view: View, style: str, outcome: dict[str, Any] | None) -> dict[str, Any]:
-    """A role's chat messages and, once the game is over, the measures of the game."""
+def info(
+    description: Description, game: Game, view: View, style: str, outcome: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The id of the episode, a role's chat messages and, once the game is over, the measures of the game."""
     if outcome is None:
-        return {"messages": description.chat(view, style)}
-    return {"messages": description.chat(view, style), "outcome": dict(outcome)}
+        return {"episode_id": game.episode.id, "messages": description.chat(view, style)}
+    return {"episode_id": game.episode.id, "messages": description.chat(view, style), "outcome": dict(outcome)}
 
 
 def outcome_of(description: Description, game: Game) -> dict[str, Any] | None:
@@ -107,8 +109,8 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     text may stand before the line of the tag; the user never sees it. The user's messages are free.
 
     **Observations.** A dict: ``"transcript"``, the role's view as text; ``"turn"``, the number of messages so far; and,
-    as assistant, ``"costs"``, alpha and beta. ``infos[agent]["messages"]`` is the same as chat messages. Nothing the
-    assistant gets holds the intent or a gold answer.
+    as assistant, ``"costs"``, alpha and beta. ``infos[agent]["messages"]`` is the same as chat messages, and
+    ``infos[agent]["episode_id"]`` names the episode. Nothing the assistant gets holds the intent or a gold answer.
 
     **Rewards.** At the end both receive ``accuracy - alpha * questions - beta * words`` of the last message; its
     components are in ``infos[agent]["outcome"]``. In games whose rewards differ by role each agent receives its own.
@@ -119,13 +121,17 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
     Version history: v0, first version.
 
     Args:
-        task: A task or its name.
+        task: A task, its name, or where its class is, as in `make_task`.
         costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices each reset draws;
             ``None``: the game's default plane.
         game: A game or its name.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
         style: Style of the chat messages, one of `Description.styles`; ``None``: the game's default.
+        task_options: Options of a task given by name.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
+
+    Raises:
+        ValueError: There is no such task, game or option, or a value is wrong.
     """
 
     agent_selection: str
@@ -138,12 +144,13 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         game: str | Description = "clarification",
         render_mode: str | None = None,
         style: str | None = None,
+        task_options: Mapping[str, Any] | None = None,
         **game_options: Any,
     ):
         super().__init__()
-        self.dealer = Dealer(task, costs, game, **game_options)
+        self.dealer = Dealer(task, costs, game, task_options, **game_options)
         self.description = self.dealer.game
-        self.render_mode, self._style = render_mode, style or self.description.default_style
+        self.render_mode, self._style = render_mode, self.description.check_style(style)
         self._tools = self.description.tools(self.dealer.task)
         self._rng: np.random.Generator | None = None
         self.possible_agents = list(self.description.roles)
@@ -190,7 +197,9 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         """What `info` says for each agent, made when first asked for after a step."""
         for agent in self.agents:
             if agent not in self._infos:
-                self._infos[agent] = info(self.description, self.game.view(agent), self._style, self._outcome)
+                self._infos[agent] = info(
+                    self.description, self.game, self.game.view(agent), self._style, self._outcome
+                )
         return self._infos
 
     def last(self, observe: bool = True) -> tuple[dict[str, Any] | None, float, bool, bool, dict[str, Any]]:
@@ -199,7 +208,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         view = game.view(agent)
         role_info = self._infos.get(agent)
         if role_info is None:  # unlike PettingZoo's own, this leaves the infos of the others unmade
-            role_info = self._infos[agent] = info(description, view, self._style, self._outcome)
+            role_info = self._infos[agent] = info(description, game, view, self._style, self._outcome)
         observed = observation(description, game, view) if observe else None
         return observed, self._cumulative_rewards[agent], self.terminations[agent], self.truncations[agent], role_info
 

@@ -1,6 +1,7 @@
 """How an environment's `reset` starts a game: what it was not given is drawn."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from clarify_env.games import find_game
 from clarify_env.games.base import Game
 from clarify_env.games.description import Description, Plane
-from clarify_env.tasks.base import Task, make_task
+from clarify_env.tasks.base import Task, as_task
 
 # Indices are drawn below this from an endless split.
 _ENDLESS = 2**31
@@ -22,13 +23,22 @@ class Dealer:
         costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices to draw; ``None``: the
             game's default plane.
         game: A game or its name.
+        task_options: Options of a task given by name.
         **options: The game's own options.
+
+    Raises:
+        ValueError: There is no such task or game, or an option or a price is wrong.
     """
 
     def __init__(
-        self, task: Task | str, costs: Plane | tuple[float, ...] | None, game: str | Description, **options: Any
+        self,
+        task: Task | str,
+        costs: Plane | tuple[float, ...] | None,
+        game: str | Description,
+        task_options: Mapping[str, Any] | None = None,
+        **options: Any,
     ):
-        self.task = make_task(task) if isinstance(task, str) else task
+        self.task = as_task(task, task_options)
         self.game = find_game(game)
         if costs is None:
             self._prices = self.game.plane().train()
@@ -36,7 +46,7 @@ class Dealer:
             self._prices = costs.train()
         else:
             self._prices = (self.game.check_prices(costs),)
-        self._deal, self._options = self.game.deal, options
+        self._deal, self._options = self.game.deal, self.game.check_options(options)
         self._known = ("split", "index", self.game.hidden_name, "costs")
 
     def deal(self, rng: np.random.Generator, options: dict[str, Any] | None) -> Game:

@@ -9,6 +9,7 @@ from clarify_env.aec import action_space, ending, info, observation, observation
 from clarify_env.dealing import Dealer
 from clarify_env.games.base import Agent, Reply
 from clarify_env.games.description import Description, Plane
+from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import Task
 
 # Games that the other roles may end before the role moves, until `reset` gives up.
@@ -25,7 +26,7 @@ class RoleEnv(gymnasium.Env):
     Version history: v0, first version.
 
     Args:
-        task: A task or its name.
+        task: A task, its name, or where its class is, as in `make_task`.
         role: The role to play.
         costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices each reset draws;
             ``None``: the game's default plane.
@@ -33,10 +34,11 @@ class RoleEnv(gymnasium.Env):
         game: A game or its name.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
         style: Style of the chat messages, one of `Description.styles`; ``None``: the game's default.
+        task_options: Options of a task given by name.
         **game_options: The game's own options, such as ``max_questions`` or ``reasoning``.
 
     Raises:
-        ValueError: The game has no such role, or nobody plays one of the others.
+        ValueError: There is no such task, game, role or option, a value is wrong, or nobody plays one of the others.
     """
 
     metadata = {"render_modes": ["ansi", "human"]}
@@ -50,31 +52,17 @@ class RoleEnv(gymnasium.Env):
         game: str | Description = "clarification",
         render_mode: str | None = None,
         style: str | None = None,
+        task_options: Mapping[str, Any] | None = None,
         **game_options: Any,
     ):
-        self.dealer = Dealer(task, costs, game, **game_options)
+        self.dealer = Dealer(task, costs, game, task_options, **game_options)
         self.description = self.dealer.game
-        if role not in self.description.roles:
-            raise ValueError(
-                f"game {self.description.name} has no role {role!r}, only {', '.join(self.description.roles)}"
-            )
         self.role = role
-        self.agents = dict(self.description.tools(self.dealer.task)) | self._others(agents or {}, game_options)
-        self.render_mode, self._style = render_mode, style or self.description.default_style
+        setup = Setup(self.description, self.dealer.task, game_options)
+        self.agents = dict(self.description.tools(self.dealer.task)) | setup.others((role,), agents or {})
+        self.render_mode, self._style = render_mode, self.description.check_style(style)
         self.observation_space = observation_space(self.description, role)
         self.action_space = action_space(self.description, role)
-
-    def _others(self, agents: Mapping[str, Agent], game_options: dict[str, Any]) -> dict[str, Agent]:
-        others = dict(agents)
-        for role in self.description.roles:
-            if role not in others and role != self.role:
-                names = self.description.players.get(role)
-                if not names:
-                    raise ValueError(
-                        f"game {self.description.name} has no scripted player for {role}: name one in agents"
-                    )
-                others[role] = self.description.player(role, self.dealer.task, names[0], **game_options)
-        return others
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Starts a game; returns observation and info."""
@@ -114,7 +102,7 @@ class RoleEnv(gymnasium.Env):
             self.render()
         view = self.game.view(self.role)
         return observation(self.description, self.game, view), info(
-            self.description, view, self._style, outcome_of(self.description, self.game)
+            self.description, self.game, view, self._style, outcome_of(self.description, self.game)
         )
 
     def render(self) -> str | None:
@@ -133,11 +121,12 @@ class AssistantEnv(RoleEnv):
     Version history: v0, first version.
 
     Args:
-        task: A task or its name.
+        task: A task, its name, or where its class is, as in `make_task`.
         costs: Fixed costs, an (alpha, beta) pair, or a plane from whose training costs each reset draws (the default).
         user: Who plays the user: the scripted user if ``None``.
         render_mode: ``None``, ``"ansi"`` or ``"human"``.
         style: Style of the chat messages; ``None``: ``zero_shot``.
+        task_options: Options of a task given by name.
         **game_options: See `RoleEnv`.
     """
 
@@ -149,7 +138,8 @@ class AssistantEnv(RoleEnv):
         game: str | Description = "clarification",
         render_mode: str | None = None,
         style: str | None = None,
+        task_options: Mapping[str, Any] | None = None,
         **game_options: Any,
     ):
         agents = None if user is None else {"user": user}
-        super().__init__(task, "assistant", costs, agents, game, render_mode, style, **game_options)
+        super().__init__(task, "assistant", costs, agents, game, render_mode, style, task_options, **game_options)

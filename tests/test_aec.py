@@ -197,7 +197,7 @@ def test_order_is_enforced():
 @pytest.mark.parametrize("make", [clarify_env.raw_env, clarify_env.env])
 def test_last_makes_the_infos_of_one_agent(make, monkeypatch):
     made = []
-    monkeypatch.setattr(aec, "info", lambda description, view, style, outcome: made.append(view.role) or {})
+    monkeypatch.setattr(aec, "info", lambda description, game, view, style, outcome: made.append(view.role) or {})
     env = make(Toy())
     env.reset()
     env.last()
@@ -279,8 +279,8 @@ def test_reasoning_is_a_game_option():
         assert not any("readings" in str(seen) for seen in (env.observe("user"), env.infos["user"]["messages"][1:]))
         env.step("Ada Brandt")
         assert env.rewards["assistant"] == pytest.approx(1 - 0.03 * words)
-    with pytest.raises(ValueError, match="option reasoning must be one of none, free, charged, not 'cheap'"):
-        clarify_env.env(Toy(), reasoning="cheap").reset()
+    with pytest.raises(ValueError, match=r"game.reasoning must be one of none, free, charged, not 'cheap'"):
+        clarify_env.env(Toy(), reasoning="cheap")
     env = clarify_env.env(Toy(), style="reasoning")
     env.reset()
     with pytest.raises(ValueError, match="reasoning=none makes invalid"):

@@ -9,6 +9,7 @@ from clarify_env import games
 from clarify_env.games.base import Reply, Result
 from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.description import FixedPrices
 from clarify_env.testing import check_game, check_task
 
 
@@ -215,8 +216,40 @@ def using(**usage):
     return ending(lambda result: result._replace(usage=usage))
 
 
+class Baffled(ClarificationGame):
+    """Does not know what a role knows."""
+
+    def facts(self, role, prices):
+        return {"assistant": super().facts("assistant", prices)}[role]
+
+
+class Ghostly(ClarificationGame):
+    """Says something in private to a role that there is not."""
+
+    def say(self, sender, text, to=()):
+        super().say(sender, text, ("ghost",) if sender == "assistant" else ())
+
+
+class Untidy(ClarificationGame):
+    """Addresses a role by a text in place of a tuple."""
+
+    def say(self, sender, text, to=()):
+        super().say(sender, text, "user")
+
+
+class Unmade(ClarificationGame):
+    """Cannot be dealt."""
+
+    def __init__(self, *arguments, **options):
+        raise KeyError("seats")
+
+
 COUNTED = count()
 GAME_FAULTS = [
+    (Baffled, "facts\\(\\) of user raised KeyError: 'user'", "facts of one role alone"),
+    (Ghostly, r"assistant says something to \('ghost',\), but those who play are assistant, user", "nobody to hear"),
+    (Untidy, "assistant says something to 'user', which is no tuple of roles", "a text for a tuple"),
+    (Unmade, "deal\\(\\) raised KeyError: 'seats'", "a game that cannot be dealt"),
     (Telling, "assistant is handed a Secret", "a secret in the facts"),
     (Hinting, "a blind role sees something else for another intent", "a query that tells"),
     (Endless, "not over after 100 moves", "no end"),
@@ -276,12 +309,38 @@ def test_faults_of_a_game_are_named(game, message, why):
     [
         ({"weights": lambda self, episode: (0.5, 0.3)}, r"the weights of what is hidden are \(0.5, 0.3\)"),
         ({"weights": lambda self, episode: (0.5, 0.5, 0.0)}, "the weights of what is hidden are"),
+        ({"weights": lambda self, episode: ()}, r"the weights of what is hidden are \(\), not positive numbers"),
+        (
+            {"weights": lambda self, episode: ("half", "half")},
+            "the weights of what is hidden are .*, not positive",
+        ),
+        ({"weights": lambda self, episode: (1.5, -0.5)}, "the weights of what is hidden are .*, not positive numbers"),
+        ({"weights": lambda self, episode: (float("nan"),)}, "the weights of what is hidden are .*, not positive"),
+        ({"weights": lambda self, episode: 1 / 0}, r"weights\(\) raised ZeroDivisionError: division by zero"),
+        ({"weights": lambda self, episode: 1.0}, r"weights\(\) raised TypeError: 'float' object is not iterable"),
         ({"measures": lambda *_: {"fun": float("nan")}}, "a measure is not finite: {'fun': nan}"),
+        ({"measures": lambda *_: {"fun": "much"}}, r"measures\(\) raised TypeError"),
+        ({"chat": lambda self, view, style: 1 / 0}, r"chat\(\) of assistant raised ZeroDivisionError"),
+        ({"chat": lambda self, view, style: ["hello"]}, r"chat\(\) of assistant is no list of messages with role and"),
+        ({"transcript": lambda self, view: None}, r"transcript\(\) of assistant is None, not a text"),
     ],
 )
 def test_faults_of_a_description_are_named(attributes, message):
     with pytest.raises(AssertionError, match=f"^game broken, episode train/0: {message}"):
         check_game(Toy(), described(**attributes))
+
+
+@pytest.mark.parametrize(
+    ("plane", "message"),
+    [
+        (lambda self, **options: 1 / 0, r"plane\(\) raised ZeroDivisionError"),
+        (lambda self, **options: FixedPrices((0.1,)), r"its plane has prices \(0.1,\): costs must be a pair"),
+        (lambda self, **options: FixedPrices((0.1, -1.0)), "its plane has prices .*: costs.beta must be a finite"),
+    ],
+)
+def test_prices_of_a_plane_are_checked(plane, message):
+    with pytest.raises(AssertionError, match=f"^game broken: {message}"):
+        check_game(Toy(), described(plane=plane))
 
 
 def test_a_game_is_found_by_name(monkeypatch):

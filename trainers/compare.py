@@ -25,6 +25,7 @@ from trainers.reporting.comparison import compared, write_comparison
 from trainers.reporting.learning_curves import curves, write_tuning
 from trainers.runs.command import COMMANDS, appended, command, hydra_sentence
 from trainers.runs.identity import config_hash
+from trainers.runs.plugins import offer_sources
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
 
@@ -217,6 +218,7 @@ def _whole(options: CompareOptions, games: int | None, episodes: int | None) -> 
 def _digest(method: str, task: str, command: str, chosen: list[str]) -> str:
     try:
         refuse_renamed(chosen)
+        offer_sources(chosen)
         return config_hash(compose(command, appended(chosen)))
     except (HydraException, ValueError) as error:
         reason = hydra_sentence(error, COMMANDS[command].known())

@@ -2,7 +2,9 @@
 
 from importlib.metadata import EntryPoint, entry_points
 
+from clarify_env.games.declared import faults
 from clarify_env.games.description import Description
+from clarify_env.plugins import described, load
 
 _GROUP = "clarify_env.games"
 # Named as in an entry point, and loaded at first use.
@@ -22,7 +24,7 @@ def find_game(game: str | Description) -> Description:
         game: A name in `game_names`. A description is returned unchanged.
 
     Raises:
-        ValueError: There is no such game, or the entry point does not hold a description.
+        ValueError: There is no such game, or what offers it cannot be loaded or is no description of a game.
     """
     if isinstance(game, Description):
         return game
@@ -30,14 +32,16 @@ def find_game(game: str | Description) -> Description:
         points = {point.name: point for point in entry_points(group=_GROUP)} | _BUILT_IN
         if game not in points:
             raise ValueError(f"unknown game {game!r}; known: {', '.join(game_names())}")
-        try:
-            loaded = points[game].load()
-        except Exception as error:  # whatever another package's module raises
-            raise ValueError(
-                f"game {game!r}: its entry point {points[game].value} cannot be loaded: {error}"
-            ) from error
-        loaded = loaded() if isinstance(loaded, type) and issubclass(loaded, Description) else loaded
+        what = f"game {game!r}: its entry point {points[game].value}"
+        loaded = load(points[game], what)
+        if isinstance(loaded, type) and issubclass(loaded, Description):
+            try:
+                loaded = loaded()
+            except Exception as error:  # whatever another package's class raises
+                raise ValueError(f"{what} cannot be made: {described(error)}") from error
         if not isinstance(loaded, Description):
             raise ValueError(f"game {game!r}: the entry point offers {loaded!r}, which is no Description")
+        if fault := next(faults(loaded), None):
+            raise ValueError(f"game {game!r}: {fault}")
         _LOADED[game] = loaded
     return _LOADED[game]

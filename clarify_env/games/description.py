@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
+from clarify_env.options import read
 from clarify_env.words import count_words
 
 Messages = list[dict[str, str]]
@@ -171,10 +172,21 @@ class Description:
         Raises:
             ValueError: There is no such option, or its value cannot be.
         """
-        if options and (unknown := options.keys() - self._option_names):
+        if options and options.keys() - self._option_names:
+            self.check_options(options)
+        return self.game(task, episode, hidden, prices, **options)
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns options of the game as they were given.
+
+        Raises:
+            ValueError: There is no such option, or its value is not of its type or out of range.
+        """
+        if unknown := options.keys() - self._option_names:
             known = ", ".join(sorted(self._option_names)) or "none"
             raise ValueError(f"game {self.name} has no option {', '.join(sorted(unknown))}; known: {known}")
-        return self.game(task, episode, hidden, prices, **options)
+        read(self.options, options, "game")
+        return dict(options)
 
     def check_prices(self, prices: Sequence[float]) -> Prices:
         """Returns prices as a tuple.
@@ -195,6 +207,16 @@ class Description:
         if unknown := options.keys() - set(self.usage):
             raise ValueError(f"costs: game {self.name} has no price of {', '.join(sorted(unknown))}")
         return FixedPrices(self.check_prices([options.get(name, 0.0) for name in self.usage]))
+
+    def check_style(self, style: str | None) -> str:
+        """Returns a style of the chat messages; of ``None``, the game's default.
+
+        Raises:
+            ValueError: There is no such style.
+        """
+        if style is not None and style not in self.styles:
+            raise ValueError(f"style must be one of {', '.join(self.styles)}, not {style!r}")
+        return self.default_style if style is None else style
 
     def chat(self, view: View, style: str = "plain") -> Messages:
         """Renders a view as chat messages, with roles ``system``, ``user`` and ``assistant``.

@@ -1,9 +1,9 @@
 """A game on a task with its options: what is needed to deal, view and measure games."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from clarify_env.games.base import Game, Trajectory, Turn, View
+from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
 from clarify_env.games.description import Decision, Description, Prices
 
 
@@ -23,6 +23,29 @@ class Setup(NamedTuple):
     def deal(self, episode: Any, hidden: int = 0, prices: Prices = ()) -> Game:
         """Starts a game; see `Description.deal`."""
         return self.game.deal(self.task, episode, hidden, prices, **self.options)
+
+    def others(self, roles: Sequence[str], agents: Mapping[str, Agent]) -> dict[str, Agent]:
+        """Returns the agents of all roles but some; a role that ``agents`` does not name: its default scripted player.
+
+        Args:
+            roles: Roles that need no agent.
+            agents: Agents by role.
+
+        Raises:
+            ValueError: A role has no scripted player, or the game has no such role.
+        """
+        game, others = self.game, dict(agents)
+        known = (*game.roles, *game.tools(self.task))
+        for role in (*roles, *agents):
+            if role not in known:
+                raise ValueError(f"game {game.name} has no role {role!r}, only {', '.join(game.roles)}")
+        for role in game.roles:
+            if role not in others and role not in roles:
+                names = game.players.get(role)
+                if not names:
+                    raise ValueError(f"game {game.name} has no scripted player for {role}: name one in agents")
+                others[role] = game.player(role, self.task, names[0], **self.options)
+        return others
 
     def weights(self, episode: Any) -> tuple[float, ...]:
         """Probability of each hidden possibility of an episode."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from clarify_env.plugins import from_source, is_source, load, subclass
 from clarify_env.scores.answers import exact_match, normalize, token_f1
 from clarify_env.scores.drop import drop_f1
 
@@ -268,19 +269,31 @@ def register(cls: type[Task]) -> type[Task]:
 
 
 def task_class(name: str) -> type[Task]:
-    """Returns a task's class: a built-in one, or one another package offers by entry point ``clarify_env.tasks``.
+    """Returns a task's class.
+
+    Args:
+        name: A name in `task_names`, or where the class is: ``module:Class``, ``FILE.py:Class`` or ``FILE.py``.
 
     Raises:
-        ValueError: There is no such task.
+        ValueError: There is no such task, or what offers it cannot be loaded or is no task.
     """
+    if is_source(name):
+        return _named(from_source(name, Task, f"task {name}"), f"task {name}")
     if name not in _REGISTRY:
         for point in entry_points(group="clarify_env.tasks"):
             if point.name == name:
-                _REGISTRY[name] = point.load()
+                what = f"task {name!r}: its entry point {point.value}"
+                _REGISTRY[name] = _named(subclass(load(point, what), Task, what), what)
                 break
         else:
             raise ValueError(f"unknown task {name!r}; known: {', '.join(task_names())}")
     return _REGISTRY[name]
+
+
+def _named(cls: type, what: str) -> type[Task]:
+    if not isinstance(getattr(cls, "name", None), str):
+        raise ValueError(f"{what}: class {cls.__name__} needs a name, such as name = 'my_task'")
+    return cls
 
 
 def task_names() -> list[str]:
@@ -292,7 +305,7 @@ def make_task(name: str, **options: Any) -> Task:
     """Makes a task by name.
 
     Args:
-        name: A name in `task_names`.
+        name: A name in `task_names`, or where its class is: ``module:Class``, ``FILE.py:Class`` or ``FILE.py``.
         **options: The task's own options.
 
     Raises:
@@ -303,3 +316,23 @@ def make_task(name: str, **options: Any) -> Task:
         return cls(**options)
     except TypeError as error:
         raise ValueError(f"task {name}: {error}") from error
+
+
+def as_task(task: Any, options: Mapping[str, Any] | None = None) -> Any:
+    """Returns a task that is given itself or by name.
+
+    Args:
+        task: A task, or a name as in `make_task`.
+        options: Options of a task given by name.
+
+    Raises:
+        ValueError: It is neither, or `make_task` refuses it, or a task that is made already is given options.
+    """
+    if isinstance(task, str):
+        return make_task(task, **(options or {}))
+    if isinstance(task, type) or not (hasattr(task, "episode") and hasattr(task, "sizes")):
+        hint = f": make one, {task.__name__}()" if isinstance(task, type) and issubclass(task, Task) else ""
+        raise ValueError(f"task must be a task or the name of one, not {task!r}{hint}")
+    if options:
+        raise ValueError(f"task_options are those of a task given by name; {task.name} is made already")
+    return task

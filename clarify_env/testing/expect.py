@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from clarify_env.plugins import described
+
 
 def survives_json(value: Any) -> bool:
     """Whether a value is unchanged after it is written to JSON and read back."""
@@ -22,3 +24,18 @@ def expects(error: type[Exception], sentence: str) -> Iterator[None]:
     except error:
         return
     raise AssertionError(sentence)
+
+
+@contextlib.contextmanager
+def raises_nothing(what: str) -> Iterator[None]:
+    """Context manager that turns any other error of its block into AssertionError with a sentence.
+
+    Args:
+        what: Start of the sentence: what the block does.
+    """
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{what} raised {described(error)}") from error

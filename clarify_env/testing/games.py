@@ -3,6 +3,9 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Collection
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,10 +15,11 @@ from pettingzoo.test import api_test, seed_test
 from clarify_env.aec import action_space, env, raw_env
 from clarify_env.games import find_game
 from clarify_env.games.base import Agent, Game, Reply, View
-from clarify_env.games.description import Description
+from clarify_env.games.declared import faults
+from clarify_env.games.description import Description, Prices
 from clarify_env.gym import RoleEnv
 from clarify_env.tasks.base import Task
-from clarify_env.testing.expect import expects, survives_json
+from clarify_env.testing.expect import expects, raises_nothing, survives_json
 from clarify_env.testing.secrecy import holds
 
 _MOST_MOVES = 100
@@ -37,20 +41,28 @@ def check_game(
         AssertionError: A check failed; the message says which.
     """
     description, rng = find_game(game), np.random.default_rng(seed)
-    prices = description.plane().train()[0]
+    name = f"game {getattr(description, 'name', game)}"
+    for fault in faults(description):
+        raise AssertionError(f"{name}: {fault}")
+    prices = _checked_prices(description, name)
     split, size = next(iter(task.sizes.items()))
     for index in range(episodes if size is None else min(episodes, size)):
         episode = task.episode(split, index)
-        weights = description.weights(episode)
-        where = f"game {description.name}, episode {episode.id}"
-        assert abs(sum(weights) - 1) < 1e-9 and min(weights) > 0, (
-            f"{where}: the weights of what is hidden are {weights}"
-        )
-        for hidden in range(len(weights)):
-            _play_noise(description, description.deal(task, episode, hidden, prices, **options), rng)
-            _play_nothing(description, description.deal(task, episode, hidden, prices, **options))
-        _check_secrecy(raw_env(task, game=description, **options), split, index, len(weights), prices)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        where = f"{name}, episode {episode.id}"
+        possibilities = _possibilities(description, episode, where)
+        for hidden in range(possibilities):
+            for play in (partial(_play_noise, rng=rng), _play_nothing):
+                with raises_nothing(f"{where}: deal()"):
+                    dealt = description.deal(task, episode, hidden, prices, **options)
+                with raises_nothing(f"{where}: playing it"):
+                    play(description, dealt)
+        with raises_nothing(f"{where}: its environment"):
+            _check_secrecy(raw_env(task, game=description, **options), split, index, possibilities, prices)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        raises_nothing(f"{name}: its environment"),
+    ):
         # The checkers warn about conventions of numeric environments, and one of them prints.
         warnings.simplefilter("ignore")
         api_test(env(task, game=description, **options), num_cycles=50)
@@ -58,6 +70,29 @@ def check_game(
         for role in description.roles:
             others = {other: Noise(description, other) for other in description.roles if other != role}
             check_env(RoleEnv(task, role, agents=others, game=description, **options), skip_render_check=True)
+
+
+def _checked_prices(description: Description, name: str) -> Prices:
+    """Returns the first training prices, after a check of all prices of the plane."""
+    with raises_nothing(f"{name}: plane()"):
+        plane = description.plane()
+        vectors = [*plane.train(), *chain(*plane.sets().values())]
+    for prices in vectors:
+        try:
+            description.check_prices(prices)
+        except ValueError as error:
+            raise AssertionError(f"{name}: its plane has prices {prices!r}: {error}") from error
+    return vectors[0]
+
+
+def _possibilities(description: Description, episode: Any, where: str) -> int:
+    """Returns the number of hidden possibilities, after a check of their weights."""
+    with raises_nothing(f"{where}: weights()"):
+        weights = tuple(description.weights(episode))
+    sentence = f"{where}: the weights of what is hidden are {weights}, not positive numbers that sum to 1"
+    assert weights and all(isinstance(weight, (int, float)) and weight > 0 for weight in weights), sentence
+    assert abs(sum(weights) - 1) < 1e-9, sentence
+    return len(weights)
 
 
 class Noise:
@@ -96,7 +131,9 @@ def _play_noise(description: Description, game: Game, rng: np.random.Generator) 
         assert game.result is None, f"{where}: it has a result before it is over"
         fork = game.fork(game.hidden)
         for watcher in dict.fromkeys((*description.roles, role)):
-            _check_view(game, fork, watcher, where)
+            _check_view(game, fork, watcher, players, where)
+            if watcher in description.roles:
+                _check_texts(description, game.view(watcher), where)
         reply = players[role].act([game.view(role)], [int(rng.integers(2**31))])[0]
         try:
             game.apply(reply)
@@ -111,8 +148,10 @@ def _play_noise(description: Description, game: Game, rng: np.random.Generator) 
         assert tuple(end.usage) == description.usage, f"{where}: usage is {tuple(end.usage)}, not {description.usage}"
         assert np.isfinite(game.result.reward(game.prices, role)), f"{where}: the reward is not finite"
     assert survives_json(game.result.to_json()), f"{where}: the result changes on its way through JSON"
-    measures = description.measures(game.task, game.episode, game)
-    assert all(np.isfinite(value) for value in measures.values()), f"{where}: a measure is not finite: {measures}"
+    with raises_nothing(f"{where}: measures()"):
+        measures = description.measures(game.task, game.episode, game)
+        finite = all(np.isfinite(value) for value in measures.values())
+    assert finite, f"{where}: a measure is not finite: {measures}"
     replay = game.fork(game.hidden)
     assert replay.result == game.result, f"{where}: its messages played again end otherwise"
     with expects(ValueError, f"{where}: a move after its end should raise ValueError"):
@@ -134,18 +173,36 @@ def _play_nothing(description: Description, game: Game) -> None:
             raise AssertionError(f"{where}: move() of None by {role} raised {error!r}") from error
 
 
-def _check_view(game: Game, fork: Game, role: str, where: str) -> None:
-    view = game.view(role)
+def _check_view(game: Game, fork: Game, role: str, players: Collection[str], where: str) -> None:
+    with raises_nothing(f"{where}: facts() of {role}"):
+        view = game.view(role)
     try:
         hash(view)
     except TypeError as error:
         raise AssertionError(f"{where}: the view of {role} cannot be hashed: {error}") from error
+    for message in view.heard:
+        addressed = f"{where}: {message.sender} says something to {message.to!r}"
+        assert isinstance(message.to, tuple), f"{addressed}, which is no tuple of roles"
+        assert set(message.to) <= set(players), f"{addressed}, but those who play are {', '.join(players)}"
     assert fork.view(role) == view, f"{where}: a fork of the game sees something else"
     rebuilt = game.view_at(role, view.heard, game.prices)
     assert rebuilt._replace(turn=view.turn) == view, f"{where}: view_at() of what {role} has heard sees something else"
     for message in view.heard:
         allowed = not message.to or role in (*message.to, message.sender)
         assert allowed, f"{where}: {role} hears a message to {', '.join(message.to)} alone"
+
+
+def _check_texts(description: Description, view: View, where: str) -> None:
+    """Checks that a view can be shown as chat, in the default style, and as a transcript."""
+    with raises_nothing(f"{where}: chat() of {view.role}"):
+        chat = description.chat(view, description.default_style)
+    usable = bool(chat) and all(set(message) >= {"role", "content"} for message in chat)
+    assert usable and all(isinstance(message["content"], str) for message in chat), (
+        f"{where}: chat() of {view.role} is no list of messages with role and content"
+    )
+    with raises_nothing(f"{where}: transcript() of {view.role}"):
+        transcript = description.transcript(view)
+    assert isinstance(transcript, str), f"{where}: transcript() of {view.role} is {transcript!r}, not a text"
 
 
 def _check_secrecy(env: raw_env, split: str, index: int, possibilities: int, prices: tuple[float, ...]) -> None:

@@ -21,6 +21,7 @@ from trainers.runs.options import (
     PromptOptions,
     SelfPlayOptions,
 )
+from trainers.runs.plugins import SOURCE
 from trainers.runs.run import LOG
 
 # Section of the policy, which plays every learning role. Other roles have the section ``players.ROLE``; a role named
@@ -157,5 +158,6 @@ def _plane(config: DictConfig, game: Description) -> Plane:
 def _task(config: DictConfig) -> Task:
     values = section(config, "task")
     name = values.pop("name")
+    name = values.pop(SOURCE, name)
     check_arguments(task_class(name), values, "task")
     return make_task(name, **values)

@@ -27,6 +27,7 @@ from trainers.runs.help import help_page
 from trainers.runs.identity import config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
+from trainers.runs.plugins import offer_sources, task_node
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
 
@@ -150,6 +151,7 @@ def command(
     def main() -> None:
         sys.argv[1:] = overrides = appended(sys.argv[1:])
         if {"--help", "-h"} & set(overrides):
+            offer_sources(overrides)
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 config = compose(name, [word for word in overrides if not word.startswith("-")])
             print(help_page(entry.name, entry.sections(), config, CONF))
@@ -157,9 +159,10 @@ def command(
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra raises its errors; they are printed here
         try:
             refuse_renamed(overrides)
+            offer_sources(overrides)
             job()
         except _CAUSED as error:
-            print(f"error: {_why_no_game(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
+            print(f"error: {_why_no_plugin(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
             sys.exit(1)
 
     return main
@@ -179,13 +182,14 @@ def hydra_sentence(error: Exception, known: list[str]) -> str:
     return " ".join(text.split())
 
 
-def _why_no_game(overrides: list[str]) -> str | None:
-    """Returns why the game of ``game=NAME`` cannot be loaded; ``None`` if it can."""
-    for name in (word.partition("=")[2] for word in overrides if word.startswith("game=")):
-        try:
-            find_game(name)
-        except ValueError as error:
-            return str(error)
+def _why_no_plugin(overrides: list[str]) -> str | None:
+    """Returns why the game of ``game=NAME`` or the task of ``task=NAME`` cannot be loaded; ``None`` if both can."""
+    for group, find in (("game", find_game), ("task", task_class)):
+        for name in (word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")):
+            try:
+                find(name)
+            except ValueError as error:
+                return str(error)
     return None
 
 
@@ -203,14 +207,14 @@ def _fail(error: Exception, config: DictConfig) -> None:
 def _offer_plugins() -> None:
     """Stores the defaults of games, planes and tasks, those of other packages included, as hydra configs.
 
-    A game that cannot be loaded is left out.
+    A game that cannot be loaded is left out; such a task is offered by its name alone, and refused when it is made.
     """
     store = ConfigStore.instance().store
     for name in game_names():
         try:
             game = find_game(name)
         except ValueError:
-            continue  # the error is reported when the game is chosen: see `_why_no_game`
+            continue  # the error is reported when the game is chosen: see `_why_no_plugin`
         store(group="options/game", name=name, node={"name": name} | defaults(game.options))
         prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else defaults(game.plane_options)
         store(group="options/costs", name=name, node=prices)
@@ -220,6 +224,4 @@ def _offer_plugins() -> None:
             store(group="game", name=name, node={"name": name} | defaults(game.options))
     for name in task_names():
         if not (CONF / "task" / f"{name}.yaml").exists():
-            parameters = inspect.signature(task_class(name)).parameters.values()
-            options = {p.name: "???" if p.default is p.empty else p.default for p in parameters}
-            store(group="task", name=name, node={"name": name} | options)
+            store(group="task", name=name, node=task_node(name))

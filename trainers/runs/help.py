@@ -18,6 +18,7 @@ from clarify_env.options import described, field_docs, rule_of
 from clarify_env.tasks.base import task_class
 from trainers.runs.build import POLICY, USER
 from trainers.runs.options import CommonOptions, PromptOptions
+from trainers.runs.plugins import SOURCE
 
 _WIDTH = 110
 
@@ -70,7 +71,7 @@ def _option(section: str, cls: type, one: Any, value: Any) -> list[str]:
 
 
 def _of_constructor(section: str, class_of: Callable[[str], type], values: Mapping[str, Any]) -> list[str]:
-    docs = _argument_docs(class_of(values["name"]))
+    docs = _argument_docs(class_of(values.get(SOURCE, values["name"])))
     lines = _entry(f"{section}.name", "text", values["name"], f"Name of the {section}.")
     for key, value in values.items():
         if key != "name":

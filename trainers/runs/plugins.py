@@ -1,0 +1,79 @@
+"""Offers tasks of other packages, modules and files as hydra configs of the group ``task``."""
+
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from clarify_env.plugins import is_source
+from clarify_env.tasks.base import task_class
+
+# Key of a task's section that says where its class is, if the task is not known by its name.
+SOURCE = "source"
+
+
+def task_node(name: str) -> dict[str, Any]:
+    """Returns the config of a task: its name and its options with their defaults.
+
+    An option whose default is no plain value is left out, and keeps its default. A task that cannot be loaded has its
+    name alone: making it says why.
+    """
+    try:
+        return {"name": name} | _options(task_class(name))
+    except ValueError:
+        return {"name": name}
+
+
+def _options(cls: type) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            continue
+        if parameter.default is parameter.empty:
+            options[parameter.name] = "???"
+        elif _is_plain(parameter.default):
+            options[parameter.name] = parameter.default
+    for name in ("name", SOURCE):
+        options.pop(name, None)  # the section's own
+    return options
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value means the same in a config: one of JSON, and no text that hydra would read as more than text."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return "${" not in text and value != "???"
+
+
+def offer_sources(overrides: Iterable[str]) -> None:
+    """Stores a config for each task that overrides name by its source, such as ``task=./mine.py:MyTask``.
+
+    Raises:
+        ValueError: The source cannot be loaded, or holds no task.
+    """
+    for word in overrides:
+        if not word.startswith("task="):
+            continue
+        for source in filter(is_source, _choices(word)):
+            cls = task_class(source)
+            # Hydra looks a choice up as a path; it skips empty parts.
+            *folders, name = ["task", *filter(None, source.split("/"))]
+            node = {"name": cls.name, SOURCE: source} | _options(cls)
+            ConfigStore.instance().store(group="/".join(folders), name=name, node=node)
+
+
+def _choices(word: str) -> list[str]:
+    """Returns the choices of an override of a group, several in a sweep."""
+    try:
+        (override,) = OverridesParser.create().parse_overrides([word])
+    except HydraException:
+        return []  # hydra refuses it later, with its reason
+    if not override.is_sweep_override():
+        return [str(override.value())]
+    return [choice.strip("'\"") for choice in override.sweep_string_iterator()]
