@@ -1,7 +1,10 @@
+import multiprocessing
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 from toys import Toy
 
 import clarify_env
@@ -10,6 +13,7 @@ from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.gym import AssistantEnv, RoleEnv
+from clarify_env.spaces import Text
 
 ASKED = {"intent": 0, "costs": (0.25, 0.03)}
 
@@ -119,6 +123,35 @@ def test_many_at_once():
     observation, _ = env.reset(seed=0)
     assert observation["costs"].shape == (3, 2) and len(observation["transcript"]) == 3
     assert np.array(env.step(["no tag"] * 3)[2]).all()
+
+
+@pytest.mark.parametrize("vector_kwargs", [{}, {"context": "spawn"}, {"shared_memory": False}, {"copy": False}])
+def test_many_at_once_in_processes(vector_kwargs):
+    env, sync = (
+        gymnasium.make_vec("clarify_env/Assistant-v0", num_envs=2, vectorization_mode=mode, task=Toy(), **kwargs)
+        for mode, kwargs in (("async", {"vector_kwargs": vector_kwargs}), ("sync", {}))
+    )
+    try:
+        seen, twin = env.reset(seed=0)[0], sync.reset(seed=0)[0]
+        assert seen["transcript"] == twin["transcript"] and list(seen["costs"][0]) == list(twin["costs"][0])
+        for text in ("#CLARIFY Which kind? é漢🙂", "#CLARIFY \ud83d half a pair", "#ANSWER Brandt"):
+            before, seen, twin = list(seen["transcript"]), env.step([text] * 2), sync.step([text] * 2)
+            assert seen[0]["transcript"] == twin[0]["transcript"] != before, "the latest, not the first"
+            assert list(seen[1]) == list(twin[1]) and list(seen[2]) == list(twin[2])
+            seen, twin = seen[0], twin[0]
+        assert all("#ANSWER" in text for text in seen["transcript"]) and len(seen["transcript"]) == 2
+    finally:
+        env.close()
+
+
+def test_a_text_too_long_for_shared_memory_names_the_argument():
+    space = Text(2**24)
+    memory = create_shared_memory(space, n=2, ctx=multiprocessing)
+    texts = read_from_shared_memory(space, memory, n=2)
+    write_to_shared_memory(space, 1, "漢" * (2**20 // 3), memory)
+    assert texts == ("", "漢" * (2**20 // 3)) and texts[0:1] == ("",) and repr(texts).startswith("('',")
+    with pytest.raises(ValueError, match=r"1,048,578 bytes .* vector_kwargs=\{'shared_memory': False\}"):
+        write_to_shared_memory(space, 0, "漢" * (2**20 // 3 + 1), memory)
 
 
 def test_any_role_can_be_played():
