@@ -29,5 +29,5 @@ def test_import_is_quick_quiet_and_touches_nothing(more):
 
 
 def test_public_names_are_few():
-    assert set(clarify_env.__all__) == {"CostPlane", "Costs", "__version__", "env", "make_task", "raw_env"}
+    assert set(clarify_env.__all__) == {"CostPlane", "Costs", "__version__", "env", "evaluate", "make_task", "raw_env"}
     assert all(hasattr(clarify_env, name) for name in clarify_env.__all__)

@@ -62,6 +62,8 @@ def test_a_task_is_made_from_a_file(folder, source):
     env = gymnasium.make("clarify_env/Assistant-v0", task=source, task_options={"size": 1})
     _, info = env.reset(seed=0)
     assert info["episode_id"] == "train/0"
+    (row,) = clarify_env.evaluate("guess", source, (0.2, 0.02))
+    assert row["accuracy"] == 0.5
 
 
 def test_a_task_is_made_from_a_module(folder, monkeypatch):
