@@ -269,6 +269,24 @@ def test_a_game_without_an_oracle_is_measured_without_regret(setup, tmp_path, ca
     assert (tmp_path / "report.html").exists()
 
 
+def test_any_agent_is_measured_in_any_game_in_one_call(setup):
+    game, players = setup.game, players_of(setup)
+    role = game.roles[0]
+    others = {other: player for other, player in players.items() if other != role}
+    for options in ({"role": role, "agents": others}, {"agents": others}):
+        options |= {"game": game, "episodes": 3, "split": "train"}
+        table = clarify_env.evaluate(players[role], setup.task, (PRICE,), **options)
+        (row,) = table
+        for name in (name for name in BY_HAND[game.name] if name != "reward"):
+            assert row[name] == pytest.approx(BY_HAND[game.name][name]), name
+        # The describer pays for its words, the asker for the look-up that one of its helpers makes.
+        assert row["reward"] == pytest.approx({"hints": 0.25 - 0.25, "desk": 0.9}[game.name])
+        assert not row.keys() & {"oracle", "regret", "gap_closed", "best_fixed", "percent_of_oracle"}
+        assert "oracle" not in str(table) and row["share_message"] == 1
+    with pytest.raises(ValueError, match="has no scripted player for guesser: name one in agents"):
+        clarify_env.evaluate(Describer(), "objects", game="hints", role="describer")
+
+
 def test_decisions_are_averaged_for_blind_roles_alone(setup):
     episode = setup.task.episode("train", 0)
     for role in setup.game.roles:

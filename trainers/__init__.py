@@ -1,9 +1,11 @@
 """Training and evaluation: one command per file, and the library of all commands."""
 
-from importlib.util import find_spec
+from pathlib import Path
 
-# Another distribution (openai-agents) also installs a package `agents`; name it in the error.
-if find_spec("agents.selfplay") is None:
-    raise ImportError(
-        "the package 'agents' found is not clarify-env's: uninstall openai-agents or use another environment"
-    )
+from clarify_env.extras import require, require_neighbour
+
+_NEEDS = """torch transformers tokenizers safetensors hydra omegaconf trl peft datasets accelerate matplotlib scipy
+jinja2 rich tensorboard filelock"""
+
+require_neighbour("trainers", Path(__file__).parent, "agents")
+require("trainers", tuple(_NEEDS.split()), extra="train")

@@ -1,0 +1,61 @@
+"""Run by CI: how long commands take to show their help or to refuse a config, beside the import of hydra.
+
+``python startup_time.py``: prints the CPU seconds and their ratio; exits with status 1 if one takes too long.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+# Most CPU seconds, beside 1 for the import of hydra.
+MOST = 3.0
+REPEATS = 3
+BESIDE = ["-c", "import hydra"]
+# What is shown or refused: the words of the command line, and what must stand in the output.
+SPOKEN = {
+    "help": (["-m", "trainers.rest", "--help"], "rest.rule"),
+    "a misspelt option": (["-m", "trainers.rest", "rest.hindsigt=3"], "rest.hindsight"),
+    "a value of another type": (["-m", "trainers.rest", "update.learning_rate=fast"], "update.learning_rate"),
+    "a file that is not there": (
+        ["-m", "trainers.evaluate", "task=qa_jsonl", "task.path=nowhere.jsonl"],
+        "nowhere.jsonl",
+    ),
+}
+
+
+def cpu_seconds(arguments: list[str], folder: str) -> tuple[float, str]:
+    """Returns the fewest CPU seconds of some runs of Python, and what they wrote."""
+    spent, output = [], ""
+    for _ in range(REPEATS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=os.environ | {"NO_PROGRESS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        output = done.stdout + done.stderr
+    return min(spent), output
+
+
+def main() -> int:
+    """Measures all; returns the exit status."""
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        beside, _ = cpu_seconds(BESIDE, folder)
+        print(f"import hydra: {beside:.2f} s of CPU")
+        for name, (arguments, words) in SPOKEN.items():
+            seconds, output = cpu_seconds(arguments, folder)
+            fault = "" if words in output and "Traceback" not in output else f"; {words} is not said: {output[-300:]}"
+            failed |= bool(fault) or seconds > MOST * beside
+            print(f"{name}: {seconds:.2f} s, {seconds / beside:.1f} times as long (at most {MOST:g}){fault}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
