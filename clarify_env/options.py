@@ -135,7 +135,11 @@ def check_arguments(
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(getattr(function, "__init__") if isinstance(function, type) else function)  # noqa: B009
+    """Type hints by parameter; none where they name what is not there at run time, so that nothing can be checked."""
+    try:
+        return typing.get_type_hints(getattr(function, "__init__") if isinstance(function, type) else function)  # noqa: B009
+    except NameError:
+        return {}
 
 
 def unknown(path: str, known: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Games of other packages: what is wrong in their descriptions is said in one sentence when they are asked for."""
 
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -65,9 +66,40 @@ def test_a_broken_game_hinders_no_command_and_is_named(game_point, source, sente
     assert commands._why_no_plugin(["game=theirs", "task=almanac"]) == str(error.value)
 
 
+ODD = """
+from dataclasses import dataclass, field
+import numpy
+
+@dataclass
+class Options:
+    weights: object = field(default_factory=lambda: numpy.ones(2))
+    size: int = 3
+    pattern: str = "${x}"
+"""
+
+
+def test_an_odd_default_of_a_games_option_hinders_no_command(game_point):
+    from configs import config_of
+
+    from trainers.runs import command as commands
+
+    game_point(ODD + RULES + "    options = Options\n    usage, plane_options = ('words',), Options\n")
+    commands._offer_plugins()
+    assert config_of("rest").game.name == "clarification"
+    config = config_of("rest", "game=theirs")
+    assert config.game == {"name": "theirs", "size": 3} and config.costs == {"size": 3}
+
+
 def test_a_good_game_is_found(game_point):
     game_point(RULES)
     assert isinstance(find_game("theirs"), Description)
+
+
+@dataclass
+class Unresolved:
+    """Options whose hint names what is imported for type checkers alone."""
+
+    size: "NotThere" = 3  # type: ignore[name-defined] # noqa: F821
 
 
 DECLARED = [
@@ -83,6 +115,7 @@ DECLARED = [
     ({"default_style": "loud"}, "default_style is 'loud', which is none of styles"),
     ({"steering": {"ask": ("clarify", 2)}}, "steering.ask follows price 2, and usage names 2"),
     ({"plane_options": 3}, "plane_options is 3, not a dataclass"),
+    ({"options": Unresolved}, "options: the type hints of Unresolved cannot be resolved: NameError: name 'NotThere'"),
     ({"hidden_name": "index"}, "hidden_name is 'index', which is another option of reset"),
     ({"game": object}, "game is <class 'object'>, not a subclass of Game"),
     ({"name": ""}, "name is '', not a text"),

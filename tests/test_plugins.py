@@ -66,6 +66,15 @@ def test_a_task_is_made_from_a_file(folder, source):
     assert row["accuracy"] == 0.5
 
 
+def test_a_constructor_that_fails_is_named(folder):
+    text = TASK.format(name="One").replace(
+        "def __init__(self, size: int = SIZE):", "def __init__(self):\n        {}['x']"
+    )
+    (folder / "broken.py").write_text(text)
+    with pytest.raises(ValueError, match=r"^task broken.py cannot be made: KeyError: 'x'$"):
+        make_task("broken.py")
+
+
 def test_a_task_is_made_from_a_module(folder, monkeypatch):
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").write_text("")
@@ -146,6 +155,7 @@ ODD = {
     "stars": ("*more, size=2, **others", {"size": 2}),
     "name": ("name='x', source='y', size=2", {"size": 2}),
     "needed": ("path, size=2", {"path": "???", "size": 2}),
+    "hints": ("size: 'NotThere' = 2", {"size": 2}),
 }
 
 
@@ -186,6 +196,8 @@ def test_no_broken_or_odd_plugin_hinders_a_command(offered):
         config = config_of("rest", f"task={name}")
         node = OmegaConf.to_container(config.task, resolve=False)
         assert node == {"name": name} | options, name
+    with pytest.raises(ValueError, match=r"there is no option task\.sizes; did you mean task\.size\?"):
+        commands.COMMANDS["rest"].read(config_of("rest", "task=hints", "+task.sizes=3"))
     for name, (_, reason) in PLUGINS.items():
         with pytest.raises(ValueError, match=reason):
             commands.COMMANDS["rest"].read(config_of("rest", f"task={name}"))

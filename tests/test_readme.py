@@ -50,7 +50,7 @@ def test_python_runs(code, monkeypatch):
     from clarify_env.tasks import base
 
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
 
 
 def test_the_complete_task_is_under_40_lines():

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from clarify_env.games.base import Game
 from clarify_env.games.description import Description
+from clarify_env.plugins import described
 
 # Options of an environment's `reset`, beside the name of what is hidden.
 _RESET = ("split", "index", "costs")
@@ -61,5 +62,16 @@ def _other_faults(description: Description) -> Iterator[str]:
             None,
         ):
             yield f"{attribute} is {options!r}, not a dataclass"
+        elif options is not None and (reason := _unresolved(options)):
+            yield f"{attribute}: the type hints of {options.__name__} cannot be resolved: {reason}"
     if description.hidden_name in _RESET:
         yield f"hidden_name is {description.hidden_name!r}, which is another option of reset"
+
+
+def _unresolved(options: type) -> str:
+    """Returns why the type hints of a dataclass cannot be resolved; empty if they can."""
+    try:
+        get_type_hints(options)
+    except Exception as error:  # whatever the text of a hint raises
+        return described(error)
+    return ""

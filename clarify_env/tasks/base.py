@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from clarify_env.plugins import from_source, is_source, load, subclass
+from clarify_env.plugins import described, from_source, is_source, load, subclass
 from clarify_env.scores.answers import exact_match, normalize, token_f1
 from clarify_env.scores.drop import drop_f1
 
@@ -314,8 +314,12 @@ def make_task(name: str, **options: Any) -> Task:
     cls = task_class(name)
     try:
         return cls(**options)
+    except (ValueError, OSError):
+        raise
     except TypeError as error:
         raise ValueError(f"task {name}: {error}") from error
+    except Exception as error:  # whatever another package's constructor raises
+        raise ValueError(f"task {name} cannot be made: {described(error)}") from error
 
 
 def as_task(task: Any, options: Mapping[str, Any] | None = None) -> Any:

@@ -27,7 +27,7 @@ from trainers.runs.help import help_page
 from trainers.runs.identity import config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
-from trainers.runs.plugins import offer_sources, task_node
+from trainers.runs.plugins import offer_sources, plain_defaults, task_node
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
 
@@ -215,13 +215,13 @@ def _offer_plugins() -> None:
             game = find_game(name)
         except ValueError:
             continue  # the error is reported when the game is chosen: see `_why_no_plugin`
-        store(group="options/game", name=name, node={"name": name} | defaults(game.options))
-        prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else defaults(game.plane_options)
+        store(group="options/game", name=name, node={"name": name} | plain_defaults(game.options))
+        prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else plain_defaults(game.plane_options)
         store(group="options/costs", name=name, node=prices)
         if not (CONF / "costs" / f"{name}.yaml").exists():
             store(group="costs", name=name, node=prices)
         if not (CONF / "game" / f"{name}.yaml").exists():
-            store(group="game", name=name, node={"name": name} | defaults(game.options))
+            store(group="game", name=name, node={"name": name} | plain_defaults(game.options))
     for name in task_names():
         if not (CONF / "task" / f"{name}.yaml").exists():
             store(group="task", name=name, node=task_node(name))

@@ -9,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from clarify_env.options import defaults
 from clarify_env.plugins import is_source
 from clarify_env.tasks.base import task_class
 
@@ -24,8 +25,13 @@ def task_node(name: str) -> dict[str, Any]:
     """
     try:
         return {"name": name} | _options(task_class(name))
-    except ValueError:
+    except (ValueError, TypeError):  # the latter of a class without a signature
         return {"name": name}
+
+
+def plain_defaults(cls: type) -> dict[str, Any]:
+    """Returns the default of each field of an options dataclass that is a plain value; others keep theirs unseen."""
+    return {name: value for name, value in defaults(cls).items() if _is_plain(value)}
 
 
 def _options(cls: type) -> dict[str, Any]:
