@@ -135,8 +135,11 @@ def test_many_at_once_in_processes(vector_kwargs):
         seen, twin = env.reset(seed=0)[0], sync.reset(seed=0)[0]
         assert seen["transcript"] == twin["transcript"] and list(seen["costs"][0]) == list(twin["costs"][0])
         for text in ("#CLARIFY Which kind? é漢🙂", "#CLARIFY \ud83d half a pair", "#ANSWER Brandt"):
-            before, seen, twin = list(seen["transcript"]), env.step([text] * 2), sync.step([text] * 2)
+            first, before, twin = seen, list(seen["transcript"]), sync.step([text] * 2)
+            seen = env.step([text] * 2)
             assert seen[0]["transcript"] == twin[0]["transcript"] != before, "the latest, not the first"
+            if vector_kwargs.get("copy", True):
+                assert list(first["transcript"]) == before and type(seen[0]["transcript"]) is tuple, "a copy stays"
             assert list(seen[1]) == list(twin[1]) and list(seen[2]) == list(twin[2])
             seen, twin = seen[0], twin[0]
         assert all("#ANSWER" in text for text in seen["transcript"]) and len(seen["transcript"]) == 2

@@ -286,7 +286,8 @@ def task_class(name: str) -> type[Task]:
                 _REGISTRY[name] = _named(subclass(load(point, what), Task, what), what)
                 break
         else:
-            raise ValueError(f"unknown task {name!r}; known: {', '.join(task_names())}")
+            known = ", ".join(task_names())
+            raise ValueError(f"unknown task {name!r}; known: {known}; or a class, as module:Class or FILE.py:Class")
     return _REGISTRY[name]
 
 
