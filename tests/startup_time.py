@@ -19,8 +19,8 @@ SPOKEN = {
     "a misspelt option": (["-m", "trainers.rest", "rest.hindsigt=3"], "rest.hindsight"),
     "a value of another type": (["-m", "trainers.rest", "update.learning_rate=fast"], "update.learning_rate"),
     "a file that is not there": (
-        ["-m", "trainers.evaluate", "task=qa_jsonl", "task.path=nowhere.jsonl"],
-        "nowhere.jsonl",
+        ["-m", "trainers.evaluate", "assistant=scripted", "task=qa_jsonl", "task.path=none.jsonl"],
+        "none.jsonl",
     ),
 }
 
