@@ -32,11 +32,11 @@ def changed(whole, place, value):
     return whole
 
 
-def refused(task, path, whole, said):
+def refused(task, path, whole, said, **options):
     """Checks that reading the data ends in one sentence which holds ``said``."""
     path.write_text(whole if isinstance(whole, str) else json.dumps(whole), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(said)) as error:
-        make_task(task, path=path)
+        make_task(task, path=path, **options)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 

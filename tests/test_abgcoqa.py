@@ -100,7 +100,7 @@ def test_clear_questions_stay_in(load):
 DROPPED = [
     (record("own", asked="What year?", replies={"1849": ["large"]}), "ambiguous, but with one reading on record"),
     (record("own", asked="Do you mean the dog?", replies={"Yes": ["big"], "No": ["small"]}), "reading without words"),
-    (record("own", answer="..."), "answer without words"),
+    (record("own", answer=" \u200b"), "blank answer"),
     (record("own", answer=" ".join(["word"] * 13)), "answer of more than 12 words"),
 ]
 
@@ -136,14 +136,14 @@ WRONG = [
 def test_a_mistake_is_named_with_its_record(tmp_path, place, value, said):
     whole = WHOLE | {"data": [*WHOLE["data"], PETS]}
     where = "" if "already" in said else "record 7: "
-    refused("abgcoqa", tmp_path / "wrong.json", changed(whole, ["data", 6, *place], value), where + said)
+    refused("abgcoqa", tmp_path / "wrong.json", changed(whole, ["data", 6, *place], value), where + said, strict=True)
 
 
 def test_files_that_cannot_be_read(tmp_path):
     check_broken_files("abgcoqa", tmp_path, WHOLE)
 
 
-@pytest.mark.parametrize("options", [{"validation": 0}, {"test": 0.9}])
+@pytest.mark.parametrize("options", [{"validation": -0.1}, {"test": 0.9}])
 def test_options_that_cannot_be(load, options):
     with pytest.raises(ValueError, match=f"task.{next(iter(options))}"):
         load(**options)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from clarify_env.scores.execution import MOST_ROWS, execute, execution_match, runs_together, same_rows
+from clarify_env.scores.execution import MOST_ROWS, execute, execution_match, is_ordered, runs_together, same_rows
 
 GOLD = "SELECT name FROM ships WHERE tonnage > 500"
 # Of both databases: depths below nothing and unknown, names that are no ASCII, one that stands twice.
@@ -167,16 +167,85 @@ TOGETHER = [
     ("SELECT--\nname FROM ships", False, "a new line is a space"),
     ("SELECT max(tonnage)FROM ships", True, "after a call"),
     ("SELECT 'x'FROM ships", True, "after text"),
-    ("SELECT name FROM ships WHERE tonnage>500AND launched>3", False, "which is no SQL"),
+    ("SELECT name FROM ships WHERE tonnage>500AND launched>3", True, "after a number"),
     ("SELECT tonnage+launched FROM ships", True, "a sum"),
+    ("SELECT name FROM ships WHERE tonnage>-5 AND launched<+.5", False, "comparisons with signs"),
+    ('SELECT "ships".name, ships."name", [ships].[name] FROM ships', False, "names with their tables, quoted or not"),
+    ("SELECT name FROM ships WHERE name='Ada Brandt' OR ships.name<>\"ships\".name", False, "and compared"),
+    ("SELECT cast(tonnage AS INT) FROM ships", False, "a cast is a call"),
+    ("SELECT name FROM ships WHERE 1<tonnage<900", True, "a chain of comparisons"),
+    ("SELECT name FROM ships WHERE tonnage>-5-launched", True, "a difference after a comparison"),
+    ("SELECT name FROM ships /* a note", False, "the end closes a comment"),
+    ("SELECT 'a\\' FROM ships", False, "a backslash does not escape"),
+    ("SELECT/* a note */name FROM ships", False, "words in a comment are charged"),
+    ("SELECT 'name FROM ships", True, "an open string"),
 ]
 
 
 @pytest.mark.parametrize(("query", "together", "why"), TOGETHER, ids=[why for *_, why in TOGETHER])
 def test_words_run_together(databases, query, together, why):
     assert runs_together(query) == together, why
-    if together:
-        assert execution_match(query, query, databases) == 0
+    if together and execute(databases[0], query) is not None:
+        assert execution_match(query, f"{query} LIMIT 1000", databases) == 0
+        assert execution_match(query, query, databases) == 1, "the gold query itself"
+
+
+ORDERS = [
+    ("SELECT name FROM ships ORDER BY launched", True, "as usual"),
+    ("SELECT name FROM ships order\n by launched LIMIT 2", True, "in any spelling"),
+    ("SELECT name FROM ships ORDER/* down */BY launched DESC", True, "with a comment"),
+    ("SELECT name FROM ships UNION SELECT name FROM crew ORDER BY 1", True, "of a union"),
+    ("SELECT name FROM ships WHERE name IN (SELECT ship FROM crew ORDER BY name)", False, "of a query inside"),
+    ("WITH old AS (SELECT * FROM ships ORDER BY launched LIMIT 2) SELECT name FROM old", False, "of a named query"),
+    ("SELECT name FROM ships WHERE name <> 'ORDER BY'", False, "in a string"),
+    ('SELECT name AS "order by" FROM ships', False, "in a name"),
+    ("SELECT name FROM ships -- ORDER BY launched", False, "in a comment"),
+]
+
+
+@pytest.mark.parametrize(("query", "ordered", "why"), ORDERS, ids=[why for *_, why in ORDERS])
+def test_rows_are_ordered_by_the_query_itself(query, ordered, why):
+    assert is_ordered(query) == ordered
+
+
+def test_an_order_inside_a_gold_query_leaves_the_rows_free(databases):
+    gold = "SELECT name FROM ships WHERE name IN (SELECT name FROM ships ORDER BY launched)"
+    assert execution_match("SELECT name FROM ships ORDER BY name DESC", gold, databases) == 1
+    assert execution_match("SELECT name FROM ships WHERE tonnage>-5", "SELECT name FROM ships", databases) == 1
+    assert execution_match('SELECT "ships".name FROM ships', "SELECT name FROM ships", databases) == 1
+
+
+def test_text_that_is_not_utf_8_is_compared_byte_by_byte(tmp_path):
+    paths = []
+    for name in (b"caf\xe9", b"\xff\xfe"):
+        paths.append(tmp_path / f"{len(paths)}.sqlite")
+        connection = sqlite3.connect(paths[-1])
+        connection.execute("CREATE TABLE places (name TEXT, size INTEGER)")
+        connection.execute("INSERT INTO places VALUES (CAST(? AS TEXT), 1)", (name,))
+        connection.execute("INSERT INTO places VALUES (CAST(? AS TEXT), 2)", (b"caf\xe8",))
+        connection.commit()
+        connection.close()
+    gold = "SELECT name FROM places WHERE size = 1"
+    assert execution_match("SELECT name FROM places WHERE size < 2", gold, paths) == 1
+    assert execution_match("SELECT name FROM places WHERE size = 2", gold, paths) == 0
+    assert execute(paths[0], "SELECT count(*) FROM places") == [(2,)]
+
+
+def test_files_that_are_no_databases_are_named(databases, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("no database, but longer than the header of one " * 9)
+    for path, message in (
+        (tmp_path / "missing.sqlite", "missing.sqlite: there is no such database"),
+        (tmp_path, "there is no such database"),
+        (text, "notes.txt: no SQLite database can be read"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            execute(path, GOLD)
+        assert "\n" not in str(error.value)
+        with pytest.raises(ValueError, match=message):
+            execution_match(GOLD, GOLD, [path])
+    with pytest.raises(ValueError, match="needs a database"):
+        execution_match(GOLD, GOLD, [])
 
 
 REFUSED = [

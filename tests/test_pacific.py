@@ -143,6 +143,9 @@ CLEAR_TURNS = [
     (turn(1, "Which?", 3, kind="arithmetic", scale=""), ("3",)),
     (turn(1, "How many?", "4", kind="count", scale=""), ("4",)),
     (turn(1, "Which?", ["5.1%"], scale="percent"), ("5.1%",)),
+    (turn(1, "Which?", ["(5.1 ) %"], scale="percent"), ("(5.1 ) %",)),
+    (turn(1, "Which?", 1e-7, kind="arithmetic", scale=""), ("1e-07",)),
+    (turn(1, "Which?", ["-"], scale=""), ("-",)),
     (turn(1, "Which?", ["with; a semicolon"], scale=""), ("with, a semicolon",)),
 ]
 
@@ -168,7 +171,7 @@ DROPPED = [
         2,
     ),
     ([turn(1, "Which?", [" ".join(["word"] * 21)], scale="")], "answer of more than 20 words", 1),
-    ([turn(1, "Which?", ["-"], scale="")], "answer without words", 1),
+    ([turn(1, "Which?", [" "], scale="")], "blank answer", 1),
 ]
 
 
@@ -234,20 +237,23 @@ def test_a_mistake_is_named_with_its_record(tmp_path, place, value, said):
         tmp_path / "wrong.json",
         changed(WHOLE, [2, *place], value),
         f"record 3: {said}" if "already" not in said else said,
+        strict=True,
     )
 
 
 def test_a_turn_s_id_stands_once(tmp_path):
     whole = copy.deepcopy(WHOLE)
     whole[2]["questions"] *= 2
-    refused("pacific", tmp_path / "wrong.json", whole, "record 3: questions: uid 'table 2-t1' stands twice")
+    refused(
+        "pacific", tmp_path / "wrong.json", whole, "record 3: questions: uid 'table 2-t1' stands twice", strict=True
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path):
     check_broken_files("pacific", tmp_path, WHOLE)
 
 
-@pytest.mark.parametrize("options", [{"validation": 0}, {"test": 0.9}, {"clarifications": -1}])
+@pytest.mark.parametrize("options", [{"validation": -0.1}, {"test": 0.9}, {"clarifications": -1}])
 def test_options_that_cannot_be(load, options):
     with pytest.raises(ValueError, match=f"task.{next(iter(options))}"):
         load(CLEAR, **options)

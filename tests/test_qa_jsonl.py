@@ -112,7 +112,7 @@ WRONG = [
     ([question(" ", "a") | {"question": " "}], "line 1: question is empty", "nothing asked"),
     ([question("A", "Ada") | {"question": 3}], "line 1: question must be a string, not int", "a field of another type"),
     ([question("A")], "line 1: interpretations is empty", "no reading"),
-    ([question("A", "Ada") | {"context": None}], "line 1: context must be a string, not NoneType", "null"),
+    ([question("A", "Ada") | {"question": None}], "line 1: question is missing", "null"),
     ([question("A", "Ada") | {"answer": "a"}], "line 1: answer is no field; known: id, question", "a misspelt field"),
     (
         [question("A", "Ada") | {"interpretations": [{"text": "A", "answers": []}]}],
@@ -177,7 +177,7 @@ def _weighed(*weights):
 WRONG += [
     (_weighed(-0.5, 1.5), "line 1: interpretations[0].weight must be positive, not -0.5", "negative"),
     (_weighed(0, 1), "line 1: interpretations[0].weight must be positive, not 0", "never meant"),
-    (_weighed(0.5, 0.6), "line 1: the weights of interpretations sum to 1.1, not 1", "do not sum"),
+    (_weighed(1e308, 1e-300), "line 1: interpretations[1].weight is too small beside the others", "no share is left"),
     (_weighed(1.0), "line 1: interpretations[1].weight is missing, which other readings have", "all or none"),
     (_weighed("0.5", 0.5), "interpretations[0].weight must be a finite number, not str", "text"),
     (_weighed(True, 0.5), "interpretations[0].weight must be a finite number, not bool", "a truth value"),
@@ -190,7 +190,7 @@ WRONG += [
 def test_mistakes_are_named_with_file_line_and_field(written, records, message, why):
     path = written(records)
     with pytest.raises(ValueError) as error:
-        make_task("qa_jsonl", path=path)
+        make_task("qa_jsonl", path=path, strict=True)
     assert message in str(error.value) and str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -198,8 +198,8 @@ def test_mistakes_are_named_with_file_line_and_field(written, records, message, 
 def test_options_and_files_that_are_wrong(written, tmp_path):
     path = written(lines())
     for options, message in (
-        ({"metric": "bleu"}, "task.metric must be one of em, f1, not 'bleu'"),
-        ({"validation": 0.5, "test": 0.5}, "must be positive and leave some to train"),
+        ({"metric": "bleu"}, "task.metric must be one of em, f1, em_symbols, f1_symbols, not 'bleu'"),
+        ({"validation": 0.6, "test": 0.5}, "must be at least 0 and at most 1 together"),
         ({"size": 3}, "unexpected keyword argument 'size'"),
     ):
         with pytest.raises(ValueError, match=message):

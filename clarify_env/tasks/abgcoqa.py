@@ -3,19 +3,22 @@
 import os
 import re
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 
 from clarify_env.scores.answers import normalize
-from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
+from clarify_env.tasks.reader import FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
-    account,
     check_shares,
     clean,
     drawn_splits,
     field,
     load_json,
+    once,
+    refuse_unlabelled,
     thin,
     told_apart,
     typed,
@@ -45,7 +48,7 @@ class _Record(NamedTuple):
 
 
 @register
-class AbgCoQA(Task):
+class AbgCoQA(FileTask):
     """Queries in a conversation about a story that only the assistant sees, split by story.
 
     The readings of an ambiguous query come from its recorded clarifying question and the replies to it, with equal
@@ -53,13 +56,14 @@ class AbgCoQA(Task):
     answers. Records that cannot be played are dropped and counted.
 
     Args:
-        path: The JSON file.
+        path: The JSON file; it may be compressed by gzip.
         world_seed: Seed of the splits.
         validation: Share of the stories for validation.
         test: Share of the stories for test.
         clear: Largest number of clear queries per ambiguous one, in every split; ``None``: all.
         history: Whether the context includes the previous turns.
         max_answer_words: Records with a reading whose answers are all longer are dropped.
+        strict: Whether a record that is not in the format is an error instead of being dropped, counted and logged.
 
     Attributes:
         dropped: Number of dropped records by reason.
@@ -68,11 +72,11 @@ class AbgCoQA(Task):
     Raises:
         ValueError: An option or the file is wrong.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, answers in Unicode form NFKC, none left out for lack of words.
     """
 
     name = "abgcoqa"
-    version = 1
+    version = 2
     metric = "f1"
     pretraining = ("train",)
 
@@ -85,40 +89,30 @@ class AbgCoQA(Task):
         clear: float | None = None,
         history: bool = True,
         max_answer_words: int = 12,
+        strict: bool = False,
     ):
-        check_shares(validation, test, clear)
-        self.path, self.world_seed, self.history = str(path), world_seed, history
-        self.max_answer_words = max_answer_words
-        records = _load(self.path)
-        self._read = len(records)
+        super().__init__(path, world_seed, strict)
+        required = check_shares(validation, test, clear)
+        self.history, self.max_answer_words = history, max_answer_words
+        records = self._read(_values(self.path), partial(_record, places={}))
         stories = list(dict.fromkeys(record.story for record in records))
         split_of = drawn_splits(stories, validation, test, world_seed)
-        self.dropped: dict[str, int] = {}
         self.kept: dict[str, int] = Counter()
-        self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in records:
-            episodes_of_split = self._world[split_of[record.story]]
             try:
-                episodes_of_split.append(
-                    self._build(record)._replace(id=f"{split_of[record.story]}/{len(episodes_of_split)}")
-                )
+                world[split_of[record.story]].append(self._build(record))
                 self.kept["ambiguous" if record.ambiguous else "clear"] += 1
             except UnusableError as reason:
-                self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + 1
-        if dropped_clear := thin(self._world, clear, world_seed):
+                self.dropped[str(reason)] += 1
+        if dropped_clear := thin(world, clear, world_seed):
             self.kept["clear"] -= dropped_clear
             self.dropped["clear, beyond task.clear"] = dropped_clear
-        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
-        if empty := [split for split, size in self.sizes.items() if not size]:
-            raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
+        self._settle(world, required)
 
     def report(self) -> str:
         """One sentence on the numbers of usable and of dropped records, with reasons."""
-        summary = account(self.path, sum(self.kept.values()), self._read, self.dropped)
-        return f"{summary}; {self.kept['ambiguous']} ambiguous, {self.kept['clear']} clear"
-
-    def _episode(self, split: str, index: int) -> Episode:
-        return self._world[split][index]
+        return f"{super().report()}; {self.kept['ambiguous']} ambiguous, {self.kept['clear']} clear"
 
     def _build(self, record: _Record) -> Episode:
         """Makes an episode from a record.
@@ -130,7 +124,7 @@ class AbgCoQA(Task):
             raise UnusableError("ambiguous, but with one reading on record")
         answers_of = [clean(answers) for _, answers in record.readings]
         if not all(answers_of):
-            raise UnusableError("answer without words")
+            raise UnusableError("blank answer")
         if any(min(map(count_words, answers)) > self.max_answer_words for answers in answers_of):
             raise UnusableError(f"answer of more than {self.max_answer_words} words")
         meanings = [meaning for meaning, _ in record.readings]
@@ -150,41 +144,46 @@ class AbgCoQA(Task):
         return episode
 
 
-def _load(path: str) -> list[_Record]:
-    """Reads the file.
+def _values(path: str) -> list[tuple[str, Any]]:
+    """Reads the file; returns (place for error messages, record).
 
     Raises:
-        ValueError: The file is wrong; the message names file, record and field.
+        ValueError: The file is no Abg-CoQA, or has no labels.
     """
-    content = typed(load_json(path), dict, path, "the whole")
-    records: list[_Record] = []
-    places: dict[str, str] = {}
-    for number, record in enumerate(field(content, "data", list, path), 1):
-        where = f"{path}, record {number}"
-        key = field(record, "id", str, where)
-        if (first := places.setdefault(key, where)) != where:
-            raise ValueError(f"{where}: id {key!r} stands for a question already, at {first}")
-        ambiguity = field(record, "ambiguity", str, where)
-        if ambiguity not in ("ambiguous", "non_ambiguous"):
-            raise ValueError(f"{where}: ambiguity must be ambiguous or non_ambiguous, not {ambiguity!r}")
-        target = field(record, "target_turn", dict, where)
-        question = " ".join(field(target, "question", str, where, "target_turn").split())
-        if not question:
-            raise ValueError(f"{where}: target_turn.question is empty")
-        history = enumerate(field(record, "history_turns", list, where))
-        turns = tuple(
-            (
-                field(turn, "question", str, where, f"history_turns[{i}]"),
-                field(turn, "answer", str, where, f"history_turns[{i}]"),
-            )
-            for i, turn in history
+    records = field(typed(load_json(path), dict, path, "the whole"), "data", list, path)
+    is_labelled = not records or any(not isinstance(record, dict) or "ambiguity" in record for record in records)
+    refuse_unlabelled(path, is_labelled, "ambiguity")
+    return [(f"{path}, record {number}", record) for number, record in enumerate(records, 1)]
+
+
+def _record(record: Any, where: str, places: dict[str, str]) -> _Record:
+    """Parses a record; ``places`` holds the ids so far.
+
+    Raises:
+        ValueError: It is wrong; the message names file, record and field.
+    """
+    key = field(record, "id", str, where)
+    ambiguity = field(record, "ambiguity", str, where)
+    if ambiguity not in ("ambiguous", "non_ambiguous"):
+        raise ValueError(f"{where}: ambiguity must be ambiguous or non_ambiguous, not {ambiguity!r}")
+    target = field(record, "target_turn", dict, where)
+    question = " ".join(field(target, "question", str, where, "target_turn").split())
+    if not question:
+        raise ValueError(f"{where}: target_turn.question is empty")
+    history = enumerate(field(record, "history_turns", list, where))
+    turns = tuple(
+        (
+            field(turn, "question", str, where, f"history_turns[{i}]"),
+            field(turn, "answer", str, where, f"history_turns[{i}]"),
         )
-        readings: list[_Reading] = [("", (field(target, "answer", str, where, "target_turn"),))]
-        ambiguous = ambiguity == "ambiguous"
-        if ambiguous:
-            readings = _readings(field(record, "clarification_turn", dict, where), where)
-        records.append(_Record(key, field(record, "story", str, where), turns, question, ambiguous, tuple(readings)))
-    return records
+        for i, turn in history
+    )
+    readings: list[_Reading] = [("", (field(target, "answer", str, where, "target_turn"),))]
+    ambiguous = ambiguity == "ambiguous"
+    if ambiguous:
+        readings = _readings(field(record, "clarification_turn", dict, where), where)
+    once(places, key, where, f"id {key!r} stands for a question")
+    return _Record(key, field(record, "story", str, where), turns, question, ambiguous, tuple(readings))
 
 
 def _readings(clarification: dict[str, Any], where: str) -> list[_Reading]:
@@ -198,7 +197,8 @@ def _readings(clarification: dict[str, Any], where: str) -> list[_Reading]:
     for i, reply in enumerate(replies):
         inside = f"{name}.answers[{i}]"
         words = field(reply, "clr_ans", str, where, inside)
-        golds = [field(reply, key, str, where, inside) for key in ("org_ans", "org_ans_2", "org_ans_3") if key in reply]
+        keys = [key for key in ("org_ans", "org_ans_2", "org_ans_3") if reply.get(key) is not None]
+        golds = [field(reply, key, str, where, inside) for key in keys]
         if not golds:
             raise ValueError(f"{where}: {inside}.org_ans is missing")
         # Answers of annotators who found one take precedence over "unknown".

@@ -7,16 +7,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.scores.answers import normalize
-from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
-from clarify_env.tasks.records import UnusableError, account, clean, field, load_json, strings, told_apart, typed
+from clarify_env.scores.answers import Form, normalize, normalize_with_symbols
+from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
+from clarify_env.tasks.reader import FileTask
+from clarify_env.tasks.records import (
+    UnusableError,
+    clean,
+    field,
+    load_json,
+    refuse_unlabelled,
+    strings,
+    told_apart,
+    typed,
+)
 from clarify_env.words import count_words
 
 # Label of the only reading of a query: nothing distinguishes it, but lists need a label.
 ONLY = "only"
 
 _CHOICES = {
-    "metric": ("em", "f1"),
+    "metric": ("em", "f1", "em_symbols", "f1_symbols"),
     "disagreement": ("drop", "first", "majority"),
     "overlap": ("drop", "merge", "keep"),
 }
@@ -30,41 +40,41 @@ class _Reading(NamedTuple):
 
 
 @register
-class AmbigQA(Task):
+class AmbigQA(FileTask):
     """Queries of AmbigQA's light or full JSON, ambiguous or not, split by query.
 
     Readings are equally likely. Labels are the distinguishing words of the readings; the only reading of a query has
     the label `ONLY`. Records that cannot be played are dropped and counted by reason.
 
     Args:
-        path: The JSON file.
+        path: The JSON file; it may be compressed by gzip.
         world_seed: Seed of the choice of queries and of the splits.
         questions: Number of queries to draw from all usable ones, including single-answer ones; ``None``: all.
-        validation: Number of them for validation; ``None``: a sixth.
-        test: Number of them for test; ``None``: a third. The remaining ones are for training.
-        metric: ``"em"`` or ``"f1"``.
+        validation: Number of them for validation, 0 for none; ``None``: a sixth.
+        test: Number of them for test, 0 for none; ``None``: a third. The remaining ones are for training.
+        metric: ``"em"`` or ``"f1"``; with ``_symbols`` at the end, symbols are kept in every episode.
         disagreement: Treatment of records whose annotators disagree. ``"drop"``: dropped if they disagree on whether
             the query is ambiguous, or give single answers with no common alias; ``"majority"``: the vote of the
             majority counts (a tie is dropped); ``"first"``: only the first annotation counts. Of several lists of
             readings the first is used; several single answers become aliases.
         years: Whether to keep queries whose labels consist of years only.
-        overlap: Treatment of readings that share an answer: ``"drop"`` the record, ``"merge"`` the readings into one
-            with their total weight, or ``"keep"`` them.
+        overlap: Treatment of readings that share an answer (equal after normalisation with symbols kept): ``"drop"``
+            the record, ``"merge"`` the readings into one with their total weight, or ``"keep"`` them.
         max_readings: Records with more readings are dropped.
         max_answer_words: Records with a reading whose aliases are all longer are dropped.
+        strict: Whether a record that is not in the format is an error instead of being dropped, counted and logged.
 
     Attributes:
         dropped: Number of dropped records by reason.
-        usable: Number of usable records.
 
     Raises:
         ValueError: An option or the file is wrong.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, answers in Unicode form NFKC, symbols distinguish queries and readings.
     """
 
     name = "ambigqa"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -79,33 +89,29 @@ class AmbigQA(Task):
         overlap: str = "drop",
         max_readings: int = 5,
         max_answer_words: int = 6,
+        strict: bool = False,
     ):
+        super().__init__(path, world_seed, strict)
         for option, value in (("metric", metric), ("disagreement", disagreement), ("overlap", overlap)):
             if value not in _CHOICES[option]:
                 raise ValueError(f"task.{option} must be one of {', '.join(_CHOICES[option])}, not {value!r}")
-        self.path, self.metric, self.world_seed = str(path), metric, world_seed
+        self.metric = metric
         self.disagreement, self.overlap, self.years = disagreement, overlap, years
         self.max_readings, self.max_answer_words = max_readings, max_answer_words
-        dropped: Counter[str] = Counter()
         usable: dict[str, Episode] = {}
-        records = _load(self.path)
-        for record in records:
+        for record in self._read(_values(self.path), _record):
             try:
                 episode = self._build(*record)
                 # A duplicate could be in two splits.
-                if usable.setdefault(normalize(episode.query), episode) is not episode:
+                if usable.setdefault(normalize_with_symbols(episode.query), episode) is not episode:
                     raise UnusableError("asked twice")
             except UnusableError as reason:
-                dropped[str(reason)] += 1
-        self.dropped, self.usable, self._records = dict(dropped.most_common()), len(usable), len(records)
+                self.dropped[str(reason)] += 1
         sizes = self._sizes(questions, validation, test)
-        self.sizes = {**sizes}
         order = np.random.default_rng(world_seed).permutation(len(usable))
         pool = list(usable.values())
         episodes = iter([pool[i] for i in order[: sum(sizes.values())]])
-        self._world = {
-            split: [next(episodes)._replace(id=f"{split}/{i}") for i in range(size)] for split, size in sizes.items()
-        }
+        self._settle({split: [next(episodes) for _ in range(size)] for split, size in sizes.items()}, ())
 
     def _sizes(self, questions: int | None, validation: int | None, test: int | None) -> dict[str, int]:
         total = self.usable if questions is None else questions
@@ -116,16 +122,11 @@ class AmbigQA(Task):
             "test": total // 3 if test is None else test,
         }
         sizes = {"train": total - sum(evaluation_sizes.values()), **evaluation_sizes}
-        if min(sizes.values()) < 1:
+        # A split may be empty if the options say so.
+        least = {"train": validation is None or test is None, "validation": validation != 0, "test": test != 0}
+        if not total or any(size < least[split] for split, size in sizes.items()):
             raise ValueError(f"{total} questions cannot be split into {sizes}: none may be empty ({self.report()})")
         return sizes
-
-    def report(self) -> str:
-        """One sentence on the numbers of usable and of dropped records, with reasons."""
-        return account(self.path, self.usable, self._records, self.dropped)
-
-    def _episode(self, split: str, index: int) -> Episode:
-        return self._world[split][index]
 
     def _build(self, key: str, question: str, annotations: list[tuple[bool, list[_Reading]]]) -> Episode:
         """Makes an episode from a record.
@@ -187,32 +188,39 @@ class AmbigQA(Task):
 
 def _pooled(question: str, answers: list[_Reading], disagreement: str) -> _Reading:
     """Merges the annotators' single answers into one reading."""
-    if disagreement == "drop" and not all(_share_answer(answers[0], other) for other in answers):
+    if disagreement == "drop" and not all(_share_answer(answers[0], other, normalize) for other in answers):
         raise UnusableError("annotators disagree on the answer")
     return _Reading(question, clean([alias for single in answers for alias in single.answers]))
 
 
-def _share_answer(reading: _Reading, other: _Reading) -> bool:
-    return not set(map(normalize, reading.answers)).isdisjoint(map(normalize, other.answers))
+def _share_answer(reading: _Reading, other: _Reading, form: Form = normalize_with_symbols) -> bool:
+    return not set(map(form, reading.answers)).isdisjoint(map(form, other.answers))
 
 
-def _load(path: str) -> list[tuple[str, str, list[tuple[bool, list[_Reading]]]]]:
-    """Reads the file into (id, query, annotations); an annotation is (whether ambiguous, readings).
+def _values(path: str) -> list[tuple[str, Any]]:
+    """Reads the file; returns (place for error messages, record).
 
     Raises:
-        ValueError: The file is wrong; the message names file and line, or record and field.
+        ValueError: The file is no list, or has no labels.
     """
-    records = []
-    for number, record in enumerate(typed(load_json(path), list, path, "the whole"), 1):
-        where = f"{path}, record {number}"
-        key = field(record, "id", str, where)
-        question = " ".join(field(record, "question", str, where).split())
-        annotations = field(record, "annotations", list, where)
-        if not question or not annotations:
-            raise ValueError(f"{where}: {'annotations' if question else 'question'} is empty")
-        parsed = [_annotation(a, question, where, f"annotations[{i}]") for i, a in enumerate(annotations)]
-        records.append((key, question, parsed))
-    return records
+    records = typed(load_json(path), list, path, "the whole")
+    is_labelled = not records or any(not isinstance(record, dict) or "annotations" in record for record in records)
+    refuse_unlabelled(path, is_labelled, "annotations")
+    return [(f"{path}, record {number}", record) for number, record in enumerate(records, 1)]
+
+
+def _record(record: Any, where: str) -> tuple[str, str, list[tuple[bool, list[_Reading]]]]:
+    """Parses a record into (id, query, annotations); an annotation is (whether ambiguous, readings).
+
+    Raises:
+        ValueError: It is wrong; the message names file, record and field.
+    """
+    key = field(record, "id", str, where)
+    question = " ".join(field(record, "question", str, where).split())
+    annotations = field(record, "annotations", list, where)
+    if not question or not annotations:
+        raise ValueError(f"{where}: {'annotations' if question else 'question'} is empty")
+    return key, question, [_annotation(a, question, where, f"annotations[{i}]") for i, a in enumerate(annotations)]
 
 
 def _annotation(annotation: Any, question: str, where: str, name: str) -> tuple[bool, list[_Reading]]:

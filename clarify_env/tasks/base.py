@@ -1,7 +1,7 @@
 """Tasks: sources of episodes with splits, a scoring rule, and the replies of the scripted user."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from itertools import chain
 from types import MappingProxyType
@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from clarify_env.plugins import described, from_source, is_source, load, subclass
-from clarify_env.scores.answers import exact_match, normalize, token_f1
-from clarify_env.scores.drop import drop_f1
+from clarify_env.scores.answers import Form, normalize, token_f1
+from clarify_env.scores.metrics import SCORES, episode_metric, form_of
 
 
 class Interpretation(NamedTuple):
@@ -74,10 +74,6 @@ _FUNCTION_WORDS = frozenset(
 ENDLESS = 2**31
 
 
-# Scores by name: exact match, token F1, DROP's F1.
-SCORES: dict[str, Callable[[str, Iterable[str]], float]] = {"em": exact_match, "f1": token_f1, "drop": drop_f1}
-
-
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
@@ -87,7 +83,7 @@ class Task:
         name: Registered name.
         version: Rises when episodes, scoring or replies change.
         sizes: Number of episodes of each split; ``None`` for an endless one.
-        metric: Name in `SCORES` of the score that is the accuracy.
+        metric: Name in `SCORES` of the score that is the accuracy; see also `metric_of`.
         attributes: For each attribute that a question can ask about, the words that name it.
         pretraining: Splits that a model may be pretrained on; ``None``: all, if facts are parametric knowledge. If
             facts stand in the context, validation and test must not be pretrained on.
@@ -108,15 +104,23 @@ class Task:
         Raises:
             ValueError: The task has no such split or index.
         """
-        if split not in self.sizes:
-            raise ValueError(f"task {self.name} has no split {split!r}, only {', '.join(self.sizes)}")
-        size = self.sizes[split]
+        size = self.size(split)
         if index < 0 or (size is not None and index >= size):
             raise ValueError(f"task {self.name} has no episode {index} in split {split!r} of {size}")
         return self._episode(split, index)
 
     def _episode(self, split: str, index: int) -> Episode:
         raise NotImplementedError
+
+    def size(self, split: str) -> int | None:
+        """Number of episodes of a split; ``None`` if it is endless.
+
+        Raises:
+            ValueError: The task has no such split.
+        """
+        if split not in self.sizes:
+            raise ValueError(f"task {self.name} has no split {split!r}, only {', '.join(self.sizes)}")
+        return self.sizes[split]
 
     def lookup(self, episode_id: str) -> Episode:
         """Returns the episode with this id."""
@@ -125,7 +129,7 @@ class Task:
 
     def episodes(self, split: str) -> Iterator[Episode]:
         """Yields the episodes of a split in order."""
-        size, index = self.sizes[split], 0
+        size, index = self.size(split), 0
         while size is None or index < size:
             yield self.episode(split, index)
             index += 1
@@ -136,11 +140,22 @@ class Task:
 
     def score(self, answer: str, intent: int, episode: Episode) -> float:
         """Accuracy, in [0, 1], of an answer when reading ``intent`` is meant."""
-        return SCORES[self.metric](answer, episode.interpretations[intent].answers)
+        return SCORES[self.metric_of(episode)](answer, episode.interpretations[intent].answers)
 
     def f1(self, answer: str, intent: int, episode: Episode) -> float:
         """Token F1, in [0, 1]; reported in addition to the accuracy."""
-        return token_f1(answer, episode.interpretations[intent].answers)
+        return token_f1(answer, episode.interpretations[intent].answers, self.form(episode))
+
+    def metric_of(self, episode: Episode) -> str:
+        """Metric of an episode: `metric`, or its variant that keeps symbols (`clarify_env.scores.metrics`)."""
+        readings = episode.interpretations
+        if len(readings) == 1:
+            return self.metric
+        return episode_metric(self.metric, tuple([tuple(reading.answers) for reading in readings]))
+
+    def form(self, episode: Episode) -> Form:
+        """Normal form by which answers in an episode are equal: `normalize`, or the one that keeps symbols."""
+        return form_of(self.metric_of(episode))
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """Returns the scripted user's reply to a clarifying question when reading ``intent`` is meant.

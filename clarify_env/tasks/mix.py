@@ -78,6 +78,11 @@ class Mix(Task):
         task, inner = self.own(episode)
         return task.f1(answer, intent, inner)
 
+    def metric_of(self, episode: Episode) -> str:
+        """See `Task.metric_of`."""
+        task, inner = self.own(episode)
+        return task.metric_of(inner)
+
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """See `Task.reply`."""
         task, inner = self.own(episode)

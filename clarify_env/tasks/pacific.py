@@ -6,19 +6,22 @@ The other readings are the other figures of that row or column of the table; the
 
 import os
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 
 from clarify_env.scores.answers import normalize
 from clarify_env.scores.drop import number
-from clarify_env.tasks.base import Episode, Interpretation, Task, register
+from clarify_env.tasks.base import Episode, Interpretation, register
+from clarify_env.tasks.reader import FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
-    account,
     check_shares,
     drawn_splits,
     field,
     load_json,
+    once,
+    refuse_unlabelled,
     strings,
     thin,
     told_apart,
@@ -29,6 +32,7 @@ from clarify_env.words import count_words
 
 ONLY = "only"
 _SCALES = ("", "thousand", "million", "billion", "percent")
+_LABELS = ("req_clari", "answer")
 _TYPES = ("span", "multi-span", "arithmetic", "count")
 
 
@@ -52,7 +56,7 @@ class _Dialogue(NamedTuple):
 
 
 @register
-class Pacific(Task):
+class Pacific(FileTask):
     """Conversations about a table and text that only the assistant sees, split by table.
 
     One reading of an ambiguous query is the recorded meaning. The others mean neighbouring figures: in the same row if
@@ -60,7 +64,7 @@ class Pacific(Task):
     turns are episodes with one reading. Records that cannot be played are dropped and counted.
 
     Args:
-        path: The JSON file.
+        path: The JSON file; it may be compressed by gzip. PACIFIC's own test file has no labels and is refused.
         world_seed: Seed of the splits.
         validation: Share of the tables for validation.
         test: Share of the tables for test.
@@ -71,6 +75,7 @@ class Pacific(Task):
         max_readings: Records with more readings are dropped.
         max_answer_words: Records with a longer answer are dropped.
         max_context: Records with more characters of table, text and history are dropped; ``None``: no limit.
+        strict: Whether a dialogue that is not in the format is an error instead of being dropped, counted and logged.
 
     Attributes:
         dropped: Number of dropped turns by reason.
@@ -79,11 +84,13 @@ class Pacific(Task):
     Raises:
         ValueError: An option or the file is wrong.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, numbers with spaces and in scientific notation, answers in Unicode form NFKC,
+    none left out for lack of words.
     """
 
     name = "pacific"
-    version = 1
+    version = 2
+    unit = "turns"
     metric = "drop"
     attributes = {"column": ("year", "period", "date", "when", "column"), "row": ("kind", "type", "component", "row")}
     pretraining = ("train",)
@@ -100,39 +107,31 @@ class Pacific(Task):
         max_readings: int = 5,
         max_answer_words: int = 20,
         max_context: int | None = None,
+        strict: bool = False,
     ):
-        check_shares(validation, test, clear)
+        super().__init__(path, world_seed, strict)
+        required = check_shares(validation, test, clear)
         if clarifications < 0:
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
-        self.path, self.world_seed, self.history = str(path), world_seed, history
+        self.history = history
         self.max_readings, self.max_answer_words, self.max_context = max_readings, max_answer_words, max_context
-        dialogues = _load(self.path)
-        self._read = sum(len(dialogue.turns) for dialogue in dialogues)
-        self.dropped: dict[str, int] = Counter()
+        dialogues = self._read(_values(self.path), partial(_dialogue, places={}), _count_turns)
         self.kept: dict[str, int] = Counter()
         split_of = drawn_splits([dialogue.key for dialogue in dialogues], validation, test, world_seed)
         train = [dialogue for dialogue in dialogues if split_of[dialogue.key] == "train"]
         self._examples = _examples(train, clarifications)
-        self._world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for dialogue in dialogues:
-            split = split_of[dialogue.key]
-            world = self._world[split]
-            world += [e._replace(id=f"{split}/{len(world) + k}") for k, e in enumerate(self._episodes_of(dialogue))]
-        if dropped_clear := thin(self._world, clear, world_seed):
+            world[split_of[dialogue.key]] += self._episodes_of(dialogue)
+        if dropped_clear := thin(world, clear, world_seed):
             self.kept["clear"] -= dropped_clear
             self.dropped["clear, beyond task.clear"] = dropped_clear
-        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
-        if empty := [split for split, size in self.sizes.items() if not size]:
-            raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
+        self._settle(world, required)
 
     def report(self) -> str:
         """One sentence on the numbers of usable and of dropped turns, with reasons; it accounts for every turn."""
         summary = f"{self.kept['ambiguous']} ambiguous with the turn that clarifies each, {self.kept['clear']} clear"
-        used = 2 * self.kept["ambiguous"] + self.kept["clear"]
-        return f"{account(self.path, used, self._read, self.dropped, 'turns')}; {summary}"
-
-    def _episode(self, split: str, index: int) -> Episode:
-        return self._world[split][index]
+        return f"{super().report()}; {summary}"
 
     def _episodes_of(self, dialogue: _Dialogue) -> list[Episode]:
         """Makes the episodes of a dialogue; counts its other turns by the reason why they cannot be played."""
@@ -146,7 +145,7 @@ class Pacific(Task):
                 episodes.append(self._build(dialogue, place - bool(clarified), query_turn, turn))
                 self.kept["ambiguous" if clarified else "clear"] += 1
             except UnusableError as reason:
-                self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + (2 if clarified else 1)
+                self.dropped[str(reason)] += 2 if clarified else 1
         return episodes
 
     def _build(self, dialogue: _Dialogue, place: int, query_turn: _Turn, meaning: _Turn) -> Episode:
@@ -156,7 +155,7 @@ class Pacific(Task):
             UnusableError: The turns cannot be played.
         """
         if not all(map(normalize, meaning.raw.split("; "))):
-            raise UnusableError("answer without words")
+            raise UnusableError("blank answer")
         query = query_turn.question if self.history else query_turn.resolved
         readings = [Interpretation(ONLY, meaning.resolved, meaning.answers, 1.0)]
         if query_turn is not meaning:
@@ -268,42 +267,58 @@ def _examples(dialogues: list[_Dialogue], count: int) -> str:
     return "\n".join(["Of other tables:", *lines]) if lines else ""
 
 
-def _load(path: str) -> list[_Dialogue]:
-    """Reads the file.
+def _values(path: str) -> list[tuple[str, Any]]:
+    """Reads the file; returns (place for error messages, dialogue).
 
     Raises:
-        ValueError: The file is wrong; the message names file, record and field.
+        ValueError: The file is no list, or has no labels.
     """
-    dialogues: list[_Dialogue] = []
-    first_places: dict[str, str] = {}
-    for number_, record in enumerate(typed(load_json(path), list, path, "the whole"), 1):
-        where = f"{path}, record {number_}"
-        table = field(record, "table", dict, where)
-        key = field(table, "uid", str, where, "table")
-        if (first := first_places.setdefault(key, where)) != where:
-            raise ValueError(f"{where}: table.uid {key!r} stands for a table already, at {first}")
-        rows = tuple(
-            tuple(
-                typed(cell, str, where, f"table.table[{r}][{c}]")
-                for c, cell in enumerate(typed(row, list, where, f"table.table[{r}]"))
-            )
-            for r, row in enumerate(field(table, "table", list, where, "table"))
+    records = typed(load_json(path), list, path, "the whole")
+    turns = [turn for record in records for turn in _turns_of(record)]
+    is_labelled = all(not turns or any(turn.get(key) is not None for turn in turns) for key in _LABELS)
+    refuse_unlabelled(path, is_labelled, " and ".join(_LABELS))
+    return [(f"{path}, record {number}", record) for number, record in enumerate(records, 1)]
+
+
+def _turns_of(record: Any) -> list[dict[str, Any]]:
+    turns = record.get("questions") if isinstance(record, dict) else None
+    return [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+
+
+def _count_turns(record: Any) -> int:
+    return max(1, len(_turns_of(record)))
+
+
+def _dialogue(record: Any, where: str, places: dict[str, str]) -> _Dialogue:
+    """Parses a record; ``places`` holds the ids of tables so far.
+
+    Raises:
+        ValueError: It is wrong; the message names file, record and field.
+    """
+    table = field(record, "table", dict, where)
+    key = field(table, "uid", str, where, "table")
+    rows = tuple(
+        tuple(
+            typed(cell, str, where, f"table.table[{r}][{c}]")
+            for c, cell in enumerate(typed(row, list, where, f"table.table[{r}]"))
         )
-        texts = tuple(
-            field(part, "text", str, where, f"paragraphs[{i}]")
-            for i, part in enumerate(field(record, "paragraphs", list, where))
-        )
-        turns = tuple(
-            _turn(turn, where, f"questions[{i}]") for i, turn in enumerate(field(record, "questions", list, where))
-        )
-        for i, turn in enumerate(turns):
-            if turn.asks_back and (i + 1 == len(turns) or turns[i + 1].asks_back):
-                raise ValueError(f"{where}: questions[{i}] asks back and no turn after it answers")
-        ids = [field(turn, "uid", str, where, f"questions[{i}]") for i, turn in enumerate(record["questions"])]
-        if duplicates := [uid for uid, count in Counter(ids).items() if count > 1]:
-            raise ValueError(f"{where}: questions: uid {duplicates[0]!r} stands twice")
-        dialogues.append(_Dialogue(key, rows, texts, turns))
-    return dialogues
+        for r, row in enumerate(field(table, "table", list, where, "table"))
+    )
+    texts = tuple(
+        field(part, "text", str, where, f"paragraphs[{i}]")
+        for i, part in enumerate(field(record, "paragraphs", list, where))
+    )
+    turns = tuple(
+        _turn(turn, where, f"questions[{i}]") for i, turn in enumerate(field(record, "questions", list, where))
+    )
+    for i, turn in enumerate(turns):
+        if turn.asks_back and (i + 1 == len(turns) or turns[i + 1].asks_back):
+            raise ValueError(f"{where}: questions[{i}] asks back and no turn after it answers")
+    ids = [field(turn, "uid", str, where, f"questions[{i}]") for i, turn in enumerate(record["questions"])]
+    if duplicates := [uid for uid, count in Counter(ids).items() if count > 1]:
+        raise ValueError(f"{where}: questions: uid {duplicates[0]!r} stands twice")
+    once(places, key, where, f"table.uid {key!r} stands for a table")
+    return _Dialogue(key, rows, texts, turns)
 
 
 def _turn(turn: Any, where: str, name: str) -> _Turn:

@@ -1,78 +1,87 @@
 """The `qa_jsonl` task: your own queries and readings, from a file with one JSON object per line."""
 
+import logging
 import math
 import os
-from collections import Counter
-from collections.abc import Iterator
+import sys
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.scores.answers import normalize
-from clarify_env.tasks.base import Episode, Interpretation, Task, distinguishing_labels, register
+from clarify_env.scores.answers import normalize_with_symbols
+from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
+from clarify_env.tasks.reader import FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
-    account,
     check_shares,
     clean,
     drawn_splits,
     field,
     json_lines,
-    strings,
+    once,
+    parse_line,
     told_apart,
     typed,
 )
 from clarify_env.words import count_words
 
-METRICS = ("em", "f1")
+_LOGGER = logging.getLogger(__name__)
+METRICS = ("em", "f1", "em_symbols", "f1_symbols")
 # Label of the only reading of a query if the file has none: lists need a label.
 ONLY = "only"
 # Largest line in bytes: a long document fits; a file without newlines is refused before it fills the memory.
 LONGEST_LINE = 4_000_000
+# Weights whose sum differs from 1 by less are rounded shares.
+_TOLERANCE = 1e-6
 _FIELDS = ("id", "question", "context", "interpretations", "split", "entity")
 _READING_FIELDS = ("text", "answers", "weight", "label")
 
 
 class _Record(NamedTuple):
     where: str
-    key: str
     split: str | None
     entity: str
     episode: Episode
+    is_rescaled: bool
 
 
 @register
-class QAJsonl(Task):
+class QAJsonl(FileTask):
     """Queries from a file with one JSON object per line.
 
     A line is ``{"question", "context"?, "interpretations": [{"text", "answers": [...], "weight"?, "label"?}], "split"?,
-    "id"?, "entity"?}``. ``text`` is the query made unambiguous, ``answers`` the answer and its aliases. Weights are
-    positive and sum to 1; without weights, readings are equally likely. A ``label`` distinguishes a reading from the
-    others in few words; by default it is derived from the texts. Queries of one ``entity`` share facts and stay in one
-    split. A mistake raises an error with file, line and field; a correct record that cannot be played is dropped and
-    counted.
+    "id"?, "entity"?}``; a field of value null is missing. ``text`` is the query made unambiguous, ``answers`` the
+    answer and its aliases. Weights are positive and divided by their sum, so that counts will do; without weights,
+    readings are equally likely. A ``label`` distinguishes a reading from the others in few words; by default it is
+    derived from the texts. Queries of one ``entity`` share facts and stay in one split. If the file states splits, only
+    those exist: a file of test queries alone can be evaluated. A record that is not in this format, and a correct
+    record that cannot be played, are dropped and counted.
 
     Args:
-        path: The file.
+        path: The file; it may be compressed by gzip.
         world_seed: Seed of the splits, if the file has none.
         validation: Share of the entities for validation, if the file has no splits.
         test: Share of the entities for test, if the file has no splits.
-        metric: ``"em"`` or ``"f1"``.
+        metric: ``"em"`` or ``"f1"``; with ``_symbols`` at the end, symbols are kept in every episode.
         max_readings: Records with more readings are dropped: the oracle evaluates every subset of the readings.
         max_answer_words: Records with a reading whose aliases are all longer are dropped.
+        strict: Whether a record that is not in the format is an error with file, line and field instead of being
+            dropped, counted and logged.
 
     Attributes:
         dropped: Number of dropped records by reason.
+        rescaled: Number of records whose weights did not sum to 1.
 
     Raises:
         ValueError: An option or the file is wrong.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, answers in Unicode form NFKC, symbols distinguish queries, weights of any sum.
     """
 
     name = "qa_jsonl"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -83,39 +92,57 @@ class QAJsonl(Task):
         metric: str = "em",
         max_readings: int = 6,
         max_answer_words: int = 12,
+        strict: bool = False,
     ):
+        super().__init__(path, world_seed, strict)
         if metric not in METRICS:
             raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
-        check_shares(validation, test)
-        self.path, self.metric, self.world_seed = str(path), metric, world_seed
-        self.max_readings, self.max_answer_words = max_readings, max_answer_words
-        dropped: Counter[str] = Counter()
-        records: dict[tuple[str, str], _Record] = {}
-        ids: dict[str, str] = {}
-        count = 0
-        for record in _records(self.path):
-            count += 1
-            if (first := ids.setdefault(record.key, record.where)) != record.where:
-                raise ValueError(f"{record.where}: id {record.key!r} stands for a question already, at {first}")
+        required = check_shares(validation, test)
+        self.metric, self.max_readings, self.max_answer_words = metric, max_readings, max_answer_words
+        records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
+        stated = {record.split for record in records if record.split is not None}
+        records = self._consistent(records) if stated else records
+        self.rescaled = sum(record.is_rescaled for record in records)
+        playable: dict[tuple[str, str], _Record] = {}
+        for record in records:
             try:
                 episode = self._playable(record.episode)
                 # A duplicate could be in two splits.
-                identity = normalize(episode.query), episode.context
-                if records.setdefault(identity, record._replace(episode=episode)).where != record.where:
+                identity = normalize_with_symbols(episode.query), episode.context
+                if playable.setdefault(identity, record._replace(episode=episode)).where != record.where:
                     raise UnusableError("asked twice")
             except UnusableError as reason:
-                dropped[str(reason)] += 1
-        self.dropped, self._read = dict(dropped.most_common()), count
-        self._world = self._split(list(records.values()), {"validation": validation, "test": test})
-        self._usable = sum(map(len, self._world.values()))
-        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
+                self.dropped[str(reason)] += 1
+        entities = list(dict.fromkeys(record.entity for record in playable.values()))
+        split_of = drawn_splits(entities, validation, test, world_seed)
+        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        for record in playable.values():
+            world[record.split or split_of[record.entity]].append(record.episode)
+        self._settle(world, [split for split in SPLITS if split in (stated or required)])
+        if self.rescaled:
+            _LOGGER.warning("%s: %s", self.path, self._rescaled_text())
 
     def report(self) -> str:
         """One sentence on the numbers of usable and of dropped records, with reasons."""
-        return account(self.path, self._usable, self._read, self.dropped)
+        return f"{super().report()}; {self._rescaled_text()}" if self.rescaled else super().report()
 
-    def _episode(self, split: str, index: int) -> Episode:
-        return self._world[split][index]
+    def _rescaled_text(self) -> str:
+        return f"the weights of {self.rescaled} questions do not sum to 1 and were divided by their sum"
+
+    def _consistent(self, records: list[_Record]) -> list[_Record]:
+        """Returns the records that state a split, and the same one as the others of their entity."""
+        consistent = []
+        split_of: dict[str, str] = {}
+        for record in records:
+            where, entity = record.where, record.entity
+            if record.split is None:
+                self._drop_malformed(ValueError(f"{where}: split is missing, which other lines have"))
+            elif split_of.setdefault(entity, record.split) != record.split:
+                error = ValueError(f"{where}: entity {entity!r} is also in split {split_of[entity]}")
+                self._drop_malformed(error)
+            else:
+                consistent.append(record)
+        return consistent
 
     def _playable(self, episode: Episode) -> Episode:
         """Adds missing labels to an episode.
@@ -141,63 +168,58 @@ class QAJsonl(Task):
             raise UnusableError("labels that a question or a list cannot tell apart")
         return episode
 
-    def _split(self, records: list[_Record], shares: dict[str, float]) -> dict[str, list[Episode]]:
-        """Episodes by split: the splits of the file, or splits of the entities drawn by ``world_seed``."""
-        has_split = [record.split is not None for record in records]
-        if any(has_split) and not all(has_split):
-            raise ValueError(f"{records[has_split.index(False)].where}: split is missing, which other lines have")
-        split_of: dict[str, str] = {}
-        if all(has_split):
-            for record in records:
-                if split_of.setdefault(record.entity, str(record.split)) != record.split:
-                    raise ValueError(
-                        f"{record.where}: entity {record.entity!r} is also in split {split_of[record.entity]}"
-                    )
-        else:
-            entities = list(dict.fromkeys(record.entity for record in records))
-            split_of = drawn_splits(entities, shares["validation"], shares["test"], self.world_seed)
-        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
-        for record in records:
-            episodes_of_split = world[split_of[record.entity]]
-            episodes_of_split.append(record.episode._replace(id=f"{split_of[record.entity]}/{len(episodes_of_split)}"))
-        if empty := [split for split, episodes in world.items() if not episodes]:
-            reasons = account(self.path, len(records), self._read, self.dropped)
-            raise ValueError(f"no question is left for {' and '.join(empty)} ({reasons})")
-        return world
 
-
-def _records(path: str) -> Iterator[_Record]:
-    """Reads the records of the file.
+def _record(line: bytes, where: str, path: str, places: dict[str, str]) -> _Record:
+    """Parses a line; ``places`` holds the ids so far.
 
     Raises:
-        ValueError: The file is wrong; the message names file, line and field.
+        ValueError: It is wrong; the message names file, line and field.
     """
-    for where, value in json_lines(path, LONGEST_LINE):
-        record = typed(value, dict, where, "the line")
-        _refuse_unknown(record, _FIELDS, where, "")
-        query = " ".join(field(record, "question", str, where).split())
-        if not query:
-            raise ValueError(f"{where}: question is empty")
-        context = field(record, "context", str, where) if "context" in record else ""
-        split = field(record, "split", str, where) if "split" in record else None
-        if split is not None and split not in SPLITS:
-            raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
-        # The key does not depend on the path, so a copy of the file gives the same episodes.
-        key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
-        entity = field(record, "entity", str, where) if "entity" in record else key
-        readings = _readings(field(record, "interpretations", list, where), where)
-        yield _Record(where, key, split, entity, Episode("", query, context, readings, {"entity": entity}))
+    record = _without_nulls(typed(parse_line(line, where), dict, where, "the line"))
+    _refuse_unknown(record, _FIELDS, where, "")
+    query = " ".join(field(record, "question", str, where).split())
+    if not query:
+        raise ValueError(f"{where}: question is empty")
+    context = field(record, "context", str, where) if "context" in record else ""
+    split = field(record, "split", str, where) if "split" in record else None
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
+    # The key does not depend on the path, so a copy of the file gives the same episodes.
+    key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
+    entity = field(record, "entity", str, where) if "entity" in record else key
+    readings, is_rescaled = _readings(_listed(record, where), where)
+    once(places, key, where, f"id {key!r} stands for a question")
+    return _Record(where, split, entity, Episode("", query, context, readings, {"entity": entity}), is_rescaled)
 
 
-def _readings(values: list[Any], where: str) -> tuple[Interpretation, ...]:
+def _without_nulls(record: dict[str, Any]) -> dict[str, Any]:
+    # Programs that write tables, such as `datasets`, give every record every field.
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _listed(record: dict[str, Any], where: str) -> list[Any]:
+    """The readings as a list; `datasets` may write a list of objects as an object of lists, one per field."""
+    readings = record.get("interpretations")
+    if not isinstance(readings, dict):
+        return field(record, "interpretations", list, where)
+    columns = {key: value for key, value in readings.items() if isinstance(value, list)}
+    if not columns or len(columns) < len(readings) or len({len(values) for values in columns.values()}) > 1:
+        raise ValueError(f"{where}: interpretations must be a list, or an object of lists of one length")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _readings(values: list[Any], where: str) -> tuple[tuple[Interpretation, ...], bool]:
+    """Parses the readings of a record; also returns whether their weights do not sum to 1."""
     if not values:
         raise ValueError(f"{where}: interpretations is empty")
     readings = []
-    for i, value in enumerate(values):
+    for i, given in enumerate(values):
         name = f"interpretations[{i}]"
+        value = _without_nulls(typed(given, dict, where, name))
         text = " ".join(field(value, "text", str, where, name).split())
         _refuse_unknown(value, _READING_FIELDS, where, f"{name}.")
-        answers = clean(strings(value, "answers", where, name))
+        aliases = [answer for answer in field(value, "answers", list, where, name) if answer is not None]
+        answers = clean([typed(alias, str, where, f"{name}.answers[{k}]") for k, alias in enumerate(aliases)])
         if not text or not answers:
             raise ValueError(f"{where}: {name}.{'answers has no answer' if text else 'text is empty'}")
         label = " ".join(field(value, "label", str, where, name).split()) if "label" in value else ""
@@ -213,10 +235,14 @@ def _readings(values: list[Any], where: str) -> tuple[Interpretation, ...]:
     elif np.isnan(weights).any():
         missing = int(np.isnan(weights).argmax())
         raise ValueError(f"{where}: interpretations[{missing}].weight is missing, which other readings have")
-    if abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(f"{where}: the weights of interpretations sum to {weights.sum():g}, not 1")
-    weights = (weights / weights.sum()).tolist()
-    return tuple(reading._replace(weight=weight) for reading, weight in zip(readings, weights, strict=True))
+    if weights.max() > sys.float_info.max / len(weights):  # their sum may be no float
+        weights = weights / weights.max()
+    is_rescaled = abs(weights.sum() - 1) > _TOLERANCE
+    weights = weights / weights.sum()
+    if not weights.min() > 0:
+        raise ValueError(f"{where}: interpretations[{int(weights.argmin())}].weight is too small beside the others")
+    shares = weights.tolist()
+    return tuple(r._replace(weight=share) for r, share in zip(readings, shares, strict=True)), is_rescaled
 
 
 def _refuse_unknown(record: dict, known: tuple[str, ...], where: str, name: str) -> None:

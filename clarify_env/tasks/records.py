@@ -1,19 +1,23 @@
 """Reading of data files for tasks: JSON with checked fields, cleaned answers, tested labels, splits.
 
-A mistake in a file raises ValueError with one sentence that names the file, the line or record, and the field. A
-correct record that cannot be played raises `UnusableError`; tasks drop it and count it by reason.
+A mistake in a record raises ValueError with one sentence that names the file, the line or record, and the field. A
+correct record that cannot be played raises `UnusableError`. `clarify_env.tasks.reader` drops and counts both.
 """
 
+import gzip
 import json
 import os
 import sys
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from clarify_env.scores.answers import normalize
+from clarify_env.scores.answers import normalize_with_symbols
 from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Item, Task
 
 _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", float: "a finite number"}
@@ -21,64 +25,99 @@ _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", fl
 
 # Largest file in bytes that is read as a whole: fifty times the size of AmbigQA's.
 LARGEST_FILE = 200_000_000
+_GZIP = b"\x1f\x8b"  # the first bytes of a file
 
 
 class UnusableError(Exception):
     """A correct record that cannot be played; the message is the reason by which it is counted."""
 
 
+class _Repeating(dict):
+    """A JSON object in which a key stands twice; ``repeated`` is the first such key."""
+
+    repeated = ""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) == len(pairs):
+        return record
+    repeating = _Repeating(record)
+    repeating.repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+    return repeating
+
+
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """Opens a data file; what is compressed by gzip, whatever its name, is decompressed.
+
+    Raises:
+        ValueError: The file cannot be read, while it is open included.
+    """
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            yield gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
+    except (OSError, EOFError, zlib.error, RuntimeError) as error:  # RuntimeError: no home folder for ~
+        raise ValueError(f"task.path: cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
 def load_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, which may be compressed by gzip.
 
     Raises:
         ValueError: The file cannot be read, is larger than `LARGEST_FILE` or is no JSON; the message names the file
             and the line.
     """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(LARGEST_FILE + 1) if size <= LARGEST_FILE else b""
+    if size > LARGEST_FILE or len(content) > LARGEST_FILE:
+        total = f"{size:,} bytes, more" if size > LARGEST_FILE else "more bytes"
+        raise ValueError(f"{path}: {total} than the {LARGEST_FILE:,} that are read at once")
     try:
-        file = Path(path).expanduser()
-        if (size := file.stat().st_size) > LARGEST_FILE:
-            raise ValueError(f"{path}: {size:,} bytes, more than the {LARGEST_FILE:,} that are read at once")
-        return json.loads(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
+        return json.loads(content, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not JSON: not Unicode text at byte {error.start}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: not JSON that can be read: nested too deep") from error
+    except ValueError as error:  # an integer of too many digits
+        raise ValueError(f"{path}: not JSON that can be read: {error}") from error
 
 
-def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, Any]]:
-    """Reads a file with one JSON value per line, line by line; empty lines are skipped.
+def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, bytes]]:
+    """Reads the lines of a file, which may be compressed by gzip, one by one; empty lines are skipped.
 
     Args:
         path: The file.
         longest: Largest line in bytes, including the newline; at most one line is in memory.
 
     Yields:
-        (file and line for error messages, value).
+        (file and line for error messages, line); `parse_line` parses it.
 
     Raises:
-        ValueError: The file cannot be read, or a line is too long or no JSON.
+        ValueError: The file cannot be read, or a line is too long.
+    """
+    with opened(path) as file:
+        number = 0
+        while line := file.readline(longest + 1):
+            number += 1
+            where = f"{path}, line {number}"
+            if len(line) > longest:
+                raise ValueError(f"{where}: longer than {longest:,} bytes")
+            if line.strip():
+                yield where, line.rstrip(b"\r\n")
+
+
+def parse_line(line: bytes, where: str) -> Any:
+    """Parses a line of JSON.
+
+    Raises:
+        ValueError: It is no JSON; the message begins with ``where``.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
-            number = 0
-            while line := file.readline(longest + 1):
-                number += 1
-                where = f"{path}, line {number}"
-                if len(line) > longest:
-                    raise ValueError(f"{where}: longer than {longest:,} bytes")
-                if line.strip():
-                    yield where, _parsed(line.rstrip(b"\r\n"), where)
-    except OSError as error:
-        raise ValueError(f"task.path: cannot read {path}: {error.strerror}") from error
-
-
-def _parsed(line: bytes, where: str) -> Any:
-    try:
-        return json.loads(line, parse_constant=_no_number)
+        return json.loads(line, parse_constant=_no_number, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON: {error.msg} (character {error.colno})") from error
     except UnicodeDecodeError as error:
@@ -106,15 +145,20 @@ def typed(value: Any, kind: type, where: str, name: str) -> Any:
         is_valid = isinstance(value, kind)
     if not is_valid:
         raise ValueError(f"{where}: {name} must be {_JSON[kind]}, not {type(value).__name__}")
+    if isinstance(value, _Repeating):
+        raise ValueError(f"{where}: {name} has the key {value.repeated!r} twice")
     if kind is str and any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{where}: {name} holds half a character (a lone surrogate)")
     return value
 
 
 def field(record: Any, key: str, kind: type, where: str, name: str = "") -> Any:
-    """Returns a field of an object and checks its type as `typed` does; ``name`` names the object in messages."""
+    """Returns a field of an object and checks its type as `typed` does; ``name`` names the object in messages.
+
+    A field of value null is missing, as in files that other programs write.
+    """
     inside = f"{name}.{key}" if name else key
-    if key not in typed(record, dict, where, name or "the record"):
+    if typed(record, dict, where, name or "the record").get(key) is None:
         raise ValueError(f"{where}: {inside} is missing")
     return typed(record[key], kind, where, inside)
 
@@ -126,12 +170,25 @@ def strings(record: Any, key: str, where: str, name: str = "") -> tuple[str, ...
     return tuple(typed(value, str, where, f"{inside}[{i}]") for i, value in enumerate(values))
 
 
+def once(places: dict[str, str], key: str, where: str, name: str) -> None:
+    """Adds a key and its place to those of a file.
+
+    Raises:
+        ValueError: The key is there already; the message says with ``name`` what the key is.
+    """
+    if (first := places.setdefault(key, where)) != where:
+        raise ValueError(f"{where}: {name} already, at {first}")
+
+
 def clean(answers: Sequence[str]) -> tuple[str, ...]:
-    """Cleans answers: one line each, no ``;`` (it separates the items of a list), no duplicates after normalisation."""
+    """Cleans answers: one line each, no ``;`` (it separates the items of a list), none blank or twice.
+
+    Two answers are the same if they are equal after normalisation with symbols kept.
+    """
     by_normal_form: dict[str, str] = {}
     for answer in answers:
         text = " ".join(answer.replace(";", "").split())
-        by_normal_form.setdefault(normalize(text), text)
+        by_normal_form.setdefault(normalize_with_symbols(text), text)
     by_normal_form.pop("", None)
     return tuple(by_normal_form.values())
 
@@ -145,26 +202,38 @@ def told_apart(task: Task, episode: Episode) -> bool:
     return len(replies) == len(labels) and all(task.pick(items, i, episode) == [i] for i in range(len(labels)))
 
 
+def refuse_unlabelled(path: str, is_labelled: bool, fields: str) -> None:
+    """Raises ValueError if a file has no labels, as the test files of many data sets; ``fields`` would hold them."""
+    if not is_labelled:
+        raise ValueError(f"{path}: this file has no labels: no record has {fields}, so no answer can be scored")
+
+
 SPLITS = ("train", "validation", "test")
 
 
-def check_shares(validation: float, test: float, clear: float | None = None) -> None:
+def check_shares(validation: float, test: float, clear: float | None = None) -> tuple[str, ...]:
     """Checks the shares of validation and test, and the ratio ``clear`` of `thin`.
 
+    Returns:
+        The splits that must have episodes: those whose share is above 0. ``train`` has the remaining share.
+
     Raises:
-        ValueError: A share is not positive, nothing is left to train on, or the ratio is negative.
+        ValueError: A share is negative, they exceed 1 together, or the ratio is negative.
     """
     if clear is not None and clear < 0:
         raise ValueError(f"task.clear must be at least 0, not {clear}")
-    if not (validation > 0 and test > 0 and validation + test < 1):
-        raise ValueError(f"task.validation={validation} and task.test={test} must be positive and leave some to train")
+    if not (validation >= 0 and test >= 0 and validation + test <= 1):
+        raise ValueError(f"task.validation={validation} and task.test={test} must be at least 0 and at most 1 together")
+    shares = {"train": 1 - validation - test, "validation": validation, "test": test}
+    return tuple(split for split, share in shares.items() if share > 1e-9)
 
 
 def drawn_splits(entities: Sequence[str], validation: float, test: float, seed: int) -> dict[str, str]:
     """Draws the split of each entity; ``validation`` and ``test`` are shares of the entities."""
     order = [entities[i] for i in np.random.default_rng(seed).permutation(len(entities))]
     splits = ["validation"] * round(validation * len(order)) + ["test"] * round(test * len(order))
-    return dict(zip(order, splits + ["train"] * (len(order) - len(splits)), strict=True))
+    splits = [*splits, *["train"] * (len(order) - len(splits))][: len(order)]
+    return dict(zip(order, splits, strict=True))
 
 
 def thin(world: dict[str, list[Episode]], clear: float | None, seed: int) -> int:
@@ -188,9 +257,3 @@ def thin(world: dict[str, list[Episode]], clear: float | None, seed: int) -> int
         world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(remaining)]
         count += len(dropped)
     return count
-
-
-def account(path: str, usable: int, total: int, dropped: dict[str, int], unit: str = "questions") -> str:
-    """One sentence on the numbers of usable and of dropped records of a file, with reasons."""
-    reasons = ", ".join(f"{reason} ({count})" for reason, count in dropped.items())
-    return f"{path}: {usable} of {total} {unit} usable; dropped: {reasons or 'none'}"

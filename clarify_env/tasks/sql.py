@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clarify_env.scores.execution import Rows, execute, execution_match, same_rows
+from clarify_env.scores.execution import Rows, execute, execution_match, is_ordered, same_rows
 from clarify_env.tasks import sql_words as words
 from clarify_env.tasks.base import Episode, Interpretation, Task, register
 from clarify_env.tasks.records import told_apart
@@ -64,11 +64,11 @@ class SQL(Task):
         validation: Number of episodes for validation.
         test: Number of episodes for test.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, comparisons with signs and quoted names are scored like any others.
     """
 
     name = "sql"
-    version = 1
+    version = 2
     attributes = {
         "column": ("column", "field"),
         "table": ("table", "kind"),
@@ -114,7 +114,8 @@ class SQL(Task):
             episode = _draw(f"{split}/{index}", domain, fills[0], rng)
             golds = [reading.answers[0] for reading in episode.interpretations]
             results_of = [[_gold_rows(path, gold) for gold in golds] for path in paths]
-            differ = all(not same_rows(a, b, ordered="ORDER" in golds[0]) for a, b in combinations(results_of[0], 2))
+            ordered = is_ordered(golds[0])
+            differ = all(not same_rows(a, b, ordered) for a, b in combinations(results_of[0], 2))
             # Results must not be empty: an empty one would not show the effect of a filter.
             if differ and all(rows for rows_of in results_of for rows in rows_of) and told_apart(self, episode):
                 return episode, paths

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from clarify_env.games.clarification.actions import ANSWER, MultiAnswer, parse, words
-from clarify_env.scores.answers import normalize
+from clarify_env.scores.answers import Form, without_removed
 from clarify_env.scores.drop import number
+from clarify_env.scores.metrics import SYMBOLS
 from clarify_env.tasks.base import Episode, Item, Task
 from clarify_env.words import count_words
 
@@ -46,12 +47,13 @@ def shortest_answer(task: Task, episode: Episode, reading: int) -> str:
     """The alias of highest score, then fewest words, also tried without the words that normalisation removes."""
     aliases = episode.interpretations[reading].answers
     # An article costs a word and adds no score, so "Beatles" is better than "The Beatles".
-    candidates = sorted(dict.fromkeys([*map(_trim, aliases), *aliases]), key=count_words)
+    form = task.form(episode)
+    candidates = sorted(dict.fromkeys([*(_trim(alias, form) for alias in aliases), *aliases]), key=count_words)
     return max(candidates, key=lambda text: task.score(text, reading, episode))
 
 
-def _trim(answer: str) -> str:
-    return " ".join(word for word in answer.replace("_", "").split() if normalize(word))
+def _trim(answer: str, form: Form) -> str:
+    return " ".join(without_removed(answer.replace("_", "").split(), form))
 
 
 def shortest_label(task: Task, episode: Episode, reading: int) -> str:
@@ -83,7 +85,8 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     task, episode = task.own(episode)
     weights = np.array([reading.weight for reading in episode.interpretations])
     everyone = range(len(weights))
-    texts, accuracy = {"em": _aliases, "f1": _bags, "drop": _greedy_parts}[task.metric](task, episode)
+    name = task.metric.removesuffix(SYMBOLS)
+    texts, accuracy = {"em": _aliases, "f1": _bags, "drop": _greedy_parts}[name](task, episode)
     lengths = np.array([count_words(text) for text in texts])
     groups = [group for size in range(1, len(weights) + 1) for group in combinations(everyone, size)]
     best = {group: _frontier(lengths, accuracy[:, group] @ weights[list(group)]) for group in groups}
@@ -91,7 +94,7 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     plans = [_plan(task, episode, "answer", f"#ANSWER {text}".rstrip()) for text in ("", *answer_texts)]
 
     # One item for several readings can pay if a text, or one word of it, is right for all of them.
-    shared = accuracy[lengths == 1] if task.metric == "f1" else accuracy
+    shared = accuracy[lengths == 1] if name == "f1" else accuracy
     useful = [group for group in groups if best[group] and (len(group) == 1 or (shared[:, group] > 0).all(1).any())]
     short = [shortest_label(task, episode, i) for i in everyone]
     unique = [
@@ -135,10 +138,10 @@ def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:
 
 def _aliases(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
     """Answers under exact match: each reading's shortest alias and all shared aliases; accuracy [texts, readings]."""
-    everyone = range(len(episode.interpretations))
-    counts = Counter(alias for reading in episode.interpretations for alias in set(map(normalize, reading.answers)))
+    everyone, form = range(len(episode.interpretations)), task.form(episode)
+    counts = Counter(alias for reading in episode.interpretations for alias in set(map(form, reading.answers)))
     texts = dict.fromkeys(shortest_answer(task, episode, i) for i in everyone)
-    texts |= dict.fromkeys(_trim(a) for r in episode.interpretations for a in r.answers if counts[normalize(a)] > 1)
+    texts |= dict.fromkeys(_trim(a, form) for r in episode.interpretations for a in r.answers if counts[form(a)] > 1)
     accuracy = np.array([[task.score(text, i, episode) for i in everyone] for text in texts])
     return list(texts), accuracy
 
@@ -149,25 +152,25 @@ def _bags(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
     Words that occur in the same aliases are equivalent (one kind), so only the number of words of each kind is varied.
     Besides its shortest alias, a reading's other aliases matter if they share words with another reading.
     """
-    everyone = range(len(episode.interpretations))
-    aliases = [(i, _trim(shortest_answer(task, episode, i))) for i in everyone]
+    everyone, form = range(len(episode.interpretations)), task.form(episode)
+    aliases = [(i, _trim(shortest_answer(task, episode, i), form)) for i in everyone]
     others = sorted(
-        {(i, _trim(a)) for i in everyone for a in episode.interpretations[i].answers} - set(aliases),
+        {(i, _trim(a, form)) for i in everyone for a in episode.interpretations[i].answers} - set(aliases),
         key=lambda other: (count_words(other[1]), other),
     )
-    kinds = _kinds(aliases)
+    kinds = _kinds(aliases, form)
     for reading, alias in others:
-        shared_words = {word for i, text in [*aliases, *others] if i != reading for word in normalize(text).split()}
-        more_kinds = _kinds([*aliases, (reading, alias)])
+        shared_words = {word for i, text in [*aliases, *others] if i != reading for word in form(text).split()}
+        more_kinds = _kinds([*aliases, (reading, alias)], form)
         bag_count = np.prod([len(kind) + 1 for kind in more_kinds.values()])
-        if bag_count <= _MOST_BAGS and not shared_words.isdisjoint(normalize(alias).split()):
+        if bag_count <= _MOST_BAGS and not shared_words.isdisjoint(form(alias).split()):
             aliases, kinds = [*aliases, (reading, alias)], more_kinds
     sizes = [len(kind) + 1 for kind in kinds.values()]
     while np.prod(sizes) > _MOST_BAGS:
         sizes[int(np.argmax(sizes))] -= 1
     counts = np.indices(sizes).reshape(len(sizes), -1).T[1:]
     in_alias = np.array([[i in kind for i in range(len(aliases))] for kind in kinds], dtype=float)
-    total = counts.sum(1, keepdims=True) + np.array([len(normalize(alias).split()) for _, alias in aliases])
+    total = counts.sum(1, keepdims=True) + np.array([len(form(alias).split()) for _, alias in aliases])
     scores = 2 * (counts @ in_alias) / total
     owners = np.array([i for i, _ in aliases])
     accuracy = np.array([scores[:, owners == i].max(1) for i in everyone]).T
@@ -215,10 +218,10 @@ def _grow(answer: str, value: Callable[[str], float]) -> Iterator[str]:
         yield text_of(places)
 
 
-def _kinds(aliases: list[tuple[int, str]]) -> dict[Group, list[str]]:
+def _kinds(aliases: list[tuple[int, str]], form: Form) -> dict[Group, list[str]]:
     """Groups words by the aliases (as indices) that contain them; a word that occurs twice counts as two words."""
-    tokens = [Counter(map(normalize, alias.split())) for _, alias in aliases]
-    spelling = {normalize(word): word for _, alias in aliases for word in alias.split()}
+    tokens = [Counter(map(form, alias.split())) for _, alias in aliases]
+    spelling = {form(word): word for _, alias in aliases for word in alias.split()}
     kinds: dict[Group, list[str]] = {}
     for token, word in spelling.items():
         for nth in range(max(counts[token] for counts in tokens)):

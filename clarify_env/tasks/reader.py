@@ -1,0 +1,126 @@
+"""Base class of tasks that read one data file: dropped records, splits, and the report on them."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from clarify_env.tasks.base import Episode, Task
+from clarify_env.tasks.records import SPLITS
+
+Record = TypeVar("Record")
+
+_LOGGER = logging.getLogger(__name__)
+MALFORMED = "not in the format"
+# Largest number of malformed records that are named one by one, and of episodes in the report.
+_MOST_NAMED = 10
+
+
+class FileTask(Task):
+    """Episodes from one data file.
+
+    A record that is not in the format is dropped, counted and named in the log, or is an error if ``strict``. A correct
+    record that cannot be played is dropped and counted by reason. If no record is in the format, the file is refused.
+
+    Args:
+        path: The file; it may be compressed by gzip.
+        world_seed: Seed of the splits.
+        strict: Whether a record that is not in the format is an error.
+
+    Attributes:
+        dropped: Number of dropped records by reason.
+        equated: Ids of the episodes whose metric keeps symbols (`clarify_env.scores.metrics`).
+    """
+
+    #: Name of what the numbers of the report count.
+    unit = "questions"
+
+    def __init__(self, path: str | os.PathLike, world_seed: int, strict: bool):
+        self.path, self.world_seed, self.strict = str(path), world_seed, strict
+        self.dropped: Counter[str] = Counter()
+        self.equated: tuple[str, ...] = ()
+        self._total = 0
+        self._malformed: list[str] = []
+        self._world: dict[str, list[Episode]] = {}
+
+    def _read(
+        self,
+        values: Iterable[tuple[str, Any]],
+        parse: Callable[[Any, str], Record],
+        count: Callable[[Any], int] = lambda _: 1,
+    ) -> list[Record]:
+        """Parses the records of the file.
+
+        Args:
+            values: (file and line or record for error messages, value).
+            parse: Makes a record of a value and its place; raises ValueError if it is not in the format.
+            count: Number of units, as in the report, of a value.
+
+        Raises:
+            ValueError: A record is not in the format, and ``strict`` is set or no other one is.
+        """
+        records = []
+        for where, value in values:
+            self._total += count(value)
+            try:
+                records.append(parse(value, where))
+            except ValueError as error:
+                self._drop_malformed(error, count(value))
+        if self._malformed and not records:
+            raise ValueError(self._malformed[0])
+        return records
+
+    def _drop_malformed(self, error: ValueError, count: int = 1) -> None:
+        """Counts a record that is not in the format; if ``strict``, raises its error."""
+        if self.strict:
+            raise error
+        self._malformed.append(str(error))
+        self.dropped[MALFORMED] += count
+
+    def _settle(self, world: dict[str, list[Episode]], required: Sequence[str]) -> None:
+        """Sets the episodes of the splits; splits without episodes do not exist.
+
+        Args:
+            world: Episodes by split; they are numbered here.
+            required: Splits that must have episodes.
+
+        Raises:
+            ValueError: A required split has no episodes.
+        """
+        for message in self._malformed[:_MOST_NAMED]:
+            _LOGGER.warning("%s; the record is dropped (task.strict=true makes this an error)", message)
+        if len(self._malformed) > _MOST_NAMED:
+            _LOGGER.warning("%s: %d more records are dropped", self.path, len(self._malformed) - _MOST_NAMED)
+        if empty := [split for split in required if not world[split]]:
+            raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
+        self._world = {
+            split: [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(world[split])]
+            for split in SPLITS
+            if world[split]
+        }
+        self.sizes = {split: len(episodes) for split, episodes in self._world.items()}
+        self.equated = tuple(
+            episode.id
+            for episodes in self._world.values()
+            for episode in episodes
+            if self.metric_of(episode) != self.metric
+        )
+
+    @property
+    def usable(self) -> int:
+        """Number of usable records, in units of the report."""
+        return self._total - sum(self.dropped.values())
+
+    def report(self) -> str:
+        """One sentence on the numbers of usable and of dropped records, with reasons."""
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.most_common())
+        text = f"{self.path}: {self.usable} of {self._total} {self.unit} usable; dropped: {reasons or 'none'}"
+        if self.equated:
+            named = ", ".join([*self.equated[:_MOST_NAMED], *(["…"] if len(self.equated) > _MOST_NAMED else [])])
+            text += f"; the score keeps symbols, without which readings would share answers, in {len(self.equated)}: "
+            text += named
+        return text
+
+    def _episode(self, split: str, index: int) -> Episode:
+        return self._world[split][index]
