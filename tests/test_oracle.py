@@ -50,14 +50,14 @@ class Attributed(Tiny):
 TASKS = {
     "plain": Attributed(
         "em",
-        (0.5, "film Tudor Wales", "Ada Brandt", "A B"),
+        (0.5, "film Tudor Wales", "Ada Brandt", "The B"),
         (0.3, "opera Tudor Wales", "Jon Vale"),
         (0.2, "bridge Roman Wales", "May 1901"),
     ),
     "articles and spellings": Attributed(
         "em",
         (0.6, "film Tudor Wales", "The Beatles", "the Fab Four"),
-        (0.4, "opera Tudor Wales", "A Man_and a Dog", "Vitamin A"),
+        (0.4, "opera Tudor Wales", "A Man_and a Dog", "Vitamin the"),
     ),
     "shared answers": Attributed(
         "em",
