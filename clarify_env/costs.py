@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,16 +27,37 @@ class Costs(NamedTuple):
         return _as_text(*self)
 
 
+def as_prices(values: Any) -> Any:
+    """Converts an array, or a sequence with numpy numbers, to a tuple of Python numbers; anything else stays as it is.
+
+    A number of fewer bits is read by its shortest decimal form: 0.1 as float32 is 0.1, not 0.10000000149.
+    """
+    if hasattr(values, "__array__") and not isinstance(values, np.ndarray):
+        values = np.asarray(values)
+    if isinstance(values, (tuple, list)) or (isinstance(values, np.ndarray) and values.ndim == 1):
+        return tuple(map(_as_python, values))
+    return values
+
+
+def _as_python(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.floating) and not isinstance(value, float):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_costs(costs: Costs) -> Costs:
-    """Returns the costs.
+    """Returns the costs as Python numbers.
 
     Raises:
         ValueError: A cost is not a finite number of at least 0.
     """
+    costs = Costs(*as_prices(costs))
     for name, value in zip(Costs._fields, costs, strict=True):
         if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
             raise ValueError(f"costs.{name} must be a finite number of at least 0, not {value!r}")
-    return Costs(*costs)
+    return costs
 
 
 @lru_cache(maxsize=4096)
@@ -77,7 +98,7 @@ class CostPlane:
 
     def __post_init__(self):
         for name in ("alpha", "beta", "steps"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list has no hash
+            object.__setattr__(self, name, tuple(as_prices(getattr(self, name))))  # a list has no hash
         for name in ("alpha", "beta"):
             low, high = getattr(self, name)
             if not 0 < low < high:

@@ -1,7 +1,7 @@
 """How an environment's `reset` starts a game: what it was not given is drawn."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ class Dealer:
 
     Args:
         task: A task or its name.
-        costs: Fixed prices, such as an (alpha, beta) pair, or a plane from whose training prices to draw; ``None``: the
-            game's default plane.
+        costs: Fixed prices, such as an (alpha, beta) pair or array, or a plane from whose training prices to draw;
+            ``None``: the game's default plane.
         game: A game or its name.
         task_options: Options of a task given by name.
         **options: The game's own options.
@@ -33,7 +33,7 @@ class Dealer:
     def __init__(
         self,
         task: Task | str,
-        costs: Plane | tuple[float, ...] | None,
+        costs: Plane | Sequence[float] | np.ndarray | None,
         game: str | Description,
         task_options: Mapping[str, Any] | None = None,
         **options: Any,

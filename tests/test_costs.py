@@ -4,10 +4,12 @@ import re
 import numpy as np
 import pytest
 
+import clarify_env
 from clarify_env.costs import SETS, CostPlane, Costs, check_costs
 from clarify_env.games.base import View
 from clarify_env.games.clarification.facts import AssistantFacts
 from clarify_env.games.clarification.prompts import messages
+from clarify_env.gym import AssistantEnv
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,40 @@ def test_costs_as_a_person_reads_them(costs, text, why):
 def test_impossible_costs_are_refused_by_name(value):
     with pytest.raises(ValueError, match=r"costs\.beta must be"):
         check_costs(Costs(0.1, value))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.array([0.2, 0.02]),
+        np.array([0.2, 0.02], dtype=np.float32),
+        np.array([0.2, 0.02], dtype=np.float16),
+        (np.float64(0.2), np.float32(0.02)),
+        [np.array(0.2), 0.02],
+        memoryview(np.array([0.2, 0.02])).tolist(),
+    ],
+    ids=lambda given: f"{type(given).__name__} {getattr(given, 'dtype', '')}",
+)
+def test_costs_of_numpy_are_costs(almanac, given):
+    environment = clarify_env.env(almanac, costs=given)
+    environment.reset(seed=0)
+    assert environment.unwrapped.game.prices == Costs(0.2, 0.02)
+    assert all(type(price) is float for price in environment.unwrapped.game.prices)
+    environment = AssistantEnv(almanac)
+    observation, _ = environment.reset(seed=0, options={"costs": given})
+    assert observation["costs"].tolist() == [0.2, 0.02]
+    assert str(environment.game.prices) == "each question costs 0.20, each word 0.020", "no more digits than given"
+
+
+@pytest.mark.parametrize("given", [np.array([[0.2, 0.02]]), np.array(0.2), np.array([0.2]), np.array(["a", "b"])])
+def test_arrays_that_are_no_pair_of_costs_are_refused(almanac, given):
+    with pytest.raises(ValueError, match="costs"):
+        clarify_env.env(almanac, costs=given)
+
+
+def test_a_plane_of_numpy_is_the_plane(almanac):
+    plane = CostPlane(alpha=np.array([0.16, 0.62]), beta=(np.float32(0.022), 0.052))
+    assert plane == CostPlane() and repr(plane) == repr(CostPlane())
 
 
 def test_training_values_are_many_and_spaced_by_ratio():

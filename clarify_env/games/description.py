@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from clarify_env.costs import as_prices
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
 from clarify_env.options import read
 from clarify_env.words import count_words
@@ -188,17 +189,17 @@ class Description:
         read(self.options, options, "game")
         return dict(options)
 
-    def check_prices(self, prices: Sequence[float]) -> Prices:
-        """Returns prices as a tuple.
+    def check_prices(self, prices: Sequence[float] | np.ndarray) -> Prices:
+        """Returns prices, which may be an array, as a tuple of Python numbers.
 
         Raises:
             ValueError: They are not one finite number of at least 0 for each of `usage`.
         """
-        named = ", ".join(self.usage) or "none"
+        prices, named = as_prices(prices), ", ".join(self.usage) or "none"
         if not isinstance(prices, (tuple, list)) or len(prices) != len(self.usage):
             raise ValueError(f"costs must hold a price for each of: {named} (game {self.name}), not {prices!r}")
         for name, value in zip(self.usage, prices, strict=True):
-            if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value >= 0):
+            if not (isinstance(value, (int, float)) and np.isfinite(value) and value >= 0):
                 raise ValueError(f"costs: the price of {name} must be a finite number of at least 0, not {value!r}")
         return tuple(prices)
 

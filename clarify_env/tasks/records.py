@@ -5,6 +5,7 @@ correct record that cannot be played raises `UnusableError`. `clarify_env.tasks.
 """
 
 import gzip
+import io
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+def opened(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
     """Opens a data file; what is compressed by gzip, whatever its name, is decompressed.
 
     Raises:
