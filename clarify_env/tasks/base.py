@@ -74,6 +74,11 @@ _FUNCTION_WORDS = frozenset(
 ENDLESS = 2**31
 
 
+# Metrics of episodes, by the identity of their readings: (readings, metric of the task, metric of the episode).
+_METRICS: dict[int, tuple[tuple[Interpretation, ...], str, str]] = {}
+_MOST_METRICS = 4096
+
+
 class Task:
     """Base class of tasks. A subclass sets the class attributes and `_episode`; the rest has working defaults.
 
@@ -148,10 +153,17 @@ class Task:
 
     def metric_of(self, episode: Episode) -> str:
         """Metric of an episode: `metric`, or its variant that keeps symbols (`clarify_env.scores.metrics`)."""
-        readings = episode.interpretations
+        readings, metric = episode.interpretations, self.metric
         if len(readings) == 1:
-            return self.metric
-        return episode_metric(self.metric, tuple([tuple(reading.answers) for reading in readings]))
+            return metric
+        # Found by identity, which is faster than to hash all answers: games ask for it at every end.
+        entry = _METRICS.get(id(readings))
+        if entry is None or entry[0] is not readings or entry[1] != metric:
+            if len(_METRICS) >= _MOST_METRICS:
+                _METRICS.clear()
+            chosen = episode_metric(metric, tuple([tuple(reading.answers) for reading in readings]))
+            entry = _METRICS[id(readings)] = (readings, metric, chosen)
+        return entry[2]
 
     def form(self, episode: Episode) -> Form:
         """Normal form by which answers in an episode are equal: `normalize`, or the one that keeps symbols."""

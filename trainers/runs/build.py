@@ -60,9 +60,24 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
         seed=read(CommonOptions, {"seed": config.seed}, "").seed,
     )
     logging.getLogger(LOG).info(experiment.task.report())
+    if learns:
+        check_splits(experiment.task)
     if measures:
         check_evaluation(experiment)
     return experiment
+
+
+def check_splits(task: Task) -> None:
+    """Checks that a task has what methods that learn play: training episodes, and validation episodes for the curve.
+
+    Raises:
+        ValueError: A split is missing, as in a file of test episodes alone.
+    """
+    if missing := [split for split in ("train", "validation") if split not in task.sizes]:
+        raise ValueError(
+            f"task {task.name} has no {' and no '.join(missing)} episodes, only {', '.join(task.sizes)}: "
+            "it can be evaluated (trainers.evaluate, trainers.prompted), but nothing can be learned from it"
+        )
 
 
 def check_evaluation(experiment: Experiment) -> None:

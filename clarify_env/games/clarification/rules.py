@@ -106,9 +106,11 @@ class ClarificationGame(Game):
         self.say("user", text)
 
     def _close(self, action: Action, closing: str | None) -> None:
-        form = self.task.form(self.episode)
-        answer = form(closing) if closing is not None else REFUSAL
-        grounded = answer in map(form, answers(action))
+        answer, grounded = REFUSAL, False
+        if closing is not None:
+            form = self.task.form(self.episode)
+            answer = form(closing)
+            grounded = answer in map(form, answers(action))
         invalid = isinstance(action, Invalid)
         self.result = Result(
             score=self.task.score(closing, self.hidden, self.episode) if grounded else 0.0,
