@@ -47,6 +47,7 @@ class Dealer:
         else:
             self._prices = (self.game.check_prices(costs),)
         self._deal, self._options = self.game.deal, self.game.check_options(options)
+        self._split = "train" if "train" in self.task.sizes else next(iter(self.task.sizes), "train")
         self._known = ("split", "index", self.game.hidden_name, "costs")
 
     def deal(self, rng: np.random.Generator, options: dict[str, Any] | None) -> Game:
@@ -54,8 +55,8 @@ class Dealer:
 
         Args:
             rng: Draws the episode, what is hidden by its weights, and the prices.
-            options: Any of ``split`` (default ``"train"``), ``index``, `Description.hidden_name` and ``costs``, set
-                instead of drawn.
+            options: Any of ``split`` (default ``"train"``, or the first split of a task without training episodes),
+                ``index``, `Description.hidden_name` and ``costs``, set instead of drawn.
 
         Raises:
             ValueError: An option's value is not possible.
@@ -65,7 +66,7 @@ class Dealer:
             if name not in self._known:
                 # Not an error: PettingZoo's own compliance test resets with an option of its invention.
                 warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(self._known)}", stacklevel=3)
-        episode = self._episode(rng, options.get("split", "train"), options.get("index"))
+        episode = self._episode(rng, options.get("split", self._split), options.get("index"))
         hidden = options.get(self.game.hidden_name)
         hidden = self.game.draw(episode, rng) if hidden is None else self._chosen(episode, hidden)
         costs = options.get("costs")

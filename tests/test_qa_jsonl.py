@@ -164,6 +164,17 @@ WRONG = [
     ([lines()[0]], "no question is left for validation and test", "too few"),
     (['{"question": "\\ud800?", "interpretations": []}'], "line 1: question holds half a character", "no Unicode"),
     (["[" * 100_000], "line 1: not JSON that can be read: nested too deep", "a bomb"),
+    (['{"question": "Who?", "question": "What?"}'], "line 1: the line has the key 'question' twice", "a key twice"),
+    (
+        ['{"question": "Who?", "interpretations": [{"text": "A", "answers": ["b"], "text": "C"}]}'],
+        "line 1: interpretations[0] has the key 'text' twice",
+        "a key of a reading twice",
+    ),
+    (
+        [question("A", "Ada") | {"interpretations": [None]}],
+        "line 1: interpretations[0] must be an object",
+        "no reading",
+    ),
 ]
 
 
@@ -193,6 +204,137 @@ def test_mistakes_are_named_with_file_line_and_field(written, records, message, 
         make_task("qa_jsonl", path=path, strict=True)
     assert message in str(error.value) and str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("records", "message", "why"),
+    [row for row in WRONG if len(row[0]) == 1],
+    ids=[w for r, _, w in WRONG if len(r) == 1],
+)
+def test_a_mistake_is_dropped_counted_and_named(written, caplog, records, message, why):
+    if "left for" in message:
+        pytest.skip("a file that is too short, not a mistake")
+    task = make_task("qa_jsonl", path=written([*lines(), *records]))
+    assert task.dropped == {"not in the format": 1} and sum(task.sizes.values()) == 12
+    assert "12 of 13 questions usable; dropped: not in the format (1)" in task.report()
+    (warning,) = caplog.messages
+    assert message.replace("line 1", "line 13") in warning and "task.strict=true makes this an error" in warning
+
+
+def test_conflicts_of_lines_drop_the_later_one(written, caplog):
+    records = [record | {"split": "test"} for record in lines()]
+    records[3] |= {"id": "x"}
+    records[5] |= {"id": "x"}
+    records[6] |= {"entity": "e"}
+    records[7] |= {"entity": "e", "split": "train"}
+    del records[8]["split"]
+    task = make_task("qa_jsonl", path=written(records))
+    assert task.sizes == {"test": 9} and task.dropped == {"not in the format": 3}
+    for message in ("line 6: id 'x' stands", "line 8: entity 'e' is also in split test", "line 9: split is missing"):
+        assert message in caplog.text
+
+
+def test_many_mistakes_are_named_up_to_ten(written, caplog):
+    task = make_task("qa_jsonl", path=written([*lines(), *["{"] * 15]))
+    assert task.dropped == {"not in the format": 15} and len(caplog.messages) == 11
+    assert "5 more records are dropped" in caplog.messages[-1]
+
+
+def test_a_file_of_another_program_is_read(written):
+    """`datasets` writes every field of every record, null where it is missing, or the readings as columns."""
+    plain, weighed = lines(), lines()
+    nulls = [
+        {"id": None, "context": None, "split": None, "entity": None, "comment": None}
+        | record
+        | {
+            "interpretations": [
+                {"weight": None, "label": None, "note": None} | reading | {"answers": [*reading["answers"], None]}
+                for reading in record["interpretations"]
+            ]
+        }
+        for record in plain
+    ]
+    columns = [
+        record
+        | {
+            "interpretations": {
+                key: [r[key] for r in record["interpretations"]] for key in ("text", "answers", "weight")
+            }
+        }
+        for record in nulls
+    ]
+    tasks = [make_task("qa_jsonl", path=written(records, strict)) for records, strict in ((plain, "a"), (nulls, "b"))]
+    tasks.append(make_task("qa_jsonl", path=written(columns, "c"), strict=True))
+    episodes = [[episode for split in task.sizes for episode in task.episodes(split)] for task in tasks]
+    assert episodes[0] == episodes[1] == episodes[2] and len(episodes[0]) == len(weighed)
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"text": ["A"], "answers": []}, {"text": "A"}, {"text": ["A"], "answers": "b"}]
+)
+def test_columns_of_unequal_lengths_are_no_readings(written, columns):
+    with pytest.raises(ValueError, match="line 1: interpretations must be a list, or an object of lists"):
+        make_task("qa_jsonl", path=written([question("A", "Ada") | {"interpretations": columns}]), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "shares", "is_said"),
+    [
+        ((0.333, 0.333, 0.333), (1 / 3, 1 / 3, 1 / 3), True),
+        ((3, 1), (0.75, 0.25), True),
+        ((50, 50), (0.5, 0.5), True),
+        ((1e308, 1e308), (0.5, 0.5), True),
+        ((7,), (1.0,), True),
+        ((0.25, 0.75), (0.25, 0.75), False),
+        ((1 / 3, 1 / 3, 1 / 3), (1 / 3, 1 / 3, 1 / 3), False),
+    ],
+)
+def test_weights_are_divided_by_their_sum(written, caplog, weights, shares, is_said):
+    record = question("A", *(f"answer {i}" for i in range(len(weights))), split="test")
+    for reading, weight in zip(record["interpretations"], weights, strict=True):
+        reading["weight"] = weight
+    task = make_task("qa_jsonl", path=written([record]), strict=True)
+    assert [r.weight for r in task.episode("test", 0).interpretations] == pytest.approx(shares)
+    note = "the weights of 1 questions do not sum to 1 and were divided by their sum"
+    assert (note in task.report()) == (note in caplog.text) == is_said
+    assert str(task.path) in caplog.text or not is_said
+
+
+def test_test_episodes_alone_can_be_evaluated(written, command, tmp_path):
+    from trainers import evaluate, rest
+
+    path = written([record | {"split": "test"} for record in lines(4)])
+    options = ["task=qa_jsonl", f"task.path={path}", "assistant=scripted", "assistant.strategy=oracle"]
+    small = ["eval.sets=[between]", "eval.grid=3", "eval.modes=[greedy]", "eval.transcripts=2"]
+    assert command(evaluate, *options, *small, f"run_dir={tmp_path / 'run'}") == (0, "")
+    code, error = command(rest, *options[:2], f"run_dir={tmp_path / 'other'}")
+    assert code == 1 and "task qa_jsonl has no train and no validation episodes, only test" in error
+    assert error.count("\n") == 1 and not (tmp_path / "other" / "trajectories").exists()
+    shares = make_task("qa_jsonl", path=written(lines(), "all.jsonl"), validation=0, test=1)
+    assert shares.sizes == {"test": 12}
+    with pytest.raises(ValueError, match="has no split 'train', only test"):
+        shares.size("train")
+    check_task(shares)
+    check_game(shares)
+
+
+def test_multiple_choice(written):
+    record = question("it", "option A", "option B", "A", "A, C", "+", split="test")
+    task = make_task("qa_jsonl", path=written([record]), strict=True)
+    episode = task.episode("test", 0)
+    answers = [reading.answers[0] for reading in episode.interpretations]
+    assert [[task.score(answer, i, episode) for i in range(5)] for answer in answers] == [
+        [float(i == k) for i in range(5)] for k in range(5)
+    ]
+    for answer in ("option", "C", "the", ""):
+        assert not any(task.score(answer, i, episode) for i in range(5)), answer
+    check_task(task)
+
+
+def test_queries_that_differ_in_a_symbol_are_two(written):
+    records = [question("C", "Ada", "Jon"), question("C++", "Eve", "Bob"), question("C.", "Ada", "Jon")]
+    task = make_task("qa_jsonl", path=written([*lines(), *records]))
+    assert task.dropped == {"asked twice": 1} and sum(task.sizes.values()) == 14
 
 
 def test_options_and_files_that_are_wrong(written, tmp_path):
@@ -231,11 +373,60 @@ def test_check(written, capsys):
     assert tasks_command.main(["check", str(path)]) == 0
     said = capsys.readouterr().out
     assert "12 of 13 questions usable; dropped: more than 6 readings (1)" in said
-    assert "test: 4 questions, 4 of 2 readings" in said and said.endswith("every check passed\n")
+    assert "test: 4 questions, 4 of 2 readings" in said and said.endswith(
+        "ok: every check of task qa_jsonl passed on 12 episodes (6 of train, 2 of validation, 4 of test)\n"
+    )
     assert tasks_command.main(["check", str(written(["{"], "broken.jsonl"))]) == 2
     assert "broken.jsonl, line 1: not JSON" in capsys.readouterr().err
     assert tasks_command.main(["check", str(path), "task.metric=f2"]) == 2
     assert "task.metric must be" in capsys.readouterr().err
+
+
+def test_check_reads_its_arguments_in_every_order(written, capsys, monkeypatch):
+    path = str(written(lines()))
+    reports = set()
+    for arguments in (
+        [path],
+        [f"task.path={path}"],
+        ["qa_jsonl", f"task.path={path}"],
+        [f"task.path={path}", "qa_jsonl"],
+        ["task=qa_jsonl", f"task.path={path}", "episodes=5"],
+        ["qa_jsonl", path],
+    ):
+        assert tasks_command.main(["check", *arguments]) == 0, arguments
+        reports.add(capsys.readouterr().out)
+    assert len(reports) == 1
+    odd = written(lines(), "a=b.jsonl")
+    monkeypatch.chdir(odd.parent)
+    assert tasks_command.main(["check", odd.name]) == 0, "a file whose name holds an equals sign"
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["show"], ["oracle"]])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_commands_and_tasks(capsys, command, flag):
+    assert tasks_command.main([*command, flag]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in ("check", "show", "oracle", "almanac", "pacific", "qa_jsonl"))
+    assert tasks_command.main([*command, "qa_jsonl", flag]) == 0
+    text = capsys.readouterr().out
+    assert "strict: Whether a record" in text and "task.max_readings" in text
+
+
+def test_the_oracle_is_shown_on_a_file(written, capsys):
+    assert tasks_command.main(["oracle", str(written(lines())), "split=validation"]) == 0
+    assert "qa_jsonl, validation: 2 questions" in capsys.readouterr().out
+
+
+def test_check_says_where_symbols_are_kept(written, capsys):
+    signs = question("Sign", "-5", "5", id="sign", split="test")
+    path = written([*(record | {"split": "test"} for record in lines()), signs])
+    task = make_task("qa_jsonl", path=path)
+    assert task.equated == ("test/12",) and "would share answers, in 1: test/12" in task.report()
+    assert tasks_command.main(["check", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "test/12: '-5' and '5' are equal under em, so em_symbols is its metric" in text and "\nok: " in text
+    everywhere = make_task("qa_jsonl", path=path, metric="em_symbols")
+    assert everywhere.equated == () and everywhere.score("Jon-Vale 0!", 1, everywhere.episode("test", 0)) == 0
 
 
 def test_show(written, capsys):
@@ -258,10 +449,18 @@ def test_show(written, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give check FILE or show TASK"),
-        (["show"], "give check FILE or show TASK"),
-        (["draw", "almanac"], "give check FILE or show TASK"),
-        (["show", "chess"], "unknown task 'chess'"),
+        ([], "give check, show or oracle, then a task or a file; --help says more"),
+        (["show"], "give check, show or oracle, then a task or a file"),
+        (["draw", "almanac"], "give check, show or oracle, then a task or a file"),
+        (["check", "split=test"], "give check, show or oracle, then a task or a file"),
+        (["check", "pacific"], "task pacific reads a file: write task.path=FILE"),
+        (["check", "pacific", "path=F"], "path is an option of the task: write task.path=F"),
+        (["show", "almanac", "ledger"], "give one task and one file"),
+        (["check", "pacific", "a.json", "task.path=b.json"], "give one task and one file: TASK task.path=FILE"),
+        (["check", "pacific", "nowhere.json"], "task.path: cannot read nowhere.json"),
+        (["check", "questions"], "'questions' is neither a task nor a file; tasks: abgcoqa, almanac"),
+        (["oracle", "almanac", "split=dev"], "split must be a finite one of train, validation, test, not 'dev'"),
+        (["show", "chess"], "'chess' is neither a task nor a file"),
         (["show", "almanac", "split=dev"], "no split 'dev'"),
         (["show", "almanac", "first=900"], "no episode 900"),
         (["show", "almanac", "episodes=few"], "episodes must be a whole number, not 'few'"),

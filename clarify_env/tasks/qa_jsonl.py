@@ -100,8 +100,8 @@ class QAJsonl(FileTask):
         required = check_shares(validation, test)
         self.metric, self.max_readings, self.max_answer_words = metric, max_readings, max_answer_words
         records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
-        stated = {record.split for record in records if record.split is not None}
-        records = self._consistent(records) if stated else records
+        if any(record.split is not None for record in records):
+            records = self._consistent(records)
         self.rescaled = sum(record.is_rescaled for record in records)
         playable: dict[tuple[str, str], _Record] = {}
         for record in records:
@@ -118,6 +118,7 @@ class QAJsonl(FileTask):
         world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
         for record in playable.values():
             world[record.split or split_of[record.entity]].append(record.episode)
+        stated = {record.split for record in records if record.split is not None}
         self._settle(world, [split for split in SPLITS if split in (stated or required)])
         if self.rescaled:
             _LOGGER.warning("%s: %s", self.path, self._rescaled_text())

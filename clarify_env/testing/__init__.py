@@ -1,10 +1,11 @@
 """Compliance tests that other packages can run on their own tasks and games.
 
-Both functions raise `AssertionError` with a sentence on the check that failed; they return ``None``::
+Both functions raise `AssertionError` with a sentence on the check that failed. `check_task` returns a sentence on what
+was checked, `check_game` returns ``None``::
 
     from clarify_env.testing import check_game, check_task
 
-    check_task(MyTask())
+    print(check_task(MyTask()))
     check_game(MyTask(), game="my_game")
 """
 

@@ -1,6 +1,7 @@
 """The compliance test of a task."""
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -20,7 +21,7 @@ _TOLERANCE = 1e-9
 
 def check_task(
     task: Task, episodes: int = 20, plane: CostPlane | None = None, make: Callable[[], Task] | None = None
-) -> None:
+) -> str:
     """Checks a task: its episodes, its scoring, its user and its oracle.
 
     Args:
@@ -28,6 +29,9 @@ def check_task(
         episodes: Number of episodes of each split to check.
         plane: Costs at which the oracle is compared with the fixed strategies; ``None``: the default plane.
         make: Creates the same task again (picklable). If given, its episodes in another process are compared as well.
+
+    Returns:
+        One sentence on what was checked; it begins with ``ok``.
 
     Raises:
         AssertionError: A check failed; the message says which.
@@ -59,6 +63,10 @@ def check_task(
             rebuilt = pool.apply(_episodes_of, (make, list(by_id)))
         for episode in rebuilt:
             assert episode == by_id[episode.id], f"task {task.name}: episode {episode.id} differs in another process"
+    counts = Counter(episode_id.rpartition("/")[0] for episode_id in by_id)
+    checked = ", ".join(f"{counts[split]} of {split}" for split in task.sizes)
+    elsewhere = ", the same in another process" if make is not None else ""
+    return f"ok: every check of task {task.name} passed on {len(by_id)} episodes ({checked}){elsewhere}"
 
 
 def _episodes_of(make: Callable[[], Task], ids: list[str]) -> list[Episode]:

@@ -4,6 +4,7 @@ Arguments, as key=value: ``task`` (a name), ``task.OPTION`` (an option of the ta
 (``[low,high]``), ``split`` and ``max_questions``.
 """
 
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 2 if an argument is wrong, after one sentence on stderr.
     """
+    if any(argument in ("--help", "-h", "help") for argument in arguments):
+        print(inspect.cleandoc(__doc__ or ""))
+        return 0
     try:
         print(describe(**read(arguments, _DEFAULTS)))
     except ValueError as error:
