@@ -280,6 +280,16 @@ def test_labels_of_other_tasks_may_hold_commas_and_or(load):
     ]
 
 
+def test_labels_whose_lower_case_is_longer_can_be_asked_about(load):
+    task = load(record(9, GOLF_CHESS))
+    episode = next(e for s in task.sizes for e in task.episodes(s) if e.meta["entity"] == "9")
+    labels = ["\u0130zmir", "Bursa"]
+    readings = tuple(r._replace(label=label) for r, label in zip(episode.interpretations, labels, strict=True))
+    episode = episode._replace(interpretations=readings)
+    replies = [task.reply(task.questions(episode)[0], i, episode) for i in range(2)]
+    assert "zmir" in replies[0] and replies[1] == "The Bursa one."
+
+
 def test_answers_with_colons_and_semicolons_survive_lists(load):
     task = load(record(9, multi(golf="Abel: a life; in parts", chess="10:30", darts="-- x: y"), question="Who won?"))
     episode = next(e for s in task.sizes for e in task.episodes(s) if e.meta["entity"] == "9")

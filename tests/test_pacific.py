@@ -136,6 +136,16 @@ def test_rivals_are_the_figures_beside_the_recorded_one(load, turns, readings, w
     assert "Product sales | $12.5" in episode.context and "In millions." in episode.context
 
 
+def test_an_empty_row_of_a_table_has_no_head(tmp_path):
+    turns, readings, _ = CLARIFIED[1]
+    whole = dialogue("own", *turns)
+    whole["table"]["table"].insert(3, [])
+    path = tmp_path / "dialogues.json"
+    path.write_text(json.dumps([*WHOLE, whole]))
+    (episode,) = episodes(make_task("pacific", path=path))
+    assert {reading.label: reading.answers[0] for reading in episode.interpretations} == readings
+
+
 CLEAR_TURNS = [
     (turn(1, "Which?", ["a b", "c"], kind="multi-span", scale=""), ("a b; c",)),
     (turn(1, "Which?", ["$10.0", "8.0"], kind="multi-span"), ("$10.0 million; 8.0 million",)),

@@ -119,6 +119,7 @@ WRONG = [
         "line 1: interpretations[0].answers has no answer",
         "an empty list",
     ),
+    ([question("A", "Ada") | {"two\nlines": "a"}], "line 1: 'two\\nlines' is no field", "a field of two lines"),
     ([question("A", "; ;")], "line 1: interpretations[0].answers has no answer", "nothing but separators"),
     (
         [question("A", "Ada") | {"interpretations": [{"text": "", "answers": ["Ada"]}]}],
@@ -295,7 +296,7 @@ def test_weights_are_divided_by_their_sum(written, caplog, weights, shares, is_s
         reading["weight"] = weight
     task = make_task("qa_jsonl", path=written([record]), strict=True)
     assert [r.weight for r in task.episode("test", 0).interpretations] == pytest.approx(shares)
-    note = "the weights of 1 questions do not sum to 1 and were divided by their sum"
+    note = "weights that do not sum to 1 were divided by their sum in 1 of 1 questions"
     assert (note in task.report()) == (note in caplog.text) == is_said
     assert str(task.path) in caplog.text or not is_said
 

@@ -189,7 +189,8 @@ class Task:
             # The best offer has the most words of the intended reading, then the fewest other words.
             best = max(offers, key=lambda offer: (len(offer.intersection(words)), -len(offer.difference(words))))
             spelling = {word.lower(): word for word in _WORD.findall(_description(intended))}
-            reply_words = [spelling[word] for word in words if word in best]
+            # Some letters are several characters in lower case.
+            reply_words = [spelling.get(word, word) for word in words if word in best]
             return _sentence(reply_words) if reply_words else NONE_OF_THESE
         values = dict(intended.attributes)
         for word in _WORD.findall(question_text):

@@ -199,7 +199,7 @@ def _alternative_readings(table: Table, query_turn: _Turn, meaning: _Turn) -> li
             }
             return _readings("column", column_head, place_of, table, query_turn, meaning)
         if _names(table[row][0], reply_words):
-            row_indices = sorted(range(len(table)), key=lambda r: abs(r - row))
+            row_indices = sorted((r for r in range(len(table)) if table[r]), key=lambda r: abs(r - row))
             place_of = {}
             for r in row_indices:
                 place_of.setdefault(table[r][0].strip(), (r, columns))

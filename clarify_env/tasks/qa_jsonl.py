@@ -128,7 +128,7 @@ class QAJsonl(FileTask):
         return f"{super().report()}; {self._rescaled_text()}" if self.rescaled else super().report()
 
     def _rescaled_text(self) -> str:
-        return f"the weights of {self.rescaled} questions do not sum to 1 and were divided by their sum"
+        return f"weights that do not sum to 1 were divided by their sum in {self.rescaled} of {self._total} questions"
 
     def _consistent(self, records: list[_Record]) -> list[_Record]:
         """Returns the records that state a split, and the same one as the others of their entity."""
@@ -248,4 +248,5 @@ def _readings(values: list[Any], where: str) -> tuple[tuple[Interpretation, ...]
 
 def _refuse_unknown(record: dict, known: tuple[str, ...], where: str, name: str) -> None:
     if unknown := sorted(set(record) - set(known)):
-        raise ValueError(f"{where}: {name}{unknown[0]} is no field; known: {', '.join(known)}")
+        key = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
+        raise ValueError(f"{where}: {name}{key} is no field; known: {', '.join(known)}")
