@@ -305,7 +305,8 @@ def test_test_episodes_alone_can_be_evaluated(written, command, tmp_path):
     from trainers import evaluate, rest
 
     path = written([record | {"split": "test"} for record in lines(4)])
-    options = ["task=qa_jsonl", f"task.path={path}", "assistant=scripted", "assistant.strategy=oracle"]
+    options = ["task=qa_jsonl", f"task.path={path}", "task.strict=true"]
+    options += ["assistant=scripted", "assistant.strategy=oracle"]
     small = ["eval.sets=[between]", "eval.grid=3", "eval.modes=[greedy]", "eval.transcripts=2"]
     assert command(evaluate, *options, *small, f"run_dir={tmp_path / 'run'}") == (0, "")
     code, error = command(rest, *options[:2], f"run_dir={tmp_path / 'other'}")
