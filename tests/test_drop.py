@@ -1,7 +1,9 @@
 """DROP's F1 with scales, by pairs worked out by hand from the rules of DROP's and TAT-QA's scorers."""
 
+import numpy as np
 import pytest
 
+from clarify_env.scores.assignment import largest_sum
 from clarify_env.scores.drop import drop_f1, number
 from clarify_env.words import count_words
 
@@ -190,6 +192,16 @@ def test_pairs(said, gold, hundredths, why):
 
 def test_there_are_fifty_of_them():
     assert len({(said, tuple(gold)) for said, gold, *_ in PAIRS}) >= 50
+
+
+def test_spans_are_aligned_at_best():
+    optimize, rng = pytest.importorskip("scipy.optimize"), np.random.default_rng(0)
+    for _ in range(400):
+        scores = rng.integers(0, 4, size=rng.integers(1, 8, size=2)) / rng.integers(1, 7)
+        rows, columns = optimize.linear_sum_assignment(-scores)
+        assert largest_sum(scores) == pytest.approx(scores[rows, columns].sum(), abs=1e-12), scores
+    wide = rng.random((3, 50_000))
+    assert largest_sum(wide) == largest_sum(wide.T) > 2.99
 
 
 def test_joined_up_words_never_score_more_than_they_cost():

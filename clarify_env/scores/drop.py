@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clarify_env.scores.answers import Form, canonical, normalize, normalize_with_symbols, without_removed
+from clarify_env.scores.assignment import largest_sum
 
 SCALES = {name: Decimal(value) for name, value in {"hundred": "1e2", "thousand": "1e3", "million": "1e6"}.items()}
 SCALES |= {"billion": Decimal("1e9"), "percent": Decimal("0.01")}
@@ -142,12 +143,7 @@ def _aligned(prediction: str, gold: str, form: Form) -> float:
     predicted_sets = [_tokens(span, hyphenated, form) for span in _spans(prediction)]
     gold_sets = [_tokens(span, hyphenated, form) for span in gold_spans]
     scores = np.array([[_f1(gold_set, predicted_set) for predicted_set in predicted_sets] for gold_set in gold_sets])
-    if scores.size == 1:
-        return float(scores[0, 0])
-    from scipy.optimize import linear_sum_assignment  # takes a fifth of a second to import
-
-    rows, columns = linear_sum_assignment(-scores)
-    return float(scores[rows, columns].sum() / max(scores.shape))
+    return largest_sum(scores) / max(scores.shape)
 
 
 def _spans(text: str) -> Sequence[str]:

@@ -5,7 +5,8 @@ Commands:
   show    prints episodes with their readings, their plans and the oracle's first messages over the cost plane
   oracle  prints the oracle's actions and rewards over the cost plane, on all episodes of a split
 
-TASK_OR_FILE is a task or a file in the qa_jsonl format; a task's own file is given as task.path=FILE. Examples:
+TASK_OR_FILE is a task (a name, module:Class or FILE.py:Class) or a file in the qa_jsonl format; a task's own file is
+given as task.path=FILE. Examples:
   check questions.jsonl
   check pacific task.path=validation.json task.clear=0.5
   show almanac episodes=1 first=7
@@ -32,6 +33,7 @@ from clarify_env.arguments import read
 from clarify_env.costs import CostPlane
 from clarify_env.games.clarification import __main__ as oracle_map
 from clarify_env.games.clarification.oracle import Solved, solve
+from clarify_env.plugins import is_source
 from clarify_env.scores.metrics import equated
 from clarify_env.tasks import Task, make_task, task_names
 from clarify_env.tasks.base import task_class
@@ -88,7 +90,7 @@ def _subject(arguments: Sequence[str]) -> tuple[str, list[str]]:
     named = [argument.removeprefix("task=") for argument in arguments if argument.startswith("task=")]
     rest = [argument for argument in arguments if argument not in plain and not argument.startswith("task=")]
     has_path = any(argument.startswith("task.path=") for argument in rest)
-    tasks = named + [argument for argument in plain if argument in task_names() or ":" in argument]
+    tasks = named + [argument for argument in plain if argument in task_names() or is_source(argument)]
     files = [argument for argument in plain if argument not in tasks]
     if len(tasks) > 1 or len(files) + has_path > 1:
         raise ValueError(f"give one task and one file: TASK task.path=FILE, not {' '.join(arguments)}")
@@ -111,7 +113,7 @@ def _subject(arguments: Sequence[str]) -> tuple[str, list[str]]:
 def _help(subjects: Sequence[str]) -> str:
     """The help text: of the commands, and of the options of a task if one is named."""
     names = [subject.removeprefix("task=") for subject in subjects if "=" not in subject or subject.startswith("task=")]
-    if names and names[0] in task_names():
+    if names and (names[0] in task_names() or is_source(names[0])):
         options = ", ".join(f"task.{name}" for name in inspect.signature(task_class(names[0])).parameters)
         return f"task {names[0]}\n\n{inspect.getdoc(task_class(names[0]))}\n\nOptions: {options or 'none'}"
     lines = [f"  {name:<{max(map(len, task_names()))}}  {_first_sentence(name)}" for name in task_names()]
@@ -121,8 +123,8 @@ def _help(subjects: Sequence[str]) -> str:
 def _first_sentence(name: str) -> str:
     try:
         text = inspect.getdoc(task_class(name)) or ""
-    except Exception as error:  # a task of another package, which may do anything
-        return f"(cannot be loaded: {type(error).__name__}: {error})".splitlines()[0]
+    except ValueError as error:
+        return f"({error})"
     return " ".join(text.partition("\n\n")[0].split())
 
 
