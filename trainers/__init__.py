@@ -4,7 +4,7 @@ from pathlib import Path
 
 from clarify_env.extras import require, require_neighbour
 
-_NEEDS = """torch transformers tokenizers safetensors hydra omegaconf trl peft datasets accelerate matplotlib scipy
+_NEEDS = """torch transformers tokenizers safetensors hydra omegaconf trl peft datasets accelerate matplotlib
 jinja2 rich tensorboard filelock"""
 
 require_neighbour("trainers", Path(__file__).parent, "agents")
