@@ -17,7 +17,7 @@ def squad_normalize(text):
     ("text", "normal", "why"),
     [
         ("The Ada  Brandt!", "ada brandt", "case, article, punctuation and white space go"),
-        ("A", "", "an article alone is nothing"),
+        ("A", "a", "an article alone stays"),
         ("Anna", "anna", "an article inside a word stays"),
         ("10:30", "1030", "punctuation goes wherever it stands"),
         ("Ada_Brandt", "adabrandt", "so does the underscore"),
@@ -30,11 +30,19 @@ def test_normalize(text, normal, why):
 
 
 def test_normalisation_is_squads():
-    rng = np.random.default_rng(0)
+    """But for a letter at the end or in a list, and a text of which nothing would be left."""
+    rng, compared = np.random.default_rng(0), 0
+    letter = re.compile(r"\ba(\s*$|(\s+[a-z])+\s*$)")
     parts = ["The ", "a ", "an", "Ada", " ", "-", "'s", "B.", "\t", "_", "é", ", ", "theatre", "A.", "1,000", "$"]
     for _ in range(2000):
         text = "".join(parts[i] for i in rng.integers(len(parts), size=8))
-        assert normalize(text) == squad_normalize(text)
+        words = "".join(c for c in text.lower() if c not in string.punctuation)
+        if squad_normalize(text) and not letter.search(words):
+            compared += 1
+            assert normalize(text) == squad_normalize(text)
+        else:
+            assert normalize(text) or not text.strip(), text
+    assert compared > 1000
 
 
 @pytest.mark.parametrize(
@@ -49,7 +57,8 @@ def test_normalisation_is_squads():
         ("Ada Brandt; Jon Vale", ["Ada Brandt"], 0, 2 / 3, "one that lists every candidate is not right"),
         ("Brandts", ["Brandt"], 0, 0, "a part of a word is not the word"),
         ("", ["Ada"], 0, 0, "nothing said"),
-        ("the", ["The"], 0, 0, "nothing left after normalisation earns nothing"),
+        ("the", ["The"], 1, 1, "an article that is the answer"),
+        ("the", ["The Who"], 0, 0, "and one that is not"),
         ("Ada", [], 0, 0, "no answer to match"),
         ("ADA BRANDT", ["Ada Brandt"], 1, 1, "case"),
         ("The Bank of Lund", ["Bank of Lund"], 1, 1, "an article before"),
@@ -63,7 +72,7 @@ def test_normalisation_is_squads():
         ("Ada-Brandt", ["Ada Brandt"], 0, 0, "a hyphen joins what it stood between"),
         ("Ada-Brandt", ["AdaBrandt"], 1, 1, "as published"),
         ("O'Neill", ["ONeill"], 1, 1, "an apostrophe"),
-        ("Ada\u2019s", ["Adas"], 0, 0, "a typographic one is no punctuation of ASCII"),
+        ("Ada\u2019s", ["Adas"], 1, 1, "a typographic one"),
         ("Ada Brandt ", ["  Ada   Brandt"], 1, 1, "white space"),
         ("Ada\tBrandt\n", ["Ada Brandt"], 1, 1, "of any kind"),
         ("1,496.5", ["1496.5"], 1, 1, "points and commas go from numbers too"),
@@ -88,12 +97,14 @@ def test_normalisation_is_squads():
         ("Vale", ["Jon Vale", "Ada Maria Brandt Vale"], 0, 2 / 3, "the shorter alias is the better match"),
         ("Ada Maria Brandt", ["Ada Brandt"], 0, 4 / 5, "a word too many: precision 2/3, recall 1"),
         ("Ada Ada Brandt Brandt", ["Ada Ada Brandt"], 0, 6 / 7, "words are counted: 3 of 4 and 3 of 3"),
-        ("a b c d", ["b c d e"], 0, 6 / 7, "a is an article: b c d against b c d e"),
+        ("a b c d", ["b c d e"], 0, 3 / 4, "a letter of a list"),
+        ("a b c does", ["b c does e"], 0, 6 / 7, "an article: b c does against b c does e"),
         ("yes", ["Yes."], 1, 1, "yes"),
         ("no", ["yes"], 0, 0, "no"),
         ("unknown", ["Unknown"], 1, 1, "CoQA's unknown"),
         ("He went to the shop", ["to the shop"], 0, 2 / 3, "2 of 4 and 2 of 2, articles aside"),
-        ("...", ["..."], 0, 0, "nothing is left of either"),
+        ("...", ["..."], 1, 1, "punctuation that is the answer"),
+        ("...", ["!"], 0, 0, "and other punctuation"),
     ],
 )
 def test_scores(said, answers, em, f1, why):
