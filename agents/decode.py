@@ -2,7 +2,8 @@
 
 Each prompt is prefilled once for all its samples, and each prefix that prompts share once for all of them: rows of the
 key-value cache are copied. Finished rows leave the batch, so the cache shrinks. (`generate` of transformers
-prefills the prompt of every sample, and decodes finished rows until the longest ends.)
+prefills the prompt of every sample, and decodes finished rows until the longest ends.) Models whose probabilities
+depend on padding or that have no such cache are decoded as `agents.batching` finds out.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import Cache, DynamicCache
-from transformers.cache_utils import DynamicLayer
+
+from agents.batching import batching_of, make_rows
+from agents.forward import forward_of, in_evaluation_mode, left_pad
+
+__all__ = ["Sample", "decode", "left_pad", "shared_length", "uniforms"]
 
 # Prefill a shared prefix separately, in a forward pass of its own, if that saves at least this fraction of the tokens.
 _SHARED_AT = 0.2
@@ -46,15 +50,8 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pads rows of ids on the left; returns ids and attention mask, both of shape [rows, longest]."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    return ids, mask
-
-
 @torch.inference_mode()
+@in_evaluation_mode
 def decode(
     model: torch.nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -83,11 +80,9 @@ def decode(
     Returns:
         One sample per row.
     """
-    device = model.device
-    cache, logits, mask = _prefill(model, prompts, pad)
-    fork = torch.tensor(rows, device=device)
-    cache.reorder_cache(fork)
-    logits, mask = logits.index_select(0, fork), mask.index_select(0, fork)
+    device, batching = model.device, batching_of(model)
+    shared = shared_length(prompts) if batching.shared else 0
+    state = make_rows(forward_of(model), device, prompts, rows, pad, batching, shared=shared)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     opening_ids = torch.full((len(rows), max(map(len, openings), default=0)), -1)  # -1: free
     for row, opening in enumerate(openings):
@@ -96,10 +91,10 @@ def decode(
     tokens = torch.full((len(rows), max_new_tokens), pad, device=device)
     logprobs = torch.zeros((len(rows), max_new_tokens), device=device)
     lengths = torch.full((len(rows),), max_new_tokens, device=device)
-    alive = torch.arange(len(rows), device=device)  # index into `rows` of each row of the cache
+    alive = torch.arange(len(rows), device=device)  # index into `rows` of each row of the state
     unfinished = torch.ones(len(rows), dtype=torch.bool, device=device)
     for step in range(max_new_tokens):
-        token, logprob = _draw(logits, draws[alive, step], temperature)
+        token, logprob = _draw(state.logits, draws[alive, step], temperature)
         if step < opening_ids.shape[1]:
             opening_id = opening_ids[alive, step]
             token = torch.where(opening_id >= 0, opening_id, token)
@@ -113,54 +108,14 @@ def decode(
             break
         if remaining <= (1 - _DROP_AT) * len(unfinished):
             keep = unfinished.nonzero()[:, 0]
-            cache.reorder_cache(keep)
-            alive, mask, token, unfinished = alive[keep], mask[keep], token[keep], unfinished[keep]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        out = model(
-            input_ids=token[:, None],
-            attention_mask=mask,
-            position_ids=_positions(mask)[:, -1:],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits = out.logits[:, -1]
+            state.keep(keep)
+            alive, token, unfinished = alive[keep], token[keep], unfinished[keep]
+        state.append(token)
     tokens, logprobs = tokens.tolist(), logprobs.tolist()
     return [
         Sample(tuple(row[:n]), tuple(probs[:n]))
         for row, probs, n in zip(tokens, logprobs, lengths.tolist(), strict=True)
     ]
-
-
-def _prefill(
-    model: torch.nn.Module, prompts: Sequence[Sequence[int]], pad: int
-) -> tuple[Cache, torch.Tensor, torch.Tensor]:
-    """Prefills prompts; returns their cache, the logits of each next token, and the attention mask of the cache."""
-    shared = shared_length(prompts) if _keeps_every_token(model) else 0
-    ids, mask = (part.to(model.device) for part in left_pad([prompt[shared:] for prompt in prompts], pad))
-    cache = None
-    if shared:
-        starts = [tuple(prompt[:shared]) for prompt in prompts]
-        index = {start: i for i, start in enumerate(dict.fromkeys(starts))}
-        prefixes = torch.tensor(list(index), device=model.device)
-        cache = model(input_ids=prefixes, use_cache=True, logits_to_keep=1).past_key_values
-        cache.reorder_cache(torch.tensor([index[start] for start in starts], device=model.device))
-        mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=_positions(mask)[:, shared:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return out.past_key_values, out.logits[:, -1], mask
-
-
-def _keeps_every_token(model: torch.nn.Module) -> bool:
-    # False for layers with a recurrent state, which would read the padding between a shared prefix and the rest of a
-    # prompt, and for sliding windows, which would count that padding.
-    return {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
@@ -175,10 +130,6 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     lengths = np.arange(most + 1)
     saved = lengths * (first_difference[:, None] >= lengths).sum(0)
     return int(saved.argmax()) if saved.max() >= _SHARED_AT * sum(map(len, prompts)) else 0
-
-
-def _positions(mask: torch.Tensor) -> torch.Tensor:
-    return (mask.cumsum(1) - 1).clamp(min=0)
 
 
 def _draw(logits: torch.Tensor, draws: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

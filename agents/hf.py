@@ -8,6 +8,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from agents.adapter import find_adapter, has_tokenizer, merge, without_adapter
+from agents.batching import batching_of
+from agents.context import check_length
 from agents.render import Messages, Renderer
 from agents.sample import LocalSampler
 from clarify_env.games.base import Reply, View
@@ -56,22 +59,48 @@ def load(
         # off").
         torch.backends.cuda.enable_cudnn_sdp(False)
         dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else dtype
-    options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
+        model, tokenizer = _read(path, revision, trust_remote_code, dtype)
         if model.num_parameters() <= SMALL and dtype != torch.float32:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **options)
+            model, tokenizer = _read(path, revision, trust_remote_code, torch.float32)
         model = model.to(device).eval()
+        batching_of(model)
     except (OSError, ValueError, SafetensorError) as error:
-        # Keep the first sentence, which states the error; the others give advice about the hub.
-        reason = str(error).strip().splitlines()[0].partition(". ")[0]
+        reason = _first_sentence(error)
+        if "trust_remote_code" in str(error) and not trust_remote_code:
+            trust = f"{option.rpartition('.')[0]}.trust_remote_code=true".removeprefix(".")
+            reason = f"it comes with code of its own, which runs only with {trust}"
         raise ValueError(f"{option}: cannot load {str(path)!r}: {reason}") from error
     if not tokenizer.chat_template:
         raise ValueError(f"{option}: {str(path)!r} has no chat template, so it cannot take part in a chat")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _read(
+    path: str | Path, revision: str | None, trust_remote_code: bool, dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Reads a model and its tokenizer; an adapter is merged into its base model."""
+    code = {"trust_remote_code": trust_remote_code}
+    adapter = find_adapter(path, revision)
+    if adapter is None:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, **code)
+        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, revision=revision, **code), tokenizer
+    try:
+        with without_adapter(adapter) as base:
+            source, at = (path, revision) if has_tokenizer(adapter) else (base, adapter.base_revision)
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=at, **code)
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, revision=adapter.base_revision, **code)
+    except (OSError, ValueError) as error:
+        reason = f"it is an adapter of {adapter.base!r}, which cannot be loaded: {_first_sentence(error)}"
+        raise ValueError(reason) from error
+    return merge(model, tokenizer, adapter), tokenizer
+
+
+def _first_sentence(error: Exception) -> str:
+    # The first sentence states the error; the others give advice about the hub.
+    return str(error).strip().splitlines()[0].partition(". ")[0]
 
 
 class HFAgent:
@@ -108,7 +137,7 @@ class HFAgent:
         name: str = "hf",
         option: str = "max_new_tokens",
     ):
-        self.name, self._option = name, option
+        self.name, self._option, self._model_option = name, option, f"{option.rpartition('.')[0] or 'agent'}.model"
         self.renderer = Renderer(tokenizer, partial(chat, style=style))
         self.sampler = LocalSampler(
             model,
@@ -123,7 +152,8 @@ class HFAgent:
         """Replies to each view; see `clarify_env.games.base.Agent`.
 
         Raises:
-            ValueError: An opening is as long as the longest reply.
+            ValueError: An opening is as long as the longest reply, or a prompt with its reply is too long for the
+                model.
         """
         distinct_views = list(dict.fromkeys(views))
         prompt_of = dict(zip(distinct_views, self.renderer.encode_all(distinct_views), strict=True))
@@ -131,6 +161,10 @@ class HFAgent:
         most = self.sampler.max_new_tokens
         opening_of = {text: self.renderer.opening(text, most, self._option) for text in set(texts)}
         prompts, opening_ids = [prompt_of[view] for view in views], [opening_of[text] for text in texts]
+        longest = max(map(len, prompts), default=0)
+        if prompts:
+            sequence = f"a prompt of {longest} tokens with a reply of up to {most} ({self._option})"
+            check_length(self.sampler.model, longest + most, sequence, self._model_option)
         samples = self.sampler.sample(prompts, opening_ids, seeds)
         distinct_ids = list(dict.fromkeys(sample.ids for sample in samples))
         text_of = dict(zip(distinct_ids, self.renderer.decode_all(distinct_ids), strict=True))

@@ -6,8 +6,10 @@ from typing import Protocol
 import torch
 from transformers import PreTrainedModel
 
-from agents.decode import Sample, decode, left_pad
+from agents.batching import batching_of
+from agents.decode import Sample, decode
 from agents.example import Example
+from agents.forward import evaluating, forward_of, pad_rows, positions
 
 Ids = tuple[int, ...]
 
@@ -98,19 +100,26 @@ class LocalSampler:
     @torch.inference_mode()
     def logprobs(self, examples: Sequence[Example]) -> list[list[float]]:
         """Returns the log-probabilities (nats, temperature 1) of each example's reply ids; see `Sampler`."""
-        result = []
+        result: list[list[float]] = []
+        forward, side = forward_of(self.model), batching_of(self.model).side
         for start in range(0, len(examples), self.batch):
             chunk = examples[start : start + self.batch]
-            ids, mask = left_pad([(*example.prompt_ids, *example.ids) for example in chunk], self.pad_id)
-            longest = max(len(example.ids) for example in chunk)
-            out = self.model(
-                input_ids=ids.to(self.model.device),
-                attention_mask=mask.to(self.model.device),
-                position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(self.model.device),
-                logits_to_keep=longest + 1,
-            )
-            logprob = out.logits[:, :-1].float().log_softmax(-1)
+            ids, mask = pad_rows([(*example.prompt_ids, *example.ids) for example in chunk], self.pad_id, side)
+            length = ids.shape[1]
+            ends = [length if side == "left" else len(e.prompt_ids) + len(e.ids) for e in chunk]
+            # Number of last positions whose logits are needed.
+            longest = max(length - end + len(example.ids) for end, example in zip(ends, chunk, strict=True))
+            with evaluating(self.model):
+                out = forward(
+                    input_ids=ids.to(self.model.device),
+                    attention_mask=mask.to(self.model.device),
+                    position_ids=positions(mask).to(self.model.device),
+                    logits_to_keep=longest + 1,
+                )
+            logprob = out.logits[:, -longest - 1 : -1].float().log_softmax(-1)
             target = ids[:, -longest:].to(logprob.device)
             target_logprobs = logprob.gather(2, target[..., None])[..., 0].tolist()
-            result += [values[longest - len(e.ids) :] for values, e in zip(target_logprobs, chunk, strict=True)]
+            for values, example, end in zip(target_logprobs, chunk, ends, strict=True):
+                last = longest - (length - end)
+                result.append(values[last - len(example.ids) : last])
         return result

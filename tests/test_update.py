@@ -1,11 +1,13 @@
 import copy
 import math
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
 from agents.example import Example
 from agents.hf import HFAgent
@@ -288,6 +290,43 @@ def test_runs_side_by_side_are_those_made_one_after_another(tiny, monkeypatch):
     broken = [*ROWS * 20, ROWS[0]._replace(weight=1e38), ROWS[1]._replace(weight=1e38)]
     with pytest.raises(FloatingPointError, match="the loss became"):
         learned(tiny[0], broken, replace(config, learning_rate=1e30))
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine of two visible GPUs, as far as transformers' trainer asks; nothing moves there."""
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+
+
+@pytest.mark.parametrize(("count", "batch", "epochs"), [(20, 2, 1.0), (20, 3, 2.0), (7, 2, 1.5), (1, 4, 3.0)])
+def test_every_example_is_learned_whatever_the_number_of_gpus(tiny, two_gpus, monkeypatch, count, batch, epochs):
+    learned_from = Counter()
+
+    def counting(model, batch):
+        learned_from.update(row[-1] for row in batch["input_ids"].tolist())
+        return weighted_loss(model, batch)
+
+    monkeypatch.setattr(updating, "weighted_loss", counting)
+    rows = [Example((2, 9), (30, 50 + i)) for i in range(count)]
+    learned(tiny[0], rows, UpdateOptions(epochs=epochs, batch=batch))
+    assert set(learned_from) == {50 + i for i in range(count)}, "each example"
+    assert set(learned_from.values()) <= {math.floor(epochs), math.ceil(epochs)}, "as often as there are passes"
+
+
+def test_two_gpus_change_nothing(tiny, monkeypatch):
+    alone = weights(learned(tiny[0], ROWS * 4))
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    assert torch.equal(weights(learned(tiny[0], ROWS * 4)), alone)
+
+
+@pytest.mark.parametrize(("batches", "examples"), [(5, 10), (4, 9), (4, 11), (3, 7)])
+def test_an_update_that_skips_or_repeats_examples_is_an_error(batches, examples):
+    trainer = SimpleNamespace(batches=batches, examples=examples)
+    data = updating._Batches([ROWS[0]] * 5, 3, np.random.default_rng(0))  # 2 batches, read twice in 4 steps
+    with pytest.raises(RuntimeError, match="instead of 10 to 10 in 4"):
+        updating.check_learned(trainer, data, 4)
+    updating.check_learned(SimpleNamespace(batches=4, examples=10), data, 4)
+    updating.check_learned(SimpleNamespace(batches=3, examples=8), data, 3)
 
 
 def test_the_average_of_one_is_itself(tiny):

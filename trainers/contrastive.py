@@ -17,6 +17,7 @@ from clarify_env.games.base import Trajectory
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.dpo import Preference, dpo
+from trainers.learning.trial import check_update
 from trainers.learning.update import UpdateOptions, passes
 from trainers.rollouts.grow import generated_tokens, grow
 from trainers.runs.command import command
@@ -83,6 +84,7 @@ def contrastive(
     check(experiment, rollouts, update)
     setup, budget = experiment.setup, experiment.budget.games
     base = policy = experiment.load_policy()
+    check_update(base, update)
     used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     rounds = options.rounds if options.on_policy else 1

@@ -24,11 +24,14 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from agents.batching import batching_of
 from agents.selfplay import Start
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
+from trainers.learning.devices import OneDevice, device_options
+from trainers.learning.trial import check_update
 from trainers.learning.update import Progress, UpdateOptions, check_finite, optimizers, trainable, training_options
 from trainers.rollouts.completions import completion
 from trainers.rollouts.grow import generated_tokens
@@ -76,10 +79,26 @@ def check(experiment: Experiment, options: GrpoOptions, update: UpdateOptions) -
         raise ValueError("grpo.beta needs update.lora_rank: the reference is the model without its adapters")
 
 
+def check_padding(base: Policy) -> None:
+    """Refuses a model that reads padding, since TRL pads prompts on the left, before any game is played.
+
+    Raises:
+        ValueError: The model's probabilities depend on padding.
+    """
+    if not batching_of(base.model).padded:
+        name = type(base.model).__name__
+        raise ValueError(
+            f"assistant.model: {name} reads the padding that TRL's trainer puts before prompts; choose another command "
+            "than grpo"
+        )
+
+
 def grpo(experiment: Experiment, options: GrpoOptions, update: UpdateOptions, run: Run) -> None:
     """Plays ``budget.games`` games in batches, improves the policy on each batch, and measures."""
     check(experiment, options, update)
     base = experiment.load_policy()
+    check_update(base, update)
+    check_padding(base)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     folder = run.dir / "checkpoints" / "iteration-1"
     if not folder.exists():
@@ -102,6 +121,10 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
+class GRPOArguments(OneDevice, GRPOConfig):
+    """Arguments of TRL's trainer on one device."""
+
+
 class QuietGRPOTrainer(GRPOTrainer):
     """TRL's trainer without telemetry."""
 
@@ -118,8 +141,9 @@ def make_trainer(
     model = trainable(copy.deepcopy(base.model), update)
     steps, iterations = math.ceil(experiment.budget.games / options.games_a_step), int(update.epochs)
     groups = prompts_of_groups(experiment, steps * options.games_a_step // options.generations)
-    arguments = GRPOConfig(
+    arguments = GRPOArguments(
         **training_options(update, steps * iterations, experiment.seed) | {"logging_steps": 1},
+        **device_options(base.model.device),
         per_device_train_batch_size=update.batch,
         gradient_accumulation_steps=options.games_a_step // update.batch,
         num_generations=options.generations,

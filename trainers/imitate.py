@@ -14,6 +14,7 @@ from agents.render import Renderer
 from agents.selfplay import Start
 from clarify_env.games.base import Trajectory
 from trainers.evaluation.measure import measure, validate
+from trainers.learning.trial import check_update
 from trainers.learning.update import UpdateOptions, improve, update_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
@@ -27,6 +28,7 @@ def imitate(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
     """Plays ``budget.games`` games of the oracle player, fine-tunes on its messages, and measures."""
     check(experiment)
     base = experiment.load_policy()
+    check_update(base, update)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     renderer = experiment.renderer(base)
     games = list(oracle_games(experiment, run))

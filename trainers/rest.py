@@ -19,6 +19,7 @@ from clarify_env.games.base import Trajectory
 from clarify_env.games.description import Prices
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
+from trainers.learning.trial import check_update
 from trainers.learning.update import UpdateOptions, improve, update_tokens
 from trainers.rollouts.grow import generated_tokens, grow
 from trainers.runs.command import command
@@ -77,6 +78,7 @@ def rest(
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
     check(experiment, options)
     base = policy = experiment.load_policy()
+    check_update(base, update)
     pool: dict[str, list[Trajectory]] = {}
     used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)

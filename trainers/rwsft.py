@@ -17,6 +17,7 @@ from agents.render import Renderer
 from clarify_env.games.base import Trajectory, View
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
+from trainers.learning.trial import check_update
 from trainers.learning.update import UpdateOptions, improve, update_tokens
 from trainers.rollouts.grow import generated_tokens, grow
 from trainers.runs.command import command
@@ -41,6 +42,7 @@ def rwsft(
 ) -> None:
     """Plays ``budget.games`` games with the base model, weights them, fine-tunes on them once, and measures."""
     base = experiment.load_policy()
+    check_update(base, update)
     players = experiment.players(base, rollouts.temperature)
     validate(run, experiment, players, iteration=0)
     groups: list[list[Trajectory]] = []

@@ -20,6 +20,7 @@ from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.evaluation.scores import gold_logprobs
+from trainers.learning.trial import check_update
 from trainers.learning.update import UpdateOptions, improve, update_tokens
 from trainers.rollouts.grow import generated_tokens, grow
 from trainers.runs.command import command
@@ -48,6 +49,7 @@ def stargate(
     """
     check(experiment)
     base = policy = experiment.load_policy()
+    check_update(base, update)
     used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     role = experiment.learns[0]

@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
+from agents.context import check_length
+from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.update import Progress, UpdateOptions, number_of_steps, optimizers, trainable, training_options
 from trainers.selection.pairs import Side
 
@@ -27,6 +29,10 @@ class Preference(NamedTuple):
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns a row of a data set."""
         return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
+
+
+class DPOArguments(OneDevice, DPOConfig):
+    """Arguments of TRL's trainer on one device."""
 
 
 class MaskedDPOTrainer(DPOTrainer):
@@ -86,16 +92,20 @@ def dpo(
         The fine-tuned model, in evaluation mode.
 
     Raises:
+        ValueError: A pair is longer than the model can read.
         FloatingPointError: The loss is not finite.
     """
+    longest = max(len(side.prompt) + len(side.ids) for pair in pairs for side in pair)
+    check_length(model, longest, f"a pair of {longest} tokens to learn from")
     torch.manual_seed(seed)  # initial weights of adapters are random
     trained = trainable(copy.deepcopy(model).train(), config)
     steps = number_of_steps(len(pairs), config)
     with warnings.catch_warnings():
         # TRL uses deprecated names of transformers.
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
-        arguments = DPOConfig(
+        arguments = DPOArguments(
             **training_options(config, steps, seed),
+            **device_options(model.device),
             per_device_train_batch_size=config.batch,
             beta=beta,
             max_length=None,

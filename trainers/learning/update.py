@@ -5,7 +5,6 @@ import math
 import os
 import pickle
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,20 +12,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model
 from torch.utils.data import Dataset
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
-from transformers.modeling_utils import unwrap_model
 
-from agents.decode import left_pad
+from agents.batching import batching_of
+from agents.context import check_length
 from agents.example import Example
 from clarify_env.options import option
+from trainers.learning.adapters import with_lora
+from trainers.learning.devices import UpdateArguments, device_options
+from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.muon import Muon
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.processes import Report, run_processes
@@ -89,52 +89,20 @@ class _Batches(Dataset):
         return self.batches[index]
 
 
-def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Collates examples into tensors, padded on the left so that replies end at the same position.
-
-    Returns:
-        ``input_ids`` and ``attention_mask``, shape [examples, length]; ``labels``, the target ids, and ``weights``,
-        their loss weights (0 in the padding), shape [examples, longest reply].
-    """
-    ids, mask = left_pad([(*example.prompt_ids, *example.ids) for example in examples], pad)
-    longest = max(len(example.ids) for example in examples)
-    labels, weights = ids[:, -longest:].clone(), torch.zeros(len(examples), longest)
-    for index, example in enumerate(examples):
-        first = longest - len(example.ids)
-        weights[index, first:] = example.weight
-        weights[index, first : first + len(example.first_weights)] = torch.tensor(example.first_weights)
-        if example.relabel:
-            position, token = example.relabel
-            labels[index, first + position] = token
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "weights": weights}
-
-
-def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Returns sum_t w_t (-log p_t) / max(number of t with w_t != 0, 1) over the reply tokens t."""
-    mask, weights = batch["attention_mask"], batch["weights"]
-    longest, has_loss = weights.shape[1], weights != 0
-    # Apply the output head only at tokens with loss (docs/results.md, "Speed").
-    head = unwrap_model(model).get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, :-1][has_loss],))
-    try:
-        out = model(
-            input_ids=batch["input_ids"],
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            logits_to_keep=longest + 1,
-            use_cache=False,
-        )
-    finally:
-        hook.remove()
-    loss = torch.nn.functional.cross_entropy(out.logits.float(), batch["labels"][has_loss], reduction="none")
-    return (loss * weights[has_loss]).sum() / max(int(has_loss.sum()), 1)
-
-
 class WeightedTrainer(Trainer):
-    """`transformers.Trainer` with `weighted_loss`."""
+    """`transformers.Trainer` with `weighted_loss`.
+
+    Attributes:
+        batches: Batches learned from so far.
+        examples: Examples in them, each as often as it was learned.
+    """
+
+    batches = examples = 0
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Computes `weighted_loss`."""
+        self.batches += 1
+        self.examples += len(inputs["weights"])
         loss = weighted_loss(model, inputs)
         return (loss, None) if return_outputs else loss
 
@@ -184,16 +152,18 @@ def update(
         The fine-tuned model, in evaluation mode.
 
     Raises:
-        ValueError: There are no examples, or a weight is not finite.
+        ValueError: There are no examples, one is longer than the model can read, or a weight is not finite.
         FloatingPointError: The loss is not finite.
     """
     if not examples:
         raise ValueError("there are no examples to learn from: every group was rejected by the selection")
+    longest = max(len(example.prompt_ids) + len(example.ids) for example in examples)
+    check_length(model, longest, f"an example of {longest} tokens to learn from")
     if not all(math.isfinite(weight) for example in examples for weight in (example.weight, *example.first_weights)):
         raise ValueError("an example's weight is not a finite number: a reward must have been NaN")
     seeds = [seed + 1000 * run for run in range(config.runs)]
     progress = partial(_of_runs, report, [0] * config.runs)
-    at_once = min(config.runs, torch.get_num_threads()) if model.device.type == "cpu" else 1
+    at_once = parallel_runs(model, config)
     if at_once > 1:
         start = pickle.dumps(model)
         models = run_processes(_trained_apart, [(start, examples, config, s, pad) for s in seeds], progress, at_once)
@@ -208,6 +178,11 @@ def update(
         .to(model.dtype)
         .eval()
     )
+
+
+def parallel_runs(model: PreTrainedModel, config: UpdateOptions) -> int:
+    """Returns how many runs of an update are made at once, each in a process of its own."""
+    return min(config.runs, torch.get_num_threads()) if model.device.type == "cpu" else 1
 
 
 def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
@@ -242,19 +217,45 @@ def _trained(
     model = trainable(model, config)
     batches = _Batches(examples, config.batch, np.random.default_rng(seed))
     steps = number_of_steps(len(examples), config)
-    # Each item of the data set is a whole batch.
-    arguments = TrainingArguments(**training_options(config, steps, seed), per_device_train_batch_size=1, bf16=half)
+    side = batching_of(model).side
+
+    def collator(items: Sequence[Sequence[Example]]) -> dict[str, torch.Tensor]:
+        (batch,) = items  # an item of the data set is a whole batch
+        return collate(batch, pad, side)
+
+    arguments = UpdateArguments(
+        **training_options(config, steps, seed),
+        **device_options(model.device),
+        per_device_train_batch_size=1,
+        bf16=half,
+    )
     trainer = WeightedTrainer(
         model=model,
         args=arguments,
         train_dataset=batches,
-        data_collator=lambda items: collate(items[0], pad),
+        data_collator=collator,
         callbacks=[Progress(report)],
         optimizers=optimizers(model, config),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    check_learned(trainer, batches, steps)
     return model.merge_and_unload() if config.lora_rank else model
+
+
+def check_learned(trainer: WeightedTrainer, batches: _Batches, steps: int) -> None:
+    """Checks that each step has learned from one batch, and each whole pass from every example once.
+
+    Raises:
+        RuntimeError: It has not.
+    """
+    examples, (whole, rest) = sum(map(len, batches.batches)), divmod(steps, len(batches))
+    least, most = whole * examples, (whole + bool(rest)) * examples
+    if trainer.batches != steps or not least <= trainer.examples <= most:
+        raise RuntimeError(
+            f"update: {steps} steps learned from {trainer.examples} examples in {trainer.batches} batches, instead of "
+            f"{least} to {most} in {steps}"
+        )
 
 
 def check_finite(name: str, value: float) -> None:
@@ -296,14 +297,6 @@ def training_options(config: UpdateOptions, steps: int, seed: int) -> dict[str, 
 def trainable(model: PreTrainedModel, config: UpdateOptions) -> torch.nn.Module:
     """Returns the model with adapters, or all of it in float32, since bf16 would round off most steps."""
     return with_lora(model, config.lora_rank) if config.lora_rank else model.float()
-
-
-def with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
-    """Adds low-rank adapters to all linear layers except the output head."""
-    with warnings.catch_warnings():
-        # peft uses a deprecated name of transformers.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
 
 
 def improve(

@@ -119,8 +119,9 @@ class Experiment:
         return Policy(*self.models.load(self._policy_options(), self.task.name, self.sections.get(role, role)))
 
     def load(self, folder: str | Path) -> Policy:
-        """Loads a policy from a folder, onto the device of the policy's options."""
-        return Policy(*load(folder, device=self._policy_options().device))
+        """Loads a policy from a folder that a run has saved, with the policy's options: device, trust in its code."""
+        options = self._policy_options()
+        return Policy(*load(folder, trust_remote_code=options.trust_remote_code, device=options.device))
 
     def renderer(self, policy: Policy) -> Renderer:
         """Returns the renderer of the policy's prompts."""
