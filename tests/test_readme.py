@@ -45,12 +45,13 @@ def run(command: list[str], timeout: float) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1][:40])
-def test_python_runs(code, monkeypatch):
+def test_python_runs(code, monkeypatch, tmp_path):
     # A task registered here must not be known to other tests.
     from clarify_env.tasks import base
 
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
-    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    (tmp_path / "readme.py").write_text(code, encoding="utf-8")
+    runpy.run_path(str(tmp_path / "readme.py"), run_name="__main__")
 
 
 def test_the_complete_task_is_under_40_lines():

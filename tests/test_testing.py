@@ -1,4 +1,7 @@
+from functools import lru_cache
 from itertools import count
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -87,6 +90,63 @@ def test_another_process_makes_the_same_episodes():
     check_task(Toy(), make=Toy)
     with pytest.raises(AssertionError, match="episode train/0 differs in another process"):
         check_task(Toy(), make=elsewhere)
+
+
+class Caching(Toy):
+    """Keeps what it makes by a wrapped method, which no other process can be handed."""
+
+    def __init__(self):
+        super().__init__()
+        self._made = lru_cache(self._episode)
+
+
+class Locking(Toy):
+    """Holds a lock."""
+
+    def __init__(self):
+        super().__init__()
+        self._lock = Lock()
+
+
+class Filing(Toy):
+    """Holds an open file."""
+
+    def __init__(self):
+        super().__init__()
+        self._file = Path(__file__).open()
+
+
+class Deciding(Toy):
+    """Is scored by a lambda."""
+
+    def __init__(self):
+        super().__init__()
+        self.rule = lambda answer: True
+
+
+class Forgetting(Toy):
+    """Loses what it is on its way."""
+
+    def __init__(self, query="Who designed Ashford?"):
+        super().__init__()
+        self.query = query
+
+    def __reduce__(self):
+        return Forgetting, ("Who drew Ashford?",)
+
+    def _episode(self, split, index):
+        return super()._episode(split, index)._replace(query=self.query)
+
+
+@pytest.mark.parametrize("make", [Caching, Locking, Filing, Deciding], ids=lambda make: make.__name__)
+def test_a_task_that_no_other_process_can_be_handed(make):
+    with pytest.raises(AssertionError, match="task toy: another process that is handed it cannot use it"):
+        check_task(make())
+
+
+def test_a_task_that_another_process_deals_differently():
+    with pytest.raises(AssertionError, match="is handed it deals or scores episode train/0 differently"):
+        check_task(Forgetting())
 
 
 @pytest.mark.parametrize(("task", "message", "why"), FAULTS)

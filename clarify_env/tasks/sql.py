@@ -82,9 +82,21 @@ class SQL(Task):
         self.sizes = dict(zip(_SPLITS, (train, validation, test), strict=True))
         if min(train, validation, test) < 1:
             raise ValueError(f"task sql needs episodes in every split, not {self.sizes}")
+        self._open()
+
+    def _open(self) -> None:
+        """Makes the folder of the databases, and the caches of what is made."""
         self._folder = tempfile.TemporaryDirectory(prefix="clarify-env-sql-")  # removed with the task
         self._made = lru_cache(maxsize=4096)(self._make)
         self._scored = lru_cache(maxsize=65536)(self._execution)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process makes the same databases in a folder of its own.
+        return {"world_seed": self.world_seed, "sizes": self.sizes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
 
     def databases(self, episode: Episode) -> list[Path]:
         """Files on which queries are run: the database of the context, and another one of the same schema."""

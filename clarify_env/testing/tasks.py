@@ -1,6 +1,7 @@
 """The compliance test of a task."""
 
 import multiprocessing
+import pickle
 from collections import Counter
 from collections.abc import Callable
 from itertools import chain
@@ -15,14 +16,17 @@ from clarify_env.scores.answers import normalize
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Interpretation, Item, Task
 from clarify_env.testing.expect import expects, survives_json
+from clarify_env.testing.fresh import in_fresh_process, inside
 
 _TOLERANCE = 1e-9
+# Number of episodes, about, that a task deals and scores in another process.
+_HANDED_OVER = 6
 
 
 def check_task(
     task: Task, episodes: int = 20, plane: CostPlane | None = None, make: Callable[[], Task] | None = None
 ) -> str:
-    """Checks a task: its episodes, its scoring, its user and its oracle.
+    """Checks a task: its episodes, its scoring, its user, its oracle, and that another process can be handed it.
 
     Args:
         task: The task to check.
@@ -63,10 +67,38 @@ def check_task(
             rebuilt = pool.apply(_episodes_of, (make, list(by_id)))
         for episode in rebuilt:
             assert episode == by_id[episode.id], f"task {task.name}: episode {episode.id} differs in another process"
+    if not inside():
+        _check_pickling(task, list(by_id.values()))
     counts = Counter(episode_id.rpartition("/")[0] for episode_id in by_id)
     checked = ", ".join(f"{counts[split]} of {split}" for split in task.sizes)
     elsewhere = ", the same in another process" if make is not None else ""
     return f"ok: every check of task {task.name} passed on {len(by_id)} episodes ({checked}){elsewhere}"
+
+
+def _check_pickling(task: Task, episodes: list[Episode]) -> None:
+    """Hands the task to a new process, as a run with several processes does."""
+    where = f"task {task.name}: another process that is handed it"
+    some = episodes[:: max(1, len(episodes) // _HANDED_OVER)]
+    expected = _played(task, [episode.id for episode in some])
+    try:
+        if type(task).__module__ == "__main__":  # a script, which other processes import under another name
+            there = _played(pickle.loads(pickle.dumps(task)), [episode.id for episode in some])
+        else:
+            there = in_fresh_process(_played, task, [episode.id for episode in some])
+    except Exception as error:  # whatever the methods of a task raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        advice = "it must hold no locks, open files or lambdas"
+        raise AssertionError(f"{where} cannot use it ({advice}): {reason}") from error
+    for episode, here, other in zip(some, expected, there, strict=True):
+        assert here == other, f"{where} deals or scores episode {episode.id} differently"
+
+
+def _played(task: Task, ids: list[str]) -> list[tuple[Episode, list[float]]]:
+    episodes = [task.lookup(episode_id) for episode_id in ids]
+    return [
+        (episode, [task.score(reading.answers[0], i, episode) for i, reading in enumerate(episode.interpretations)])
+        for episode in episodes
+    ]
 
 
 def _episodes_of(make: Callable[[], Task], ids: list[str]) -> list[Episode]:

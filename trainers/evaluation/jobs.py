@@ -13,7 +13,7 @@ from clarify_env.games.base import Agent
 from clarify_env.games.description import Prices
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
-from trainers.runs.processes import Report, run_processes
+from trainers.runs.processes import Report, check_transfer, run_processes
 
 # Makes the players at a sampling temperature of the policy.
 Players = Callable[[float], dict[str, Agent]]
@@ -74,14 +74,9 @@ def play_jobs(
 
     if len(shares) == 1:
         return _play(experiment, episodes, agents, jobs, partial(report, 0))
+    check_players(experiment, agents.values())
     # Pickle everything together, so that objects that agents share (model, task) are sent once.
-    try:
-        common = pickle.dumps((experiment, episodes, agents))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"task {experiment.task.name} cannot be handed to another process ({error}); with OMP_NUM_THREADS=1 one "
-            "process plays everything"
-        ) from error
+    common = pickle.dumps((experiment, episodes, agents))
     work = [(common, [jobs[i] for i in share]) for share in shares]
     results = run_processes(_play_apart, work, report, len(shares))
     by_job = {
@@ -90,6 +85,22 @@ def play_jobs(
         for i, played in zip(share, played_jobs, strict=True)
     }
     return [by_job[i] for i in range(len(jobs))]
+
+
+def check_players(experiment: Experiment, players: Iterable[Mapping[str, Agent]]) -> None:
+    """Checks that an experiment and its players can be handed to other processes, if those are to play.
+
+    Args:
+        experiment: Task and game.
+        players: Players of some jobs.
+
+    Raises:
+        ValueError: They cannot; the message names the task, the game or the role.
+    """
+    players = list(players)
+    if _at_once(players) > 1:
+        roles = {role: agent for agents in players for role, agent in agents.items()}
+        check_transfer({f"task {experiment.task.name}": experiment.task, "the experiment": experiment} | roles)
 
 
 def _at_once(players: Iterable[Mapping[str, Agent]]) -> int:

@@ -12,7 +12,7 @@ from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
-from trainers.evaluation.jobs import Job, Players, play_jobs
+from trainers.evaluation.jobs import Job, Players, check_players, play_jobs
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.steering import steering_report
 from trainers.reporting.report import print_table, write_report
@@ -155,6 +155,7 @@ def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, age
 def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
     """Plays the episodes of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and on the steering grid."""
     setup, options, plane = experiment.setup, experiment.evaluation, experiment.plane
+    check_players(experiment, [players(1.0)])
     episodes = split_episodes(experiment.task, options.split, options.episodes, "eval.")
     solved = setup.game.solve(experiment.task, episodes, **setup.options)
     jobs = [
@@ -182,6 +183,7 @@ def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
 
 def validate(run: Run, experiment: Experiment, agents: Mapping[str, Agent], *, iteration: int) -> None:
     """Plays validation episodes at held-out prices and records the point of the learning curve, once per iteration."""
+    check_players(experiment, [agents])  # the evaluation at the end hands them to other processes
     if run.recorded("validation", iteration):
         return
     setup, options = experiment.setup, experiment.evaluation

@@ -4,9 +4,12 @@ Two updates of the small embedded model, each on one core, finish sooner than on
 (docs/results.md, "Speed").
 """
 
+import importlib.machinery
+import io
 import multiprocessing
+import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -16,6 +19,74 @@ from trainers.runs.malloc import keep_freed
 
 # A report of progress: step, number of steps, logs.
 Report = Callable[[int, int, dict[str, Any]], None]
+
+
+class TransferError(ValueError):
+    """An object cannot be handed to another process; see `check_transfer`."""
+
+
+def check_transfer(parts: Mapping[str, Any]) -> None:
+    """Checks that objects can be pickled, and unpickled in another process; tensors are taken for granted.
+
+    Args:
+        parts: The objects by what they are, for the error.
+
+    Raises:
+        TransferError: One of them cannot; the message names it and the way out.
+    """
+    for name, part in parts.items():
+        try:
+            reader = _Reader(_Writer.bytes_of(part))
+            reader.load()
+        except Exception as error:  # whatever the methods of a foreign object raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise TransferError(_no_transfer(name, reason)) from error
+        for module in sorted(reader.modules):
+            root = module.partition(".")[0]
+            if root not in sys.builtin_module_names and root != "__main__" and not _is_importable(root):
+                raise TransferError(_no_transfer(name, f"module {module} can only be found in this process"))
+
+
+def _no_transfer(name: str, reason: str) -> str:
+    return (
+        f"{name} cannot be handed to another process ({reason}); with OMP_NUM_THREADS=1 one process plays and learns "
+        "everything"
+    )
+
+
+def _is_importable(module: str) -> bool:
+    finders = importlib.machinery.FrozenImporter, importlib.machinery.PathFinder
+    return any(finder.find_spec(module) is not None for finder in finders)
+
+
+class _Writer(pickle.Pickler):
+    """Pickles an object without the values of its tensors."""
+
+    def persistent_id(self, value: Any) -> Any:
+        # Parameters with a class of their own are pickled, since that class must be known there.
+        return "tensor" if type(value) in (torch.Tensor, torch.nn.Parameter) else None
+
+    @classmethod
+    def bytes_of(cls, value: Any) -> bytes:
+        """Returns an object pickled."""
+        buffer = io.BytesIO()
+        cls(buffer).dump(value)
+        return buffer.getvalue()
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickles an object of `_Writer` and lists the modules that this takes."""
+
+    def __init__(self, pickled: bytes):
+        super().__init__(io.BytesIO(pickled))
+        self.modules: set[str] = set()
+
+    def persistent_load(self, pid: Any) -> Any:
+        return torch.zeros(0)
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.modules.add(module)
+        return super().find_class(module, name)
 
 
 def run_processes(
@@ -100,7 +171,10 @@ def _carry_out(pipe: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     keep_freed()
     try:
-        work, job = pipe.recv()
+        try:
+            work, job = pipe.recv()
+        except (AttributeError, ImportError) as error:
+            raise ValueError(_no_transfer("a part of this run", str(error))) from error
         # If the parent has been killed, the next report raises BrokenPipeError and ends the work.
         result = work(*job, report=lambda *progress: pipe.send(("report", progress)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
