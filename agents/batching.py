@@ -31,7 +31,7 @@ LOG = logging.getLogger("clarify_env.run.models")
 # Attribute of a model that holds its `Batching`; it travels with copies of the model to other processes.
 _ATTRIBUTE = "_clarify_batching"
 # Lengths of the prompts of the comparison: of the prefix that they share, and of what follows it in each.
-_PREFIX, _REST = 6, (1, 9, 4)
+_PREFIX, _REST = 4, (1, 6, 3)
 # Number of tokens appended to each of them.
 _REPLY = 2
 # Largest difference of log-probabilities that counts as rounding, in standard deviations of a row's logits, by whether
@@ -160,7 +160,7 @@ def _alone(forward: Forward, sequence: Sequence[int], device: torch.device) -> t
 def _cache_of(forward: Forward, sequence: Sequence[int], device: torch.device) -> str | None:
     """Name of the cache whose rows can be reordered; ``None``: there is none."""
     try:
-        out = forward(input_ids=torch.tensor([sequence], device=device), use_cache=True)
+        out = forward(input_ids=torch.tensor([sequence[:2]], device=device), use_cache=True)
     except torch.OutOfMemoryError:
         raise
     except _FAULTS:

@@ -1,7 +1,7 @@
 """Architectures of transformers as tiny models with random weights, and what is known of each (docs/models.md).
 
-A row: model type, options beside `COMMON`, the way its batches are made (`agents.batching.Batching.way`), whether its
-layers can take low-rank adapters, and its length (``fixed``: a table of positions; ``open``: longer texts are read).
+A row: model type, options beside `COMMON`, the way its batches are made (`agents.batching.Batching.way`), and whether
+its length is fixed by a table of positions.
 """
 
 from typing import Any, NamedTuple
@@ -60,7 +60,6 @@ class Architecture(NamedTuple):
     model_type: str
     options: dict[str, Any] = {}
     way: str = "shared"
-    adapters: bool = True
     fixed: bool = False
     label: str = ""
 

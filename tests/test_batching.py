@@ -80,6 +80,34 @@ def test_models_without_keys_and_values_are_played_and_scored(name):
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+WAYS = [
+    Batching(True, True, "past_key_values"),
+    Batching(False, True, "past_key_values"),
+    Batching(False, False, "past_key_values"),
+    Batching(False, False, None),
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.way)
+def test_every_way_gives_the_same_replies(tiny, monkeypatch, way):
+    """With rows that end apart and leave the batch, and openings of several lengths."""
+    prompts = [
+        tuple(tiny[1](f"<|user|>{text}<|end|><|assistant|>")["input_ids"]) for text in ("When?", "Who is it?", "Why?")
+    ]
+    rows, seeds = [0, 2, 1, 1] * 6, list(range(24))
+    openings = [(), (5, 6), (7,), ()] * 6
+    common = {"temperature": 1.0, "max_new_tokens": 20, "end": 1, "pad": 0}
+    expected = [
+        decode(tiny[0], [prompts[r]], [0], [opening], [seed], **common)[0]
+        for r, opening, seed in zip(rows, openings, seeds, strict=True)
+    ]
+    assert len({len(one.ids) for one in expected}) > 3
+    monkeypatch.setattr(tiny[0], batchings._ATTRIBUTE, way)
+    for one, other in zip(decode(tiny[0], prompts, rows, openings, seeds, **common), expected, strict=True):
+        assert one.ids == other.ids
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["minimax", "openai-gpt", "llama"])
 def test_the_loss_is_that_of_rows_alone(name):
     """Models that read padding on the left get it on the right."""

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 import trl.trainer.base_trainer
+from architectures import ARCHITECTURES, build
 from configs import arguments_of
 from conftest import SMALL
+from datasets import Dataset
 from safetensors.torch import load_file
 from toys import ASHFORD, Toy
+from trl import GRPOConfig
 
 from agents.example import Example
 from agents.hf import HFAgent, load
+from agents.sample import LocalSampler
 from agents.selfplay import trajectory
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games import find_game
@@ -506,3 +510,40 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
 )
 def test_a_refusal_is_one_sentence(command, alone, override, said):
     assert command(grpo, *LINE, override, "run_dir=run") == (1, said)
+
+
+@pytest.mark.parametrize("name", ["openai-gpt", "minimax", "rwkv"])
+def test_models_that_read_padding_are_refused_before_any_game(tiny, name):
+    row = next(row for row in ARCHITECTURES if row.name == name)
+    base = Policy(build(row, len(tiny[1])), tiny[1])
+    with pytest.raises(
+        ValueError, match=r"^assistant\.model: \w+ reads the padding that TRL's trainer puts before prompts"
+    ):
+        grpo.check_padding(base)
+
+
+def test_models_that_do_not_read_it_are_not(tiny):
+    grpo.check_padding(Policy(*tiny))
+
+
+def test_rollouts_within_trls_own_defaults(tiny, tmp_path):
+    """TRL turns gradient checkpointing on unless told otherwise, and hands the model over in training mode."""
+    model, tokenizer = tiny
+    made = GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=[])
+    assert made.gradient_checkpointing, "the case this test is about"
+    trainer = grpo.QuietGRPOTrainer(
+        model=model,
+        reward_funcs=grpo.earned,
+        args=made,
+        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "Who?"}]}]),
+        processing_class=tokenizer,
+    )
+    trainer.model.gradient_checkpointing_enable()
+    trainer.model.train()
+    prompts = [(2, 9, 10, 1, 4), (2, 9, 11, 4)]
+    sampler = LocalSampler(trainer.model, pad_id=0, end_id=1, max_new_tokens=6)
+    inside = sampler.sample(prompts, [(), ()], [1, 2])
+    assert trainer.model.training
+    assert inside == LocalSampler(trainer.model.eval(), pad_id=0, end_id=1, max_new_tokens=6).sample(
+        prompts, [(), ()], [1, 2]
+    )

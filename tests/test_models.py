@@ -1,5 +1,8 @@
 """Many architectures with random weights: how each plays and learns, as docs/models.md says."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from trainers.learning.update import UpdateOptions, update
 from trainers.runs.experiment import Policy
 from trainers.runs.store import save_model
 
+PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
 PREFIX = (11, 18, 25, 32, 39, 46, 53, 60, 67, 74)
 PROMPTS = [(*PREFIX, *rest) for rest in ((81,), (90, 91, 92, 93, 94, 95, 96), (101, 102, 103), (5, 111, 8))]
 ROWS = [pytest.param(row, id=row.name, marks=[] if row.name in QUICK else pytest.mark.slow) for row in ARCHITECTURES]
@@ -70,7 +74,7 @@ def test_an_architecture_plays_and_learns(architecture, model, tokenizer, tmp_pa
     policy = Policy(model, tokenizer)
     rows = [Example(prompt, (120 + i, 7, 1)) for i, prompt in enumerate(PROMPTS)]
     before = total(model, rows)
-    for rank in (0, 2) if architecture.adapters else (0,):
+    for rank in (0, 2):
         options = UpdateOptions(learning_rate=1e-2, epochs=4, batch=2, lora_rank=rank)
         check_update(policy, options)
         learned = update(model, rows, options, seed=0, pad=0)
@@ -79,3 +83,18 @@ def test_an_architecture_plays_and_learns(architecture, model, tokenizer, tmp_pa
     save_model(learned, tokenizer, tmp_path / "saved")
     loaded, _ = load(tmp_path / "saved", device="cpu")
     assert total(loaded, rows) == pytest.approx(total(learned, rows), abs=1e-3)
+
+
+@pytest.mark.parametrize("way", ["shared", "padded", "recomputed"])
+def test_the_page_names_every_architecture(way):
+    (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| {way} |"))
+    assert re.findall(r"`([^`]+)`", line) == [row.name for row in ARCHITECTURES if row.way == way]
+
+
+def test_the_page_names_those_of_fixed_length():
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("* **A table of positions**"))
+    assert re.findall(r"`([^`]+)`", line) == [row.name for row in ARCHITECTURES if row.fixed]
+
+
+def test_there_are_many_architectures():
+    assert len({row.model_type for row in ARCHITECTURES}) >= 40

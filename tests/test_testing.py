@@ -1,6 +1,6 @@
+import sqlite3
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -108,12 +108,12 @@ class Locking(Toy):
         self._lock = Lock()
 
 
-class Filing(Toy):
-    """Holds an open file."""
+class Connecting(Toy):
+    """Holds an open database."""
 
     def __init__(self):
         super().__init__()
-        self._file = Path(__file__).open()
+        self._database = sqlite3.connect(":memory:")
 
 
 class Deciding(Toy):
@@ -138,7 +138,7 @@ class Forgetting(Toy):
         return super()._episode(split, index)._replace(query=self.query)
 
 
-@pytest.mark.parametrize("make", [Caching, Locking, Filing, Deciding], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [Caching, Locking, Connecting, Deciding], ids=lambda make: make.__name__)
 def test_a_task_that_no_other_process_can_be_handed(make):
     with pytest.raises(AssertionError, match="task toy: another process that is handed it cannot use it"):
         check_task(make())

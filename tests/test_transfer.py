@@ -1,10 +1,10 @@
 """What can be handed to another process, and that it is asked before anything is played or learned."""
 
 import pickle
+import sqlite3
 import sys
 import threading
 import types
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -51,7 +51,7 @@ def of_this_process_alone():
 THINGS = [
     (lambda: lambda answer: answer, "a lambda"),
     (threading.Lock, "a lock"),
-    (lambda: Path(__file__).open(), "an open file"),
+    (lambda: sqlite3.connect(":memory:"), "an open database"),
     (lambda: (number for number in range(3)), "a generator"),
     (of_this_process_alone, "a class that only this process has"),
 ]

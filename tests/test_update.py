@@ -12,7 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 from agents.example import Example
 from agents.hf import HFAgent
 from clarify_env.options import read
+from trainers.grpo import GRPOArguments
 from trainers.learning import update as updating
+from trainers.learning.devices import UpdateArguments
+from trainers.learning.dpo import DPOArguments
 from trainers.learning.muon import Muon
 from trainers.learning.update import (
     UpdateOptions,
@@ -311,6 +314,12 @@ def test_every_example_is_learned_whatever_the_number_of_gpus(tiny, two_gpus, mo
     learned(tiny[0], rows, UpdateOptions(epochs=epochs, batch=batch))
     assert set(learned_from) == {50 + i for i in range(count)}, "each example"
     assert set(learned_from.values()) <= {math.floor(epochs), math.ceil(epochs)}, "as often as there are passes"
+
+
+@pytest.mark.parametrize("cls", [UpdateArguments, DPOArguments, GRPOArguments])
+def test_two_gpus_do_not_multiply_a_batch(two_gpus, tmp_path, cls):
+    made = cls(output_dir=str(tmp_path), per_device_train_batch_size=8, use_cpu=True, bf16=False)
+    assert (made.n_gpu, made.train_batch_size) == (1, 8)
 
 
 def test_two_gpus_change_nothing(tiny, monkeypatch):

@@ -51,6 +51,8 @@ class Run:
         self.progress.start()
         handler = logging.FileHandler(self.dir / "run.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        if logging.lastResort is not None:
+            self.log.addHandler(logging.lastResort)  # warnings go to standard error as well
         self.log.setLevel(logging.INFO)
         self.log.addHandler(handler)
         self.log.propagate = False
