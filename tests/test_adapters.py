@@ -1,8 +1,12 @@
 """Layers that can take low-rank adapters, and what is said before any game where none can."""
 
+import importlib
+
 import pytest
 import torch
 from architectures import ARCHITECTURES, build
+from configs import arguments_of
+from conftest import SMALL
 
 from trainers.learning.adapters import lora_targets, with_lora
 from trainers.learning.trial import check_update
@@ -93,3 +97,17 @@ def test_the_trial_changes_nothing(tiny, rank):
     assert all(torch.equal(before[name], value) for name, value in tiny[0].state_dict().items())
     assert (torch.random.get_rng_state() == state).all() and not tiny[0].training
     assert all(p.grad is None and p.requires_grad for p in tiny[0].parameters())
+
+
+@pytest.mark.parametrize("name", ["rest", "rwsft", "stargate", "imitate", "contrastive", "grpo"])
+def test_every_command_tries_an_update_before_any_game(name, tiny_folder, monkeypatch):
+    module = importlib.import_module(f"trainers.{name}")
+
+    def refuse(policy, options):
+        raise ValueError("update.lora_rank: refused")
+
+    monkeypatch.setattr(module, "check_update", refuse)
+    monkeypatch.setattr(module, "validate", lambda *_, **__: pytest.fail("something was played first"))
+    arguments = arguments_of(name, f"assistant.model={tiny_folder}", "assistant.device=cpu", *SMALL)
+    with pytest.raises(ValueError, match=r"^update\.lora_rank: refused$"):
+        getattr(module, name)(**arguments, run=None)
