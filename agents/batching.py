@@ -38,6 +38,8 @@ _REPLY = 2
 # weights are float32; and the largest that a model may have at all.
 _ROUNDING = {True: 5e-3, False: 0.25}
 _USABLE = {True: 0.05, False: 1.0}
+# What was logged, as (name of the model's class, what it cannot do).
+_TOLD: set[tuple[str, str]] = set()
 # What a way of batching that an architecture does not offer may raise.
 _FAULTS = (AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 # Options of configs that set the width of windows in which layers attend.
@@ -126,7 +128,7 @@ def _compare(model: Any) -> Batching:
 
 
 def _tell(name: str, batching: Batching, fastest: Batching) -> None:
-    """Logs what a model cannot do that its kind of cache would let expect."""
+    """Logs what a model cannot do that its kind of cache would let expect: once for all checkpoints of a run."""
     if batching == fastest:
         return
     if batching.cache is None:
@@ -135,7 +137,9 @@ def _tell(name: str, batching: Batching, fastest: Batching) -> None:
         manner = "prompts of different lengths are decoded apart: the model reads padding"
     else:
         manner = "prefixes that prompts share are computed for each: the model counts padding as distance"
-    LOG.warning("%s: %s", name, manner)
+    if (name, manner) not in _TOLD:
+        _TOLD.add((name, manner))
+        LOG.warning("%s: %s", name, manner)
 
 
 def _sequences(model: Any) -> list[list[int]]:

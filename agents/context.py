@@ -18,8 +18,8 @@ _TABLES = ("pos", "wpe")
 _SPARE = 8
 # Model types that compute their linear biases for the stated length alone.
 _FIXED_BIASES = ("mpt",)
-# Attribute of a model whose user was warned of sequences longer than it was trained for.
-_WARNED = "_clarify_warned_of_length"
+# Options whose models were given sequences longer than they were trained for, with that length: each is told once.
+_TOLD: set[tuple[str, int]] = set()
 
 
 class Context(NamedTuple):
@@ -87,7 +87,6 @@ def check_length(model: Any, longest: int, sequence: str, option: str = "assista
         return
     if context.fixed:
         raise ValueError(f"{option}: {sequence} does not fit into the {context.length} positions of the model")
-    base = base_of(model)
-    if not getattr(base, _WARNED, False):
-        setattr(base, _WARNED, True)
+    if (option, context.length) not in _TOLD:
+        _TOLD.add((option, context.length))
         LOG.warning("%s: %s is longer than the %d that the model was trained for", option, sequence, context.length)

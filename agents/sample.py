@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agents.batching import batching_of
+from agents.context import check_length
 from agents.decode import Sample, decode
 from agents.example import Example
 from agents.forward import evaluating, forward_of, pad_rows, positions
@@ -104,6 +105,8 @@ class LocalSampler:
         forward, side = forward_of(self.model), batching_of(self.model).side
         for start in range(0, len(examples), self.batch):
             chunk = examples[start : start + self.batch]
+            total = max(len(example.prompt_ids) + len(example.ids) for example in chunk)
+            check_length(self.model, total, f"a text of {total} tokens to score")
             ids, mask = pad_rows([(*example.prompt_ids, *example.ids) for example in chunk], self.pad_id, side)
             length = ids.shape[1]
             ends = [length if side == "left" else len(e.prompt_ids) + len(e.ids) for e in chunk]

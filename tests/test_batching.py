@@ -11,6 +11,7 @@ from architectures import ARCHITECTURES, Architecture, build
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from agents import batching as batchings
+from agents import context
 from agents.batching import Batching, batching_of
 from agents.context import Context, context_of
 from agents.decode import decode
@@ -43,6 +44,11 @@ def calls(model):
     shapes = []
     model.register_forward_pre_hook(lambda m, a, k: shapes.append(tuple(k["input_ids"].shape)), with_kwargs=True)
     return shapes
+
+
+def messages_of(caplog):
+    """What was logged here, not by transformers."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("clarify_env")]
 
 
 DISTANCES = [
@@ -132,22 +138,25 @@ def test_collate_on_the_right():
     assert batch["labels"].tolist() == [[10, 20, 21, 1], [30, 0, 0, 0]]
 
 
-def test_what_cannot_be_shared_is_said_once(caplog):
+def test_what_cannot_be_shared_is_said_once(caplog, monkeypatch):
+    monkeypatch.setattr(batchings, "_TOLD", set())
     model = build(OF["mpt"], 300)
     with caplog.at_level(logging.WARNING, "clarify_env.run"):
         for _ in range(3):
             sample(model, PROMPTS, [1, 2, 3])
         sample(copy.deepcopy(model), PROMPTS, [1, 2, 3])
-    assert [record.getMessage() for record in caplog.records] == [
+        sample(build(OF["mpt"], 300), PROMPTS, [1, 2, 3])  # as the checkpoint of another iteration
+    assert messages_of(caplog) == [
         "MptForCausalLM: prefixes that prompts share are computed for each: the model counts padding as distance"
     ]
 
 
 @pytest.mark.parametrize("name", ["llama", "bloom", "lfm2", "mistral", "gpt_neo"])
-def test_what_a_models_kind_of_cache_lets_expect_needs_no_word(caplog, name):
+def test_what_a_models_kind_of_cache_lets_expect_needs_no_word(caplog, monkeypatch, name):
+    monkeypatch.setattr(batchings, "_TOLD", set())
     with caplog.at_level(logging.WARNING, "clarify_env.run"):
         batching_of(build(OF[name], 300))
-    assert not caplog.records
+    assert not messages_of(caplog)
 
 
 def test_the_comparison_is_made_once_and_travels(monkeypatch):
@@ -218,11 +227,14 @@ def test_a_prompt_beyond_the_table_of_positions(tiny, kind, architecture):
     # The last position is usable.
     prompt = tuple(range(5, 5 + 40 - 4))
     assert len(sample(model, [prompt], [0], max_new_tokens=4, end=-1)[0].ids) == 4
+    with pytest.raises(ValueError, match=r"^assistant\.model: a text of 44 tokens to score does not fit"):
+        agent.sampler.logprobs([Example(prompt, tuple(range(8)))])
     with pytest.raises(ValueError, match=r"^assistant\.model: an example of 44 tokens to learn from does not fit"):
         update(model, [Example(prompt, tuple(range(8)))], UpdateOptions(), seed=0, pad=0)
 
 
-def test_a_text_beyond_what_rotary_positions_were_trained_for_is_warned_of_once(tiny, caplog):
+def test_a_text_beyond_what_rotary_positions_were_trained_for_is_warned_of_once(tiny, caplog, monkeypatch):
+    monkeypatch.setattr(context, "_TOLD", set())
     config = LlamaConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2, vocab_size=len(tiny[1])
     )
@@ -231,8 +243,8 @@ def test_a_text_beyond_what_rotary_positions_were_trained_for_is_warned_of_once(
     with caplog.at_level(logging.WARNING, "clarify_env.run"):
         for seed in range(3):
             agent.act([shown(20)], [seed])
-    (record,) = caplog.records
-    assert "is longer than the 40 that the model was trained for" in record.getMessage()
+    (message,) = messages_of(caplog)
+    assert "is longer than the 40 that the model was trained for" in message
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "mamba"])
