@@ -53,7 +53,7 @@ class UpdateOptions:
     weight_decay: float = option(0.01, least=0)
     """Weight decay of either optimizer; at least 0."""
     lora_rank: int = option(0, least=0)
-    """Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight."""
+    """Rank of low-rank adapters on the linear layers that take them, merged after the update; 0 trains every weight."""
     runs: int = option(1, least=1)
     """Updates from the same start with other orders of the examples, whose weights are averaged; at least 1."""
 
@@ -239,7 +239,8 @@ def _trained(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    check_learned(trainer, batches, steps)
+    if arguments.world_size == 1:  # else each process learns from its share of the batches
+        check_learned(trainer, batches, steps)
     return model.merge_and_unload() if config.lora_rank else model
 
 
