@@ -37,7 +37,7 @@ _REPLY = 2
 # Largest difference of log-probabilities that counts as rounding, in standard deviations of a row's logits, by whether
 # weights are float32; and the largest that a model may have at all.
 _ROUNDING = {True: 5e-3, False: 0.25}
-_USABLE = {True: 0.05, False: 1.0}
+_USABLE = {True: 0.05, False: 2.0}
 # What was logged, as (name of the model's class, what it cannot do).
 _TOLD: set[tuple[str, str]] = set()
 # What a way of batching that an architecture does not offer may raise.

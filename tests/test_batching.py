@@ -69,7 +69,7 @@ def test_padding_is_not_counted_as_distance(architecture):
         np.testing.assert_allclose(one.logprobs, plain(model, prompt, one.ids), atol=1e-4)
 
 
-RECURRENT = ["mamba", "mamba2", "falcon_mamba", "recurrent_gemma", "rwkv", "minimax", "openai-gpt"]
+RECURRENT = ["mamba", "mamba2", "falcon_mamba", "recurrent_gemma", "minimax"]
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -258,6 +258,58 @@ def test_training_with_gradient_checkpointing_is_no_hindrance_to_play(name):
     fresh.gradient_checkpointing_enable()
     assert sample(model, PROMPTS, [1, 2, 3]) == expected == sample(fresh.train(), PROMPTS, [1, 2, 3])
     assert model.training and all(module.training for module in model.modules()), "and goes on training"
+
+
+class Narrow(LlamaForCausalLM):
+    """A model whose forward pass takes few arguments, as code of its own may."""
+
+    def forward(self, input_ids, attention_mask=None, past_key_values=None, use_cache=None):
+        return super().forward(
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=past_key_values, use_cache=use_cache
+        )
+
+
+class Narrower(LlamaForCausalLM):
+    """A model that has no cache either."""
+
+    def forward(self, input_ids, attention_mask=None):
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+
+
+class NarrowLearned(GPT2LMHeadModel):
+    """The same with learned positions, which it counts from the padding on."""
+
+    def forward(self, input_ids, attention_mask=None, past_key_values=None, use_cache=None):
+        return super().forward(
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=past_key_values, use_cache=use_cache
+        )
+
+
+NARROW = [
+    (Narrow, LlamaConfig, "padded"),
+    (Narrower, LlamaConfig, "recomputed"),
+    (NarrowLearned, GPT2Config, "by length"),
+]
+
+
+@pytest.mark.parametrize(("cls", "config", "way"), NARROW, ids=[way for *_, way in NARROW])
+def test_a_forward_pass_that_takes_few_arguments(cls, config, way):
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = cls(config(initializer_range=0.3, bos_token_id=1, eos_token_id=1, **size)).eval()
+    assert batching_of(model).way == way
+    samples = sample(model, PROMPTS, [1, 2, 3])
+    examples = [Example(prompt, one.ids) for prompt, one in zip(PROMPTS, samples, strict=True)]
+    scored = LocalSampler(model, pad_id=0, end_id=1).logprobs(examples)
+    for example, one, scores in zip(examples, samples, scored, strict=True):
+        expected = plain(model, example.prompt_ids, example.ids)
+        np.testing.assert_allclose(one.logprobs, expected, atol=1e-4)
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+    rows = [Example(prompt, (100 + i, 7)) for i, prompt in enumerate(PROMPTS)]
+    sampler = LocalSampler(update(model, rows, UpdateOptions(epochs=4, batch=2), seed=0, pad=0), pad_id=0, end_id=1)
+    before = LocalSampler(model, pad_id=0, end_id=1).logprobs(rows)
+    assert sum(map(sum, sampler.logprobs(rows))) > sum(map(sum, before))
 
 
 def test_dropout_does_not_change_samples():
