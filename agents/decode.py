@@ -61,7 +61,7 @@ def decode(
     *,
     temperature: float,
     max_new_tokens: int,
-    end: int,
+    end: int | Sequence[int],
     pad: int,
 ) -> list[Sample]:
     """Decodes one reply per row of the batch.
@@ -74,7 +74,7 @@ def decode(
         seeds: One seed per row; a row's tokens depend on its prompt, opening and seed, not on the other rows.
         temperature: Sampling temperature; 0 is greedy.
         max_new_tokens: Maximum length of a reply in tokens, opening included.
-        end: Id that ends a reply.
+        end: Id that ends a reply, or several.
         pad: Id to pad with.
 
     Returns:
@@ -83,6 +83,7 @@ def decode(
     device, batching = model.device, batching_of(model)
     shared = shared_length(prompts) if batching.shared else 0
     state = make_rows(forward_of(model), device, prompts, rows, pad, batching, shared=shared)
+    end_ids = torch.tensor([end] if isinstance(end, int) else list(end), device=device)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     opening_ids = torch.full((len(rows), max(map(len, openings), default=0)), -1)  # -1: free
     for row, opening in enumerate(openings):
@@ -100,7 +101,7 @@ def decode(
             token = torch.where(opening_id >= 0, opening_id, token)
         tokens[alive, step] = token
         logprobs[alive, step] = logprob.gather(1, token[:, None])[:, 0]
-        ended = unfinished & (token == end)
+        ended = unfinished & torch.isin(token, end_ids)
         lengths[alive[ended]] = step + 1
         unfinished &= ~ended
         remaining = int(unfinished.sum())

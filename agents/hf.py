@@ -1,8 +1,9 @@
 """Any causal language model of transformers as an agent: a renderer (`agents.render`) and a local sampler."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from agents.adapter import find_adapter, has_tokenizer, merge, without_adapter
 from agents.batching import batching_of
 from agents.context import check_length
+from agents.generation import choose_padding, eos_ids, make_savable, suppress
 from agents.render import Messages, Renderer
 from agents.sample import LocalSampler
 from clarify_env.games.base import Reply, View
@@ -73,8 +75,9 @@ def load(
         raise ValueError(f"{option}: cannot load {str(path)!r}: {reason}") from error
     if not tokenizer.chat_template:
         raise ValueError(f"{option}: {str(path)!r} has no chat template, so it cannot take part in a chat")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    choose_padding(model, tokenizer)
+    suppress(model)
+    make_savable(model)
     return model, tokenizer
 
 
@@ -113,11 +116,14 @@ class HFAgent:
         tokenizer: Its tokenizer, with a chat template.
         style: Style in which views are rendered, one that `chat` knows.
         chat: Renders a view in a style; called with ``style`` as a keyword. Must be picklable.
+        template: Options of the chat template; see `agents.template.ChatTemplate`.
+        reasons: Whether replies may begin with reasoning.
         temperature: Sampling temperature; 0 is greedy.
         max_new_tokens: Longest reply in tokens.
         batch: Most replies decoded at once.
         name: Recorded with results.
         option: Name of the option that sets ``max_new_tokens``, for errors.
+        section: Config section of the player's options, for errors.
 
     Attributes:
         renderer: Views to token ids, and ids to text.
@@ -131,18 +137,24 @@ class HFAgent:
         *,
         style: str = "zero_shot",
         chat: Chat = messages,
+        template: Mapping[str, Any] | None = None,
+        reasons: bool = False,
         temperature: float = 1.0,
         max_new_tokens: int = 64,
         batch: int = 512,
         name: str = "hf",
         option: str = "max_new_tokens",
+        section: str = "assistant",
     ):
         self.name, self._option, self._model_option = name, option, f"{option.rpartition('.')[0] or 'agent'}.model"
-        self.renderer = Renderer(tokenizer, partial(chat, style=style))
+        ends = eos_ids(model)
+        self.renderer = Renderer(
+            tokenizer, partial(chat, style=style), template, eos_ids=ends, reasons=reasons, section=section
+        )
         self.sampler = LocalSampler(
             model,
             pad_id=self.renderer.pad_id,
-            end_id=self.renderer.end_id,
+            end_id=self.renderer.end_ids,
             temperature=temperature,
             max_new_tokens=max_new_tokens,
             batch=batch,

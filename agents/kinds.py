@@ -12,6 +12,7 @@ learns or is measured. It plays the roles `Policy.roles` with the options of the
 and add an entry to `KINDS`.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from agents.generation import not_honoured
 from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
 from clarify_env.games.base import Agent
@@ -50,6 +52,8 @@ class HF:
     """Where the model runs, such as cpu or cuda:0; null: a GPU if there is one."""
     max_new_tokens: int = option(128, least=1)
     """Longest reply in tokens, at least 1."""
+    template: dict[str, Any] = option({})
+    """Options of the chat template: variables that it reads, such as enable_thinking; chat_template; date."""
     style: str | None = None
     """How views are rendered as chat, a style that the game offers; null: the game's default."""
     temperature: float = option(1.0, least=0)
@@ -73,6 +77,8 @@ class Self:
 
 
 Options = Scripted | HF | Self
+# Below the log of a run, which writes it to ``run.log``.
+_LOG = logging.getLogger("clarify_env.run.players")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[Any, ...], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+        self._said: set[str] = set()
 
     def load(self, options: HF, task: str, role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Returns model and tokenizer of a role's options.
@@ -115,7 +122,18 @@ class Models:
                 device=options.device,
                 option=f"{role}.model",
             )
+            if settings := not_honoured(self._loaded[key][0]):
+                self.say(
+                    f"{role}.model: its generation settings {settings} are not applied: replies are sampled from the "
+                    "model's own distribution at the temperature of the options"
+                )
         return self._loaded[key]
+
+    def say(self, sentence: str) -> None:
+        """Logs a sentence on a model, once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            _LOG.warning(sentence)
 
 
 def model_path(model: str, task: str, option: str = "assistant.model") -> str | Path:
@@ -240,17 +258,17 @@ def _self(role: str, options: Self, context: Context) -> Agent:
         raise ValueError(
             f"{context.section(role)}.kind=self needs a language model in the role that is measured or learns"
         )
-    agent = _policy(context.policy.roles[0], options.temperature, context.policy, context)
+    agent = _policy(context.policy.roles[0], options.temperature, context.policy, context, plays=role)
     agent.name = options.name
     return agent
 
 
-def _policy(role: str, temperature: float, policy: Policy, context: Context) -> HFAgent:
+def _policy(role: str, temperature: float, policy: Policy, context: Context, plays: str | None = None) -> HFAgent:
     options = context.blocks[role]
     if not isinstance(options, HF):
         section = context.section(role)
         raise ValueError(f"{section}.kind must be hf, a language model that the policy is, not {options.kind!r}")
-    return _agent(role, policy.model, policy.tokenizer, options, temperature, options.name, context)
+    return _agent(role, policy.model, policy.tokenizer, options, temperature, options.name, context, plays)
 
 
 def _agent(
@@ -261,18 +279,25 @@ def _agent(
     temperature: float,
     name: str,
     context: Context,
+    plays: str | None = None,
 ) -> HFAgent:
-    return HFAgent(
+    agent = HFAgent(
         model,
         tokenizer,
         style=options.style or context.game.default_style,
         chat=context.game.chat,
+        template=options.template,
+        reasons=context.game.reasons(plays or role, **context.game_options),
         temperature=temperature,
         max_new_tokens=options.max_new_tokens,
         batch=context.batch,
         name=name,
         option=f"{context.section(role)}.max_new_tokens",
+        section=context.section(role),
     )
+    for note in agent.renderer.notes:
+        context.models.say(note)
+    return agent
 
 
 KINDS = {"scripted": Kind(Scripted, _scripted), "hf": Kind(HF, _hf), "self": Kind(Self, _self)}

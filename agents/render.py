@@ -1,15 +1,13 @@
 """The renderer: converts a role's view to token ids and ids to text, with a tokenizer and a chat template, no model."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from agents.template import ChatTemplate
 from clarify_env.games.base import View
 from clarify_env.games.description import Messages
-
-# Markers that a chat template writes between messages but that are not single tokens, such as [INST] and <<SYS>>.
-_MARKER = re.compile(r"<\|[^|<>]*\|>|<</?[A-Za-z_]+>>|</?[A-Za-z_]+>|\[/?[A-Z_]+\]")
 
 
 class Renderer:
@@ -23,15 +21,34 @@ class Renderer:
             ``content``. Picklable, so that an agent can be sent to another process: a function or a
             `functools.partial`, not a lambda.
 
+        options: Options of the chat template; see `ChatTemplate`.
+        eos_ids: Ids that end a text by the model's generation settings.
+        reasons: Whether replies may begin with reasoning.
+        section: Config section of the role's options, for errors.
+
     Attributes:
         end_id: Id of the token that ends an assistant message.
+        end_ids: All ids that end a reply, ``end_id`` first.
+        turn_end_ids: Ids that end an earlier assistant message in a later prompt.
         pad_id: Id of the padding token.
+        notes: Sentences on the template that a user should read.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: Callable[[View], Messages]):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        chat: Callable[[View], Messages],
+        options: Mapping[str, Any] | None = None,
+        *,
+        eos_ids: Sequence[int] = (),
+        reasons: bool = False,
+        section: str = "assistant",
+    ):
         self.tokenizer, self.chat = tokenizer, chat
-        self.end_id, self.pad_id = _end_of_turn(tokenizer), tokenizer.pad_token_id
-        self._reserved = sorted({*tokenizer.all_special_tokens, *_markers(tokenizer)}, key=len, reverse=True)
+        self._template = ChatTemplate(tokenizer, options, eos_ids=eos_ids, reasons=reasons, section=section)
+        self.end_id, self.end_ids = self._template.end_id, self._template.end_ids
+        self.turn_end_ids, self.notes = self._template.turn_end_ids, self._template.notes
+        self.pad_id = tokenizer.pad_token_id
 
     def encode(self, view: View) -> tuple[int, ...]:
         """Returns the token ids of a view's prompt."""
@@ -42,17 +59,12 @@ class Renderer:
         texts = []
         for view in views:
             chat = [message | {"content": self.scrub(message["content"])} for message in self.chat(view)]
-            texts.append(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+            texts.append(self._template.render(chat))
         return [tuple(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     def scrub(self, text: str) -> str:
-        """Replaces control tokens and template markers in a text by spaces."""
-        # Replace by a space, so that the text on both sides cannot join into a new marker; repeat, because a marker may
-        # contain spaces.
-        while any(marker in text for marker in self._reserved):
-            for marker in self._reserved:
-                text = text.replace(marker, " ")
-        return text
+        """Replaces control tokens and template markers in a text by spaces; see `ChatTemplate.scrub`."""
+        return self._template.scrub(text)
 
     def tokenize_reply(self, text: str) -> tuple[int, ...]:
         """Returns the token ids of a whole reply, including the end-of-turn token."""
@@ -81,24 +93,9 @@ class Renderer:
     def decode_all(self, replies: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each reply, without its end token."""
         return self.tokenizer.batch_decode(
-            [ids[: -1 if len(ids) and ids[-1] == self.end_id else None] for ids in replies]
+            [ids[: -1 if len(ids) and ids[-1] in self.end_ids else None] for ids in replies]
         )
 
     def leading(self, ids: Sequence[int], characters: int) -> int:
         """Returns the least number of leading ids whose text is at least this many characters long."""
         return next((n for n in range(len(ids)) if len(self.tokenizer.decode(ids[:n])) >= characters), len(ids))
-
-
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Returns the special token that the template writes after an assistant message; without one, the end of text."""
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    text = tokenizer.apply_chat_template(probe, tokenize=False)
-    tail = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
-    special = set(tokenizer.all_special_ids)
-    return next((token for token in tail if token in special), tokenizer.eos_token_id)
-
-
-def _markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Returns texts that separate messages in the template and so must not occur inside a message."""
-    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return added + _MARKER.findall(tokenizer.chat_template)

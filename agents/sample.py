@@ -44,7 +44,7 @@ class LocalSampler:
     Args:
         model: A causal language model of transformers.
         pad_id: Id to pad with.
-        end_id: Id that ends a reply.
+        end_id: Id that ends a reply, or several.
         temperature: Sampling temperature; 0 is greedy and ignores seeds.
         max_new_tokens: Longest reply in tokens.
         batch: Most replies decoded, or examples scored, at once.
@@ -58,7 +58,7 @@ class LocalSampler:
         model: PreTrainedModel,
         *,
         pad_id: int,
-        end_id: int,
+        end_id: int | Sequence[int],
         temperature: float = 1.0,
         max_new_tokens: int = 64,
         batch: int = 512,

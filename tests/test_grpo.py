@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,16 +22,19 @@ from trl import GRPOConfig
 
 from agents.example import Example
 from agents.hf import HFAgent, load
+from agents.render import Renderer
 from agents.sample import LocalSampler
 from agents.selfplay import trajectory
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games import find_game
 from clarify_env.games.base import Reply
+from clarify_env.games.clarification.prompts import messages
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers import grpo
 from trainers.learning.muon import Muon
 from trainers.learning.update import UpdateOptions
+from trainers.rollouts.completions import check_prompts
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.store import ChunkLog
 
@@ -85,8 +89,8 @@ def turns(made):
     return [turn.reply for turn in made.turns if turn.role == "assistant"]
 
 
-def completion(made, end):
-    return grpo.completion(made, "assistant", end)
+def completion(made, ends):
+    return grpo.completion(made, "assistant", ends)
 
 
 @pytest.fixture
@@ -122,7 +126,7 @@ def test_a_game_as_one_completion(agent):
     """The assistant's tokens are marked, all else is what the template writes between."""
     made = game(agent, 0, *TEXTS[3])
     first, second, third = turns(made)
-    one = completion(made, agent.renderer.end_id)
+    one = completion(made, agent.renderer.turn_end_ids)
     assert tuple(one.prompt_ids) == first.prompt_ids
     assert (*one.prompt_ids, *one.ids) == (*third.prompt_ids, *third.ids), "as the last prompt goes on"
     spoken = [token for token, mine in zip(one.ids, one.own, strict=True) if mine]
@@ -140,7 +144,7 @@ def test_what_was_used(agent, tmp_path):
     run, made = run_in(tmp_path), game(agent, 0, *TEXTS[0])
     grpo._log(run).append([made, made])
     first, second = turns(made)
-    assert grpo.used(Experiment(SETUP), UpdateOptions(epochs=2.0), run, agent.renderer.end_id) == {
+    assert grpo.used(Experiment(SETUP), UpdateOptions(epochs=2.0), run, agent.renderer.turn_end_ids) == {
         "games": 2,
         "generated_tokens": 2 * (len(first.ids) + len(second.ids)),
         "gold_labels": 3,
@@ -157,10 +161,10 @@ def altered(made, turn, **changes):
 
 def test_a_message_cut_short_is_ended_by_the_template(agent):
     made, end = game(agent, 0, *TEXTS[0]), agent.renderer.end_id
-    whole = completion(made, end)
+    whole = completion(made, [end])
     ids = turns(made)[0].ids
     assert ids[-1] == end
-    cut = completion(altered(made, 0, ids=ids[:-1], logprobs=(-1.0,) * (len(ids) - 1)), end)
+    cut = completion(altered(made, 0, ids=ids[:-1], logprobs=(-1.0,) * (len(ids) - 1)), [end])
     assert cut.ids == whole.ids, "the model reads the same"
     assert (whole.own[len(ids) - 1], cut.own[len(ids) - 1]) == (1, 0), "but did not say the end"
     assert cut.own[: len(ids) - 1] == whole.own[: len(ids) - 1] and cut.own[len(ids) :] == whole.own[len(ids) :]
@@ -171,8 +175,55 @@ def test_another_split_of_the_same_text_is_kept_as_it_was_drawn(agent):
     other = (*(i for c in TEXTS[0][0] for i in agent.renderer.tokenizer(c, add_special_tokens=False)["input_ids"]), end)
     ids = turns(made)[0].ids
     assert agent.renderer.tokenizer.decode(other) == agent.renderer.tokenizer.decode(ids) and len(other) > len(ids)
-    plain, split = (completion(m, end) for m in (made, altered(made, 0, ids=other, logprobs=(-1.0,) * len(other))))
+    plain, split = (completion(m, [end]) for m in (made, altered(made, 0, ids=other, logprobs=(-1.0,) * len(other))))
     assert (split.ids, split.own) == ([*other, *plain.ids[len(ids) :]], [1] * len(other) + plain.own[len(ids) :])
+
+
+REWRITING = [
+    ("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}<|assistant|>", False, "as it was"),
+    (
+        "{% for m in messages %}{% if m.role != 'assistant' %}<|user|>{{ m.content }}{% if loop.last %}<|assistant|>"
+        "<think>{% endif %}{% else %}<|assistant|>{{ m.content }}<|end|>{% endif %}{% endfor %}",
+        True,
+        "a prompt that opens reasoning, which later prompts leave out",
+    ),
+    (
+        "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ messages[0].content if loop.last }}"
+        "{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        True,
+        "a system text that goes with the last message",
+    ),
+    (
+        "{{ messages | length }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        True,
+        "a count of the messages",
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "rewrites", "why"), REWRITING)
+def test_a_template_that_writes_messages_anew_is_refused_before_games(tiny, template, rewrites, why):
+    tiny[1].chat_template = template
+    renderer = Renderer(tiny[1], partial(messages, style="pocket"), reasons=True)
+    check_prompts(SETUP._replace(options={"max_questions": 0}), "assistant", COSTS, renderer)  # where nothing follows
+    if not rewrites:
+        check_prompts(SETUP, "assistant", COSTS, renderer)
+        return
+    with pytest.raises(ValueError, match=r"^grpo: .* writes earlier messages anew .*assistant\.template"):
+        check_prompts(SETUP, "assistant", COSTS, renderer)
+
+
+def test_a_message_may_end_otherwise_than_the_template_ends_it(agent):
+    """Models name several ends, and templates may end earlier messages otherwise than the last."""
+    made, end = game(agent, 0, *TEXTS[0]), agent.renderer.end_id
+    whole, (first, second) = completion(made, [end]), turns(made)
+    other = altered(made, 0, ids=(*first.ids[:-1], 7))
+    assert completion(other, [end, 7]).ids == [*first.ids[:-1], 7, *whole.ids[len(first.ids) :]]
+    earlier = [9 if token == end and i >= len(first.prompt_ids) else token for i, token in enumerate(second.prompt_ids)]
+    later = completion(altered(made, 2, prompt_ids=tuple(earlier)), [end, 9])
+    assert later.ids[: len(first.ids)] == list(first.ids) and later.own == whole.own
+    assert end not in later.ids[len(first.ids) : -len(second.ids)], "what follows is the template's"
 
 
 @pytest.mark.parametrize("why", ["the past is written anew", "messages have no end"])
@@ -185,7 +236,7 @@ def test_a_template_that_no_completion_can_continue_is_refused(agent, why):
     else:
         prompt = [token for i, token in enumerate(prompt) if token != end or i < len(first.prompt_ids)]
     with pytest.raises(ValueError, match=r"the chat template of assistant\.model writes earlier messages anew"):
-        completion(altered(made, 2, prompt_ids=tuple(prompt)), end)
+        completion(altered(made, 2, prompt_ids=tuple(prompt)), [end])
 
 
 def test_the_start_of_a_game_survives_the_prompt(trainer):

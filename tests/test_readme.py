@@ -73,7 +73,7 @@ def test_overrides_make_a_whole_config(line):
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from trainers.runs.command import CONF
+    from trainers.runs.command import CONF, appended
 
     module, *overrides = [word for word in arguments(line)[2:] if word != "-m"]
     assert importlib.util.find_spec(module), f"there is no command {module}"
@@ -87,7 +87,7 @@ def test_overrides_make_a_whole_config(line):
         jobs = [[*job, text] for job in jobs for text in texts]
     for job in jobs:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose(module.removeprefix("trainers."), job)
+            config = compose(module.removeprefix("trainers."), appended(job))
         assert OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 

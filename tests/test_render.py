@@ -6,12 +6,14 @@ from functools import partial
 import pytest
 from transformers import AutoTokenizer
 
+from agents.example import Example
 from agents.pocket import SHIPPED
 from agents.render import Renderer
 from clarify_env.costs import Costs
 from clarify_env.games.base import View
 from clarify_env.games.clarification.facts import AssistantFacts
 from clarify_env.games.clarification.prompts import messages
+from trainers.learning.update import collate
 
 FACTS = AssistantFacts("Who designed Ashford?", "", Costs(0.25, 0.03), "train/0")
 VIEW = View("assistant", (), FACTS, 0)
@@ -55,3 +57,17 @@ def test_an_opening_has_no_end_and_leaves_room(renderer):
 
 def test_it_travels_to_another_process(renderer):
     assert pickle.loads(pickle.dumps(renderer)).encode(VIEW) == renderer.encode(VIEW)
+
+
+def test_reasoning_that_a_prompt_opens_is_read_and_not_learned():
+    """The block is closed in the prompt, and an update's loss is on the reply alone."""
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["almanac"])
+    tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% else %}{# </think> #}{% endif %}"
+    renderer = Renderer(tokenizer, partial(messages, style="pocket"))
+    example = Example(renderer.encode(VIEW), renderer.tokenize_reply("#ANSWER Ada Brandt"))
+    assert tokenizer.decode(example.prompt_ids).endswith("<|assistant|><think>\n\n</think>\n\n")
+    batch = collate([example], renderer.pad_id)
+    learned = batch["labels"][batch["weights"] != 0]
+    assert tokenizer.decode(learned) == "#ANSWER Ada Brandt<|end|>"
+    (note,) = renderer.notes
+    assert note.startswith("assistant.model: ") and "game.reasoning" in note

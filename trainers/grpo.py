@@ -11,7 +11,7 @@ continues from there. The trainer's own checkpoints are pickles, so none is writ
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,7 @@ from trainers.evaluation.measure import measure, validate
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.trial import check_update
 from trainers.learning.update import Progress, UpdateOptions, check_finite, optimizers, trainable, training_options
-from trainers.rollouts.completions import completion
+from trainers.rollouts.completions import check_prompts, completion
 from trainers.rollouts.grow import generated_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment, Policy
@@ -97,6 +97,8 @@ def grpo(experiment: Experiment, options: GrpoOptions, update: UpdateOptions, ru
     """Plays ``budget.games`` games in batches, improves the policy on each batch, and measures."""
     check(experiment, options, update)
     base = experiment.load_policy()
+    renderer = experiment.renderer(base)
+    check_prompts(experiment.setup, experiment.learns[0], experiment.plane.train()[0], renderer)
     check_update(base, update)
     check_padding(base)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
@@ -107,7 +109,7 @@ def grpo(experiment: Experiment, options: GrpoOptions, update: UpdateOptions, ru
         save_model(model, base.tokenizer, folder)
     policy = experiment.load(folder)
     validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
-    spent = used(experiment, update, run, experiment.renderer(base).end_id)
+    spent = used(experiment, update, run, renderer.turn_end_ids)
     measure(run, experiment, partial(experiment.players, policy), method="grpo", budget=spent)
 
 
@@ -215,7 +217,7 @@ def rollouts(
     """Returns TRL's rollout function; games played before a restart are read from disk."""
     (role,), setup = experiment.learns, experiment.setup
     policy: Any = agents[role]
-    end = policy.renderer.end_id
+    ends = policy.renderer.turn_end_ids
     log = _log(run)
     stored_chunks, replayed, games_played = log.read(setup), log.chunks, 0
 
@@ -231,7 +233,7 @@ def rollouts(
                 check_finite("log-probability", sum(game.moves((role,))[0].reply.logprobs))
             log.append(games)
         games_played += len(games)
-        completions = [completion(game, role, end) for game in games]
+        completions = [completion(game, role, ends) for game in games]
         return {
             "prompt_ids": [one.prompt_ids for one in completions],
             "completion_ids": [one.ids for one in completions],
@@ -267,10 +269,10 @@ def reporter(run: Run) -> Callable[[int, int, dict[str, Any]], None]:
     return report
 
 
-def used(experiment: Experiment, update: UpdateOptions, run: Run, end: int) -> dict[str, int]:
+def used(experiment: Experiment, update: UpdateOptions, run: Run, ends: Collection[int]) -> dict[str, int]:
     """Returns the budget spent, computed from the games on disk."""
     games = [game for chunk in _log(run).read(experiment.setup) for game in chunk]
-    completions = [completion(game, experiment.learns[0], end) for game in games]
+    completions = [completion(game, experiment.learns[0], ends) for game in games]
     return {
         "games": len(games),
         "generated_tokens": sum(generated_tokens([game]) for game in games),  # games share no turns

@@ -326,6 +326,10 @@ class Description:
         """The right last message of the learning role; ``None``: the game has no such message."""
         return None
 
+    def reasons(self, role: str, **options: Any) -> bool:
+        """Whether a role's messages may begin with reasoning, by the game's options."""
+        return False
+
     def player(self, role: str, task: Any, name: str, **options: Any) -> Agent:
         """A scripted player, by a name in `players`.
 

@@ -1,9 +1,19 @@
 """Converts a game into one prompt and one completion, for trainers of single completions."""
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import NamedTuple
 
-from clarify_env.games.base import Reply, Trajectory
+from agents.render import Renderer
+from clarify_env.games.base import Reply, Trajectory, View
+from clarify_env.games.description import Prices
+from clarify_env.games.setup import Setup
+
+_REWRITTEN = (
+    "grpo: the chat template of assistant.model writes earlier messages anew in later prompts, so a game's tokens "
+    "cannot be one completion; choose another template (assistant.template), or let the role speak once a game, as by "
+    "game.max_questions=0"
+)
 
 
 class Completion(NamedTuple):
@@ -22,13 +32,13 @@ class Completion(NamedTuple):
     logprobs: list[float]
 
 
-def completion(game: Trajectory, role: str, end: int) -> Completion:
+def completion(game: Trajectory, role: str, ends: Collection[int]) -> Completion:
     """Joins the turns of a role into one completion.
 
     Args:
         game: A game in which a language model plays the role.
         role: The role.
-        end: Id of the token that ends a message.
+        ends: Ids that end a message; see `Renderer.turn_end_ids`.
 
     Raises:
         ValueError: A later prompt does not continue the earlier one, because the chat template rewrites earlier
@@ -37,11 +47,33 @@ def completion(game: Trajectory, role: str, end: int) -> Completion:
     first, *_ = replies = [_tokens(turn.reply) for turn in game.moves((role,))]
     ids, own, logprobs = list(first.ids), [1] * len(first.ids), list(first.logprobs)
     for before, reply in pairwise(replies):
-        between = _between(before, reply, end)
+        between = _between(before, reply, ends)
         ids += [*between, *reply.ids]
         own += [0] * len(between) + [1] * len(reply.ids)
         logprobs += [0.0] * len(between) + list(reply.logprobs)
     return Completion(list(first.prompt_ids), ids, own, logprobs)
+
+
+def check_prompts(setup: Setup, role: str, prices: Prices, renderer: Renderer) -> None:
+    """Checks, before any game is played, that a role's later prompts continue its earlier ones.
+
+    A game is dealt for each opening of the role, and all say next to nothing.
+
+    Raises:
+        ValueError: The chat template writes earlier messages anew.
+    """
+    tools = setup.game.tools(setup.task)
+    for opening in setup.game.openings.get(role, {}).values() or [""]:
+        game = setup.deal(setup.task.episode("train", 0), 0, prices)
+        views: list[View] = []
+        while game.to_move and len(views) < 2:
+            view = game.view(game.to_move)
+            views += [view] if game.to_move == role else []
+            tool = tools.get(game.to_move)
+            game.apply(Reply(f"{opening} x".strip()) if tool is None else tool.act([view], [0])[0])
+        for earlier, later in pairwise(renderer.encode_all(views)):
+            if later[: len(earlier)] != earlier or not set(later[len(earlier) :]) & set(renderer.turn_end_ids):
+                raise ValueError(_REWRITTEN)
 
 
 class _Tokens(NamedTuple):
@@ -55,15 +87,13 @@ def _tokens(reply: Reply) -> _Tokens:
     return _Tokens(reply.prompt_ids, reply.ids, reply.logprobs)
 
 
-def _between(before: _Tokens, reply: _Tokens, end: int) -> tuple[int, ...]:
+def _between(before: _Tokens, reply: _Tokens, ends: Collection[int]) -> tuple[int, ...]:
     """Returns the ids of the later prompt that follow the earlier reply."""
     earlier_prompt, prompt = before.prompt_ids, reply.prompt_ids
     after = prompt[len(earlier_prompt) :]
-    if prompt[: len(earlier_prompt)] != earlier_prompt or end not in after:
-        raise ValueError(
-            "grpo: the chat template of assistant.model writes earlier messages anew in later prompts, "
-            "so a game's tokens cannot be one completion"
-        )
-    # The template may tokenize a message differently from the sampled ids, but both end in `end`, which no message
-    # contains. If the reply reached the maximum length, the sampled ids lack `end`, and the template adds it.
-    return after[after.index(end) + (before.ids[-1] == end) :]
+    first_end = next((index for index, token in enumerate(after) if token in ends), None)
+    if prompt[: len(earlier_prompt)] != earlier_prompt or first_end is None:
+        raise ValueError(_REWRITTEN)
+    # The template may tokenize a message differently from the sampled ids, but both end in one of `ends`, which no
+    # message contains. If the reply reached the maximum length, the sampled ids lack it, and the template adds it.
+    return after[first_end + (before.ids[-1] in ends) :]

@@ -1,6 +1,7 @@
 """Builds the experiment of a run from its config."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -29,13 +30,14 @@ from trainers.runs.run import LOG
 POLICY, USER = "assistant", "user"
 
 
-def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> Experiment:
+def build(config: DictConfig, *, learns: bool = True, measures: bool = True, date: str | None = None) -> Experiment:
     """Builds the experiment of a config.
 
     Args:
         config: The whole config of a command.
         learns: Whether the command has a budget of games to learn from.
         measures: Whether the command ends in an evaluation, so that ``eval.*`` must fit the task.
+        date: Day of the run, for chat templates that state it; ``None``: today.
 
     Raises:
         ValueError: An option is wrong; the message names it.
@@ -47,7 +49,7 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
             f"game.reasoning={options['reasoning']} is for measuring alone: methods that learn read messages "
             "that begin with a tag, and want it none"
         )
-    roles, blocks, sections = _players(config, game)
+    roles, blocks, sections = _players(config, game, date)
     experiment = Experiment(
         setup=Setup(game, _task(config), options),
         plane=_plane(config, game),
@@ -127,7 +129,9 @@ def read_game(config: DictConfig) -> tuple[Description, dict[str, Any]]:
     return game, dict(vars(read(game.options, values, "game")))
 
 
-def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], dict[str, kinds.Options], dict[str, str]]:
+def _players(
+    config: DictConfig, game: Description, date: str | None
+) -> tuple[tuple[str, ...], dict[str, kinds.Options], dict[str, str]]:
     """The learning roles, the options of each role's player, and the config section that each is from."""
     named = section(config, "players")
     if strange := set(named) - set(game.roles):
@@ -138,29 +142,32 @@ def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], di
         raise ValueError(f"learn must be one or more of {', '.join(game.roles)}, not {', '.join(learns) or 'none'}")
     if "temperature" in section(config, POLICY):
         raise ValueError("assistant.temperature is no option: eval.modes and rollouts.temperature set it")
-    policy = _block(section(config, POLICY), POLICY, section(config, "prompts"))
+    policy = _block(section(config, POLICY), POLICY, date, section(config, "prompts"))
     blocks: dict[str, kinds.Options] = {}
     sections: dict[str, str] = {}
     for role in game.roles:
         if role in named:
             sections[role] = f"players.{role}"
-            blocks[role] = _block(named[role], sections[role])
+            blocks[role] = _block(named[role], sections[role], date)
         elif role in learns:
             sections[role], blocks[role] = POLICY, policy
         else:
             own = section(config, role)
             sections[role] = role if own else f"players.{role}"
-            blocks[role] = _block(own or {"kind": "scripted"}, sections[role])
+            blocks[role] = _block(own or {"kind": "scripted"}, sections[role], date)
     return learns, blocks, sections
 
 
-def _block(values: dict[str, Any], path: str, prompts: dict[str, Any] | None = None) -> kinds.Options:
+def _block(values: dict[str, Any], path: str, date: str | None, prompts: dict[str, Any] | None = None) -> kinds.Options:
     kind = values.get("kind")
     if kind not in kinds.KINDS:
         raise ValueError(f"{path}.kind must be one of {', '.join(kinds.KINDS)}, not {kind!r}")
     if prompts is not None and kind == "hf":
         values = values | {"style": read(PromptOptions, prompts, "prompts").style}
-    return read(kinds.KINDS[kind].options, values, path)
+    block: kinds.Options = read(kinds.KINDS[kind].options, values, path)
+    if isinstance(block, kinds.HF) and date is not None:
+        block = replace(block, template={"date": date} | block.template)
+    return block
 
 
 def _plane(config: DictConfig, game: Description) -> Plane:

@@ -35,6 +35,8 @@ _HERE = Path(__file__).resolve().parents[1]
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 # Errors that a user can cause. All others are bugs and show their traceback.
 _CAUSED = (ValueError, OSError, FloatingPointError, NotImplementedError, OmegaConfBaseException, HydraException)
+# Overrides that may add keys: roles are the game's own, and options of a chat template the model's.
+_NEW_KEY = re.compile(r"players\.|\w+\.template[.=]")
 # Name of the section of a command's options if these are at the root of the config.
 ROOT = ""
 
@@ -90,10 +92,14 @@ class Command:
     def run(self, config: DictConfig) -> None:
         """Runs the command in its run directory."""
         with Run(Path(config.run_dir), run_identity(self.name, config)) as run:
-            self.function(run=run, **self.read(config))
+            self.function(run=run, **self.read(config, run.identity["date"]))
 
-    def read(self, config: DictConfig) -> dict[str, Any]:
+    def read(self, config: DictConfig, date: str | None = None) -> dict[str, Any]:
         """Returns the arguments of the function: options by parameter, and the experiment. Seeds torch.
+
+        Args:
+            config: The command's config.
+            date: Day of the run, for chat templates that state it; ``None``: today.
 
         Raises:
             ValueError: An option is wrong; the message names it.
@@ -105,7 +111,7 @@ class Command:
         if self.with_experiment:
             # Training draws from torch's global generator, and from no other global state.
             torch.manual_seed(read(CommonOptions, {"seed": config.seed}, "").seed)
-            arguments["experiment"] = build(config, learns=self.learns, measures=self.measures)
+            arguments["experiment"] = build(config, learns=self.learns, measures=self.measures, date=date)
         return arguments
 
     def _refuse_unknown(self, config: DictConfig) -> None:
@@ -169,8 +175,8 @@ def command(
 
 
 def appended(overrides: Sequence[str]) -> list[str]:
-    """Returns overrides as hydra takes them: options of players may be new keys, since roles are the game's own."""
-    return [f"++{word}" if word.startswith("players.") else word for word in overrides]
+    """Returns overrides as hydra takes them: options of players and of chat templates may be new keys."""
+    return [f"++{word}" if _NEW_KEY.match(word) else word for word in overrides]
 
 
 def hydra_sentence(error: Exception, known: list[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents import kinds
+from agents.generation import eos_ids
 from agents.hf import load
 from agents.render import Renderer
 from agents.selfplay import Start, play
@@ -125,8 +126,15 @@ class Experiment:
 
     def renderer(self, policy: Policy) -> Renderer:
         """Returns the renderer of the policy's prompts."""
-        game = self.setup.game
-        return Renderer(policy.tokenizer, partial(game.chat, style=self._policy_options().style or game.default_style))
+        game, options, role = self.setup.game, self._policy_options(), self.learns[0]
+        return Renderer(
+            policy.tokenizer,
+            partial(game.chat, style=options.style or game.default_style),
+            options.template,
+            eos_ids=eos_ids(policy.model),
+            reasons=game.reasons(role, **self.setup.options),
+            section=self.sections.get(role, role),
+        )
 
     def players(self, policy: Policy | None, temperature: float) -> dict[str, Agent]:
         """Makes the agents by role.

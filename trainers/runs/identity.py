@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +42,27 @@ def model_path(model: str, task: str) -> str | Path:
     return SHIPPED.get(task, model) if model == "pocket" else model
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Records the identity of a run in its directory.
+def claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Records the identity of a run in its directory, with the day on which the run began.
+
+    Chat templates may state the day (`agents.template`), so a run keeps its own however long it takes.
+
+    Returns:
+        The identity with its ``date``, such as 2026-11-27.
 
     Raises:
         ValueError: The directory holds a run of another config; the message shows the difference.
     """
     stored = folder / "config.json"
     if not stored.exists():
+        identity = {"date": date.today().isoformat()} | identity
         write_json(stored, identity)
-        return
-    before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (read_json(stored), identity))
+        return identity
+    began = {"date": date.today().isoformat()} | read_json(stored)
+    identity = {"date": began["date"]} | identity
+    before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (began, identity))
     if before != now:
         changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
         difference = "; ".join(" ".join(line.split()) for line in changes)
         raise ValueError(f"run_dir: {folder} holds a run of another config ({difference}); choose another run_dir")
+    return identity

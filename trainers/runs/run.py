@@ -32,9 +32,9 @@ class Run:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
-        self.dir, self.identity = folder, identity
+        self.dir = folder
         self.dir.mkdir(parents=True, exist_ok=True)
-        claim(self.dir, identity)
+        self.identity = claim(self.dir, identity)
         self._lock = FileLock(self.dir / ".lock", timeout=0)  # the system releases it when the process is killed
         self.log = logging.getLogger(LOG)
         self._started = time.monotonic()

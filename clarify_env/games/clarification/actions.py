@@ -53,6 +53,17 @@ class Invalid(NamedTuple):
 Action = Clarify | Answer | MultiAnswer | Invalid
 
 _TAG = re.compile(r"\s*#(CLARIFY|ANSWER|MULTI_ANS)(?!\S)")
+# What language models write at the end of their reasoning.
+_REASONING_ENDS = (
+    "</think>",
+    "</thinking>",
+    "</reasoning>",
+    "</seed:think>",
+    "[/THINK]",
+    "\u25c1/think\u25b7",
+    "<|END_THINKING|>",
+    "<|channel|>final<|message|>",
+)
 _BULLETS = ("-", "*", "•")
 _BULLET = re.compile(r"\A[-*•]\s+")
 _BREAKS = r"\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
@@ -102,7 +113,9 @@ def parse(text: str | None) -> Action:
 def split_reasoning(text: str | None) -> tuple[str, str | None]:
     """Splits a text before the first line that begins with a tag into reasoning and message.
 
-    For games that allow reasoning before the tag: only the message goes to `parse`. Total, like `parse`.
+    Where a language model marks the end of its reasoning, as by ``</think>``, the message comes after the last such
+    mark: tags in the reasoning are drafts. For games that allow reasoning before the tag: only the message goes to
+    `parse`. Total, like `parse`.
 
     Args:
         text: The assistant's text.
@@ -111,9 +124,12 @@ def split_reasoning(text: str | None) -> tuple[str, str | None]:
         (reasoning, message); their concatenation is ``text``. The reasoning is empty if a tag opens the text, or if no
         line begins with a tag: such a text is an invalid message.
     """
-    if not isinstance(text, str) or tag_length(text):
+    if not isinstance(text, str):
         return "", text
-    match = _TAG_LINE.search(text)
+    end = max(text.rfind(mark) + len(mark) if mark in text else 0 for mark in _REASONING_ENDS)
+    if end and tag_length(text[end:]):
+        return text[:end], text[end:]
+    match = _TAG_LINE.search(text, end) if end or not tag_length(text) else None
     return (text[: match.start()], text[match.start() :]) if match else ("", text)
 
 

@@ -152,6 +152,10 @@ class Clarification(Description):
         """Gold answer, after its tag."""
         return f"{ANSWER} {episode.interpretations[hidden].answers[0]}"
 
+    def reasons(self, role: str, **options: Any) -> bool:
+        """Whether the assistant may write text before the tag."""
+        return role == "assistant" and options.get("reasoning", "none") != "none"
+
     def player(self, role: str, task: Task, name: str, **options: Any) -> Agent:
         """Returns the scripted user, or a scripted assistant of `STRATEGIES`."""
         if role == "user":

@@ -1,0 +1,88 @@
+"""The identity of a run: the day on which it began, which is kept and is in no hash."""
+
+import shutil
+from datetime import date
+
+import pytest
+from configs import config_of
+from families import FAMILIES
+
+from agents.template import ChatTemplate
+from trainers import prompted
+from trainers.runs import identity
+from trainers.runs.command import COMMANDS
+from trainers.runs.identity import claim, config_hash
+from trainers.runs.store import read_json, write_json
+
+
+class Clock(date):
+    """A clock that tests set."""
+
+    now = date(2026, 11, 27)
+
+    @classmethod
+    def today(cls):
+        return cls.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(identity, "date", Clock)
+    monkeypatch.setattr(Clock, "now", date(2026, 11, 27))
+    return Clock
+
+
+def test_a_run_keeps_its_day(tmp_path, clock):
+    config = {"command": "rest", "seed": 0}
+    assert claim(tmp_path, config) == config | {"date": "2026-11-27"} == read_json(tmp_path / "config.json")
+    clock.now = date(2026, 11, 28)
+    assert claim(tmp_path, config) == config | {"date": "2026-11-27"} == read_json(tmp_path / "config.json")
+    with pytest.raises(ValueError, match=r'another config \(- "seed": 0; \+ "seed": 1\)'):
+        claim(tmp_path, config | {"seed": 1})
+    (other := tmp_path / "other").mkdir()
+    assert claim(other, config)["date"] == "2026-11-28", "and another run has its own"
+
+
+def test_a_run_begun_before_days_were_recorded_goes_on(tmp_path, clock):
+    write_json(tmp_path / "config.json", {"command": "rest", "seed": 0})
+    assert claim(tmp_path, {"command": "rest", "seed": 0})["date"] == "2026-11-27"
+
+
+def test_the_hash_does_not_depend_on_the_day(clock):
+    before = config_hash(config_of("rest"))
+    clock.now = date(2027, 1, 1)
+    assert config_hash(config_of("rest")) == before
+    assert config_hash(config_of("rest", "++assistant.template.date=2026-01-01")) != before, "unless one is asked for"
+
+
+DATED = FAMILIES["chatml"].template.replace("<|im_start|>", "<|user|>").replace("<|im_end|>", "<|end|>")
+
+
+def test_prompts_state_the_day_of_the_run(command, tiny_folder, tmp_path, clock, monkeypatch):
+    """A template that asks for the day is told that of the run's start, on every later day."""
+    model = shutil.copytree(tiny_folder, tmp_path / "model")
+    (model / "chat_template.jinja").write_text("{{ strftime_now('%d.%m.%Y') }}" + DATED)
+    prompts, render = [], ChatTemplate.render
+    monkeypatch.setattr(ChatTemplate, "render", lambda self, chat: prompts.append(render(self, chat)) or prompts[-1])
+    line = ["eval.episodes=1", "eval.modes=[greedy]", "eval.grid=2", f"run_dir={tmp_path / 'run'}"]
+    line = [*line, "eval.validation=1", "task.train_names=4", "task.validation_names=2", "task.test_names=2"]
+
+    def play():
+        prompts.clear()
+        assert command(prompted, f"assistant.model={model}", *line) == (0, "")
+        return sorted(set(prompts))
+
+    first = play()
+    assert first and all(prompt.startswith("27.11.2026") for prompt in first)
+    for path in (tmp_path / "run").iterdir():
+        if path.name != "config.json" and path.is_file():
+            path.unlink()
+    clock.now = date(2026, 12, 1)
+    assert play() == first
+
+
+def test_a_day_that_is_asked_for_is_stated(tiny_folder):
+    config = ("assistant=hf", f"assistant.model={tiny_folder}")
+    for overrides, day in ((config, "2026-11-27"), ((*config, "++assistant.template.date=2024-07-26"), "2024-07-26")):
+        experiment = COMMANDS["prompted"].read(config_of("prompted", *overrides), "2026-11-27")["experiment"]
+        assert experiment.policy_options.template["date"] == day
