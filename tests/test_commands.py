@@ -28,7 +28,7 @@ from trainers.learning import update as updating
 from trainers.runs import experiment as experiments
 from trainers.runs.command import CONF
 from trainers.runs.identity import config_hash
-from trainers.runs.store import ChunkLog
+from trainers.runs.store import ChunkLog, ChunkWriter
 
 REST = [
     *SMALL,
@@ -175,14 +175,14 @@ def test_a_killed_run_continues_to_the_same_end(command, unmeasured, tmp_path, m
     assert command(rest, *REST, "budget.games=400", f"run_dir={whole}")[0] == 0
     log = "trajectories/iteration-1.jsonl"
     assert ChunkLog(whole / log).chunks >= 3, "the budget must need several chunks"
-    append = ChunkLog.append
+    append = ChunkWriter.append
 
     def killed(self, games):
         append(self, games)
         raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChunkLog, "append", killed)
+        patched.setattr(ChunkWriter, "append", killed)
         with pytest.raises(Stop):
             command(rest, *REST, "budget.games=400", f"run_dir={torn}")
     with (torn / log).open("a") as file:

@@ -36,7 +36,7 @@ from trainers.learning.muon import Muon
 from trainers.learning.update import UpdateOptions
 from trainers.rollouts.completions import check_prompts
 from trainers.runs.experiment import Experiment, Policy
-from trainers.runs.store import ChunkLog
+from trainers.runs.store import ChunkLog, ChunkWriter
 
 TASK, COSTS = Toy(), Costs(0.25, 0.02)
 SETUP = Setup(find_game("clarification"), TASK)
@@ -519,7 +519,7 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
     monkeypatch.setattr(grpo, "measure", lambda *args, **kwargs: None)
     line = [*LINE, "user=self", "update.optimizer=adamw"]
     assert command(grpo, *line, "run_dir=whole")[0] == 0
-    append = ChunkLog.append
+    append = ChunkWriter.append
 
     def killed(self, games):
         append(self, games)
@@ -527,7 +527,7 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
             raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChunkLog, "append", killed)
+        patched.setattr(ChunkWriter, "append", killed)
         with pytest.raises(Stop):
             command(grpo, *line, "run_dir=torn")
     log = alone / "torn/trajectories/iteration-1.jsonl"

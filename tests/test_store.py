@@ -10,7 +10,16 @@ from clarify_env.games.base import Reply
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers.runs import store
-from trainers.runs.store import ChunkLog, append_lines, read_json, read_lines, replay, save_model, write_json
+from trainers.runs.store import (
+    ChunkLog,
+    ChunkWriter,
+    append_lines,
+    read_json,
+    read_lines,
+    replay,
+    save_model,
+    write_json,
+)
 
 SETUP = Setup(find_game("clarification"), Toy())
 
@@ -35,7 +44,7 @@ def path(tmp_path):
 
 
 def written(path, *chunks):
-    log = ChunkLog(path)
+    log = ChunkWriter(path)
     for chunk in chunks:
         log.append(chunk)
     return log
@@ -97,7 +106,7 @@ def test_games_of_version_01_are_read_as_the_same_games(path, games):
     assert SETUP.measures(game)["f1"] == old["f1"] and not any(result.flags.values())
     assert game.reward() == pytest.approx(old["accuracy"] - 0.25 * old["questions"] - 0.03 * old["words"])
     append_lines(path, [OLD, {"chunk": 0, "games": 1}])
-    log = ChunkLog(path)
+    log = ChunkWriter(path)
     assert (log.chunks, log.dropped) == (1, 0) and list(log.read(SETUP)) == [[game]], "as whole files are"
     log.append([games[4]])
     assert list(ChunkLog(path).read(SETUP)) == [[game], [games[4]]], "and may be written on"
@@ -117,15 +126,23 @@ def test_records_that_are_no_games_of_this_setup_are_refused():
         replay(OLD | {"turns": OLD["turns"][:3]}, SETUP)
 
 
+NEXT = '{"chunk":2,"chunk_games":3,"id":9}\n'
 TORN = [
-    (lambda text: text + '{"id":9,"ga', 1, "a torn line"),
-    (lambda text: text + '{"id":9}\n{"id":10}\n', 2, "two games of a chunk that has no end"),
-    (lambda text: text + '{"id":9}\n{"chunk":2,"gam', 2, "an end that was not written out"),
-    (lambda text: text + '{"id":9}\n{"chunk":2,"games":1}', 2, "an end but for its line's"),
-    (lambda text: text[:-1], 5, "the last chunk's own end lost its last byte"),
-    (lambda text: text[: text.index("\n", text.index('"chunk":0')) + 200], 1, "most of the last chunk is gone"),
+    (lambda text: text + '{"chunk":2,"ga', 1, "a torn line"),
+    (lambda text: text + NEXT * 2, 2, "two games of a chunk of three"),
+    (lambda text: text + NEXT * 2 + NEXT[:-1], 3, "three games but for the last line's end"),
+    (lambda text: text + NEXT + "\0\n" + NEXT * 2, 4, "zeros among them"),
+    (lambda text: text + NEXT + NEXT.replace(":3,", ":1,"), 2, "games of a chunk that contradict each other"),
+    (lambda text: text[:-1], 4, "the last chunk lost its last byte"),
+    (lambda text: text[: text.index('{"chunk":1') + 200], 1, "most of the last chunk is gone"),
     (lambda text: text + "\0" * 100, 1, "zeros, as a crash may leave them"),
     (lambda text: text + "ä".encode()[:1].decode("latin1"), 1, "half a letter"),
+]
+OLD_TORN = [
+    ('{"id":9,"ga', 1, "a torn line"),
+    ('{"id":9}\n{"id":10}\n', 2, "two games of a chunk that has no end"),
+    ('{"id":9}\n{"chunk":1,"gam', 2, "an end that was not written out"),
+    ('{"id":9}\n{"chunk":1,"games":1}', 2, "an end but for its line's"),
 ]
 
 
@@ -134,20 +151,71 @@ def test_only_whole_chunks_count(path, games, tear, dropped, why):
     written(path, games[:2], games[2:])
     whole = path.read_bytes()
     path.write_bytes(tear(whole.decode()).encode("latin1"))
-    kept = 2 if len(path.read_bytes()) > len(whole) else 1
+    torn = path.read_bytes()
+    kept = 2 if len(torn) > len(whole) else 1
     log = ChunkLog(path)
     assert log.chunks == kept, why
     assert log.dropped == dropped, f"{why}: dropped lines are counted"
-    assert path.read_bytes() == whole[: len(path.read_bytes())] and path.read_bytes().endswith(b"}\n"), "cut back"
+    assert list(log.read(SETUP)) == [games[:2], games[2:]][:kept] and path.read_bytes() == torn, "a reader cuts nothing"
+    log = ChunkWriter(path)
+    assert (log.chunks, log.dropped) == (kept, dropped)
+    assert path.read_bytes() == whole[: len(path.read_bytes())] and path.read_bytes().endswith(b"}\n"), "a writer does"
     log.append(games[4:])
     assert list(ChunkLog(path).read(SETUP)) == [*[games[:2], games[2:]][:kept], games[4:]], "and written on"
 
 
-def test_a_file_of_nothing_whole_is_emptied(path, games):
-    path.write_text('{"id":0}\n{"id":1}\n')
-    log = ChunkLog(path)
-    assert (log.chunks, log.dropped, path.read_bytes()) == (0, 2, b"")
-    assert ChunkLog(path.with_name("none.jsonl")).chunks == 0 and not path.with_name("none.jsonl").exists()
+@pytest.mark.parametrize(("tail", "dropped", "why"), OLD_TORN)
+def test_only_whole_chunks_of_version_01_count(path, games, tail, dropped, why):
+    append_lines(path, [OLD, {"chunk": 0, "games": 1}])
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail.encode())
+    for kind, left in ((ChunkLog, whole + tail.encode()), (ChunkWriter, whole)):
+        log = kind(path)
+        assert (log.chunks, log.dropped, path.read_bytes()) == (1, dropped, left), why
+        assert [game.id for chunk in log.read(SETUP) for game in chunk] == [4]
+
+
+@pytest.mark.parametrize("content", ['{"id":0}\n{"id":1}\n', NEXT * 2, "\0\n\n"])
+def test_a_file_of_nothing_whole_is_emptied_by_a_writer(path, content):
+    path.write_text(content)
+    for kind, left in ((ChunkLog, content), (ChunkWriter, "")):
+        log = kind(path)
+        assert (log.chunks, log.dropped, path.read_text(), list(log.read(SETUP))) == (0, 2, left, [])
+    for kind in (ChunkLog, ChunkWriter):
+        assert kind(path.with_name("none.jsonl")).chunks == 0 and not path.with_name("none.jsonl").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 31, 49, 400])
+def test_reading_a_log_that_is_being_written_leaves_it_alone(path, games, cut):
+    """As `less` would: the writer goes on, whatever part of a chunk was on disk when it was read."""
+    writer = written(path, games[:2])
+    before = path.read_bytes()
+    writer.append(games[2:])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(before) + cut])
+    assert list(ChunkLog(path).read(SETUP)) == [games[:2]]
+    assert path.read_bytes() == whole[: len(before) + cut]
+    path.write_bytes(whole)
+    early = ChunkLog(path)
+    writer.append(games[:1])
+    assert list(early.read(SETUP)) == [games[:2], games[2:]], "as it was when it was opened"
+    assert list(writer.read(SETUP)) == [games[:2], games[2:], games[:1]], "a writer reads what it wrote"
+
+
+def test_a_chunk_without_games_is_refused(path):
+    with pytest.raises(ValueError, match=r"games\.jsonl: a chunk must hold at least one game"):
+        ChunkWriter(path).append([])
+    assert not path.exists()
+
+
+def test_trajectories_are_a_data_set_of_games_with_their_rewards(path, games, tmp_path):
+    from datasets import load_dataset
+
+    written(path, games[:2], games[2:])
+    rows = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows["id"] == [game.id for game in games], "a row a game, and nothing else"
+    assert rows["reward"] == pytest.approx([game.reward() for game in games])
+    assert set(rows["chunk"]) == {0, 1} and "rewards" not in rows.column_names, "one reward for all roles"
 
 
 def test_a_marker_in_a_message_ends_no_chunk(path):

@@ -29,7 +29,7 @@ from trainers.runs import command as commands
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import EvalOptions
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkLog, read_json, read_lines, replay
+from trainers.runs.store import ChunkLog, ChunkWriter, read_json, read_lines, replay
 from trainers.selection.tree import Tree
 
 GAMES = {"hints": "objects", "desk": "trees"}
@@ -124,8 +124,14 @@ def test_a_tools_result_is_a_recorded_turn_and_a_replay_does_not_run_it(tmp_path
     assert [turn.role for turn in games[0].turns] == ["helper_0", "book", "helper_0", "helper_1", "asker"]
     assert games[0].result.score == 1 and games[0].reward() == games[0].reward("helper_0") == pytest.approx(0.9)
     assert games[0].reward("helper_1") == 1
-    log = ChunkLog(tmp_path / "games.jsonl")
+    log = ChunkWriter(tmp_path / "games.jsonl")
     log.append(games)
+    (record, *_) = read_lines(tmp_path / "games.jsonl")
+    assert record["reward"] == games[0].reward() and record["rewards"] == {
+        "asker": games[0].reward("asker"),
+        "helper_0": games[0].reward("helper_0"),
+        "helper_1": 1.0,
+    }
     book = type(desk.tools(setup.task)["book"])
     runs = book.runs
     assert next(ChunkLog(tmp_path / "games.jsonl").read(setup)) == games and book.runs == runs

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from trainers.rollouts.grow import generated_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkLog, save_model
+from trainers.runs.store import ChunkLog, ChunkWriter, save_model
 
 Messages = list[dict[str, Any]]
 
@@ -218,7 +219,7 @@ def rollouts(
     (role,), setup = experiment.learns, experiment.setup
     policy: Any = agents[role]
     ends = policy.renderer.turn_end_ids
-    log = _log(run)
+    log = ChunkWriter(_log_path(run))
     stored_chunks, replayed, games_played = log.read(setup), log.chunks, 0
 
     def rollout(prompts: list[Messages], trainer: GRPOTrainer) -> dict[str, list]:
@@ -271,7 +272,7 @@ def reporter(run: Run) -> Callable[[int, int, dict[str, Any]], None]:
 
 def used(experiment: Experiment, update: UpdateOptions, run: Run, ends: Collection[int]) -> dict[str, int]:
     """Returns the budget spent, computed from the games on disk."""
-    games = [game for chunk in _log(run).read(experiment.setup) for game in chunk]
+    games = [game for chunk in ChunkLog(_log_path(run)).read(experiment.setup) for game in chunk]
     completions = [completion(game, experiment.learns[0], ends) for game in games]
     return {
         "games": len(games),
@@ -281,10 +282,10 @@ def used(experiment: Experiment, update: UpdateOptions, run: Run, ends: Collecti
     }
 
 
-def _log(run: Run) -> ChunkLog:
+def _log_path(run: Run) -> Path:
     folder = run.dir / "trajectories"
     folder.mkdir(exist_ok=True)
-    return ChunkLog(folder / "iteration-1.jsonl")
+    return folder / "iteration-1.jsonl"
 
 
 main: Any = command(grpo)

@@ -131,7 +131,7 @@ class Result(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
-        own: dict[str, Any] = {"score": self.score, "usage": dict(self.usage), "flags": dict(self.flags)}
+        own: dict[str, Any] = {"score": float(self.score), "usage": dict(self.usage), "flags": dict(self.flags)}
         if self.by_role is not None:
             own["by_role"] = {role: result.to_json() for role, result in self.by_role.items()}
         return own
@@ -186,9 +186,15 @@ class Trajectory(NamedTuple):
         return [turn for turn in self.turns if turn.role in chosen]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able form. Views are left out: they follow from the episode and the messages."""
-        record = self._asdict() | {"prices": list(self.prices), "agents": dict(self.agents)}
+        """JSON-able form. Views are left out: they follow from the episode and the messages.
+
+        ``reward`` is the game's reward; ``rewards`` is that of each role, if roles have results of their own.
+        """
+        record = self._asdict() | {"prices": [float(price) for price in self.prices], "agents": dict(self.agents)}
         record["result"] = self.result.to_json()
+        record["reward"] = self.reward()
+        if self.result.by_role is not None:
+            record["rewards"] = {role: self.reward(role) for role in self.agents}
         record["turns"] = [{"role": turn.role} | turn.reply._asdict() for turn in self.turns]
         return record
 

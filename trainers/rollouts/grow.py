@@ -16,7 +16,7 @@ from trainers.rollouts.groups import Group, play_groups
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkLog
+from trainers.runs.store import ChunkWriter
 
 # Maximum number of groups played, written and replayed together.
 GROUPS = 32
@@ -54,7 +54,7 @@ def grow(
     prices = experiment.plane.train()
     folder = run.dir / "trajectories"
     folder.mkdir(exist_ok=True)
-    log = ChunkLog(folder / f"iteration-{iteration}.jsonl")
+    log = ChunkWriter(folder / f"iteration-{iteration}.jsonl")
     advance = run.bar(f"iteration {iteration}: growing", budget, "games")
     order: np.ndarray = np.array([], dtype=int)
     stored_chunks, games_played, groups_played = log.read(setup), 0, 0

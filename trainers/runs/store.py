@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from clarify_env.games.setup import Setup
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON to a temporary file and renames it, so that readers see the old or the new file, never a part."""
     aside = path.with_name(path.name + ".part")
-    with aside.open("w") as file:
+    with aside.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
@@ -31,9 +32,11 @@ def read_json(path: Path) -> Any:
         ValueError: It is not JSON; the message names file and line.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8: {error}") from error
 
 
 def append_lines(path: Path, records: list[dict[str, Any]]) -> None:
@@ -68,55 +71,110 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    with path.open() as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not JSON: {error.msg}") from error
+            yield _record(line, path, number)
+
+
+def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        return json.loads(line)
+    except ValueError as error:  # a JSONDecodeError or a UnicodeDecodeError
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise ValueError(f"{path}, line {number}: not JSON: {reason}") from error
+
+
+# Beginning of a game's line: number of its chunk, and number of games of that chunk.
+_GAME = re.compile(rb'\{"chunk":(\d+),"chunk_games":(\d+),')
+# Line after each chunk in files of version 0.1, whose games do not name their chunk.
+_MARKER = re.compile(rb'\{"chunk":\d+,"games":\d+\}\n')
 
 
 class ChunkLog:
-    """An append-only file of trajectories, written in whole chunks.
+    """Reads a file of trajectories, which is written in whole chunks; never writes.
 
-    Each chunk ends in a marker line. Opening the file truncates it after the last marker.
+    Every line is a game (``Trajectory.to_json``) that also holds the number of its chunk (``chunk``) and the number of
+    games of that chunk (``chunk_games``), so a chunk is whole if all its games are there. Files of version 0.1, with a
+    marker line after each chunk, are read as well.
+
+    Args:
+        path: The file; a missing file has no chunks. Chunks that are written later are not seen.
+
+    Attributes:
+        chunks: Number of whole chunks.
+        dropped: Number of lines after the last whole chunk, from a crash while writing.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.chunks, self.dropped = path, 0, 0
+        self._end = 0  # of the last whole chunk, in bytes
+        if path.exists():
+            with path.open("rb") as file:
+                self._scan(file)
+
+    def _scan(self, file: BinaryIO) -> None:
+        position = games = 0
+        chunk: tuple[bytes, ...] | None = None  # number and size of the chunk that has begun
+        torn = False
+        for line in file:
+            position += len(line)
+            self.dropped += 1
+            game = _GAME.match(line)
+            torn = torn or not line.endswith(b"\n") or chunk not in (None, game and game.groups())
+            if torn:
+                continue
+            if game is not None:
+                chunk, games = game.groups(), games + 1
+            if _MARKER.fullmatch(line) if game is None else games == int(game[2]):
+                self._end, self.chunks, self.dropped = position, self.chunks + 1, 0
+                chunk, games = None, 0
+
+    def read(self, setup: Setup) -> Iterator[list[Trajectory]]:
+        """Yields the chunks; each game is replayed from its messages.
+
+        Raises:
+            ValueError: A line is not JSON, or no game of this setup; see `replay`.
+        """
+        if not self._end:
+            return
+        chunk: list[Trajectory] = []
+        position = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                record = {} if _MARKER.fullmatch(line) else _record(line, self.path, number)
+                if record:
+                    chunk.append(replay(record, setup))
+                if not record or len(chunk) == record.get("chunk_games"):
+                    yield chunk
+                    chunk = []
+                position += len(line)
+                if position == self._end:
+                    return
+
+
+class ChunkWriter(ChunkLog):
+    """Appends chunks to a file of trajectories, and reads them; the caller must hold the lock of the run (`Run`).
+
+    Opening the file cuts off what a crash left after the last whole chunk.
 
     Args:
         path: The file; created when the first chunk is written.
     """
 
     def __init__(self, path: Path):
-        self.path, self.chunks, self.dropped = path, 0, 0
-        whole = position = 0
-        if path.exists():
-            with path.open("rb") as file:
-                pending = 0
-                for line in file:
-                    position += len(line)
-                    pending += 1
-                    if line.startswith(b'{"chunk":') and line.endswith(b"\n"):
-                        whole, self.chunks, pending = position, self.chunks + 1, 0
-            self.dropped = pending
-            if whole < position:
-                os.truncate(path, whole)
+        super().__init__(path)
+        if self.dropped:
+            os.truncate(path, self._end)
 
     def append(self, trajectories: list[Trajectory]) -> None:
-        """Writes a chunk."""
-        marker = {"chunk": self.chunks, "games": len(trajectories)}
-        append_lines(self.path, [*(trajectory.to_json() for trajectory in trajectories), marker])
-        self.chunks += 1
-
-    def read(self, setup: Setup) -> Iterator[list[Trajectory]]:
-        """Yields the chunks; each game is replayed from its messages."""
-        chunk: list[Trajectory] = []
-        for record in read_lines(self.path):
-            if "chunk" in record:
-                yield chunk
-                chunk = []
-            else:
-                chunk.append(replay(record, setup))
+        """Writes a chunk of at least one game, in one write."""
+        if not trajectories:
+            raise ValueError(f"{self.path}: a chunk must hold at least one game")
+        place = {"chunk": self.chunks, "chunk_games": len(trajectories)}
+        append_lines(self.path, [place | trajectory.to_json() for trajectory in trajectories])
+        self.chunks, self._end = self.chunks + 1, self.path.stat().st_size
 
 
 def replay(record: dict[str, Any], setup: Setup) -> Trajectory:
