@@ -35,6 +35,7 @@ from clarify_env.games.clarification import __main__ as oracle_map
 from clarify_env.games.clarification.oracle import Solved, solve
 from clarify_env.plugins import is_source
 from clarify_env.scores.metrics import equated
+from clarify_env.streams import print_anything
 from clarify_env.tasks import Task, make_task, task_names
 from clarify_env.tasks.base import task_class
 from clarify_env.testing import check_task
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 2 if an argument or a file is wrong, 1 if a check of the task fails; both after one sentence on
         stderr.
     """
+    print_anything()
     commands: dict[str, Callable[..., str]] = {"check": check, "show": show, "oracle": oracle}
     try:
         if any(argument in _HELP for argument in arguments):

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -41,6 +42,15 @@ _STYLE: Any = {
 }
 
 
+@contextmanager
+def our_style() -> Iterator[None]:
+    """Sets the style of our figures over matplotlib's defaults: a user's matplotlibrc (``text.usetex``) has no part."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
 def steering(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
     """Draws maps of the cost plane: share of each first action, and words; policy above oracle.
 
@@ -50,7 +60,7 @@ def steering(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
     """
     actions = [name for name in grid["policy"] if name not in _NO_SHARES]
     columns = len(actions) + 1
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(11.5 * columns / 4, 5.6), layout="constrained")
         axes = figure.subplots(2, columns, sharex=True, sharey=True)
         all_words = [grid[who]["words"] for who in ("policy", "oracle")]
@@ -74,7 +84,7 @@ def steering(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
 
 def regret(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
     """Draws a map of the cost plane: oracle minus policy reward; see `steering`."""
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(4.4, 3.4), layout="constrained")
         axis = figure.subplots()
         values = np.array(grid["oracle"]["reward"]) - np.array(grid["policy"]["reward"])
@@ -94,7 +104,7 @@ def steering_lines(grids: Mapping[str, dict[str, Any]], quantity: str, price: in
         prices: Label of each price.
     """
     scale = 1 if quantity in _NO_SHARES else 100
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axis = figure.subplots()
         colors = matplotlib.colormaps["tab20"]
@@ -118,7 +128,7 @@ def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
     lost = {name: np.array(g["oracle"]["reward"]) - np.array(g["policy"]["reward"]) for name, g in grids.items()}
     columns = min(4, len(lost))
     rows = -(-len(lost) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
         axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
         most = max(values.max() for values in lost.values())
@@ -138,7 +148,7 @@ def curve(points: dict[str, Any]) -> Figure:
         points: A task's entry of `trainers.reporting.learning_curves.curves`.
     """
     beside_oracle = "arrived" in points
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(6.8, 3.8), layout="constrained")
         axis = figure.subplots()
         colors = matplotlib.colormaps["tab20"]
@@ -208,7 +218,7 @@ def learning(records: Sequence[dict[str, Any]], actions: Sequence[str]) -> Figur
     panels = [(draw, rows) for draw, rows in ((_loss, losses), (_reward, rewards), (draw_shares, shares)) if rows]
     if not panels:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure = Figure(figsize=(3.8 * len(panels), 2.9), layout="constrained")
         for axis, (draw, rows) in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
             draw(axis, rows)
@@ -250,7 +260,7 @@ def _shares(axis: Axes, records: list[dict[str, Any]], actions: Sequence[str]) -
 
 def save_png(figure: Figure, path: Path) -> None:
     """Saves a figure as PNG on white."""
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure.savefig(path, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
@@ -263,7 +273,7 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
         label: Description in one phrase, for screen readers. Must not need escaping.
     """
     file = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
+    with our_style():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
