@@ -19,7 +19,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_line_a_phase_and_a_minute(clock, capsys):
+def test_a_line_a_phase_one_soon_and_one_a_minute(clock, capsys):
     phases = Phases()
     phases.start()
     advance = phases.phase("growing", 16_000, "games")
@@ -29,8 +29,8 @@ def test_a_line_a_phase_and_a_minute(clock, capsys):
     phases.stop()
     assert capsys.readouterr().err.splitlines() == [
         "growing: 16,000 games",
-        "growing: 8,000 of 16,000 games, 123 games/s, 65 s left",
-        "growing: 12,000 of 16,000 games, 89 games/s, 45 s left",
+        "growing: 2,000 of 16,000 games, 100 games/s, 2 min left",
+        "growing: 10,000 of 16,000 games, 95 games/s, 63 s left",
         "growing: 16,000 games in 3 min",
     ]
 
@@ -47,6 +47,7 @@ def test_slow_phases_say_less_than_one_a_second(clock, capsys):
 def test_a_long_step_says_each_minute_that_it_goes_on(capsys, monkeypatch):
     """Though nothing advances; and only of the phase that is at work."""
     monkeypatch.delenv("NO_PROGRESS", raising=False)
+    monkeypatch.setattr(progress, "FIRST", 0.1)
     monkeypatch.setattr(progress, "INTERVAL", 0.1)
     monkeypatch.setattr(progress, "LOOK", 0.01)
     phases = Phases()

@@ -12,8 +12,8 @@ from clarify_env.games.base import Game
 from clarify_env.games.description import Description
 from trainers.reporting import figures
 from trainers.reporting.report import print_table
+from trainers.reporting.sweeps import tabulate
 from trainers.runs.store import append_lines, write_json
-from trainers.runs.sweep import _markdown, _tabulate
 
 
 class Hints(Description):
@@ -205,9 +205,9 @@ def test_a_sweep_shows_rewards_where_a_game_has_no_oracle(tmp_path):
         folder = tmp_path / str(index)
         folder.mkdir()
         write_json(folder / "summary.json", record)
-        jobs.append({"number": index, "overrides": [f"seed={index}"], "run_dir": str(folder)})
-    first = _markdown(_tabulate(jobs[:1])).splitlines()
-    assert first[0].startswith("% of the oracle") and "| seed=0 | 96.8 | 93.5 |" in first[-1]
-    both = _markdown(_tabulate(jobs)).splitlines()
-    assert both[0].startswith("reward") and both[2].endswith("| beyond both | fixed | run |")
-    assert "| seed=1 | – | – | – | – | – | 0.600 |" in both[-1]
+        jobs.append({"number": index, "overrides": [f"game=g{index}"], "run_dir": str(folder), "error": None})
+    first = tabulate(jobs[:1])
+    assert first.measure == "% of the oracle" and first.rows[0][:2] == ["96.8", "93.5"]
+    both = tabulate(jobs)
+    assert both.measure == "reward" and both.columns[-2:] == ["beyond both", "fixed"]
+    assert both.rows[-1] == ["g1", *["–"] * 5, "0.600"]

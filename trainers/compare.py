@@ -5,7 +5,6 @@ reported like any other. What a comparison adds is the list of cells, and the ta
 ``tune=true`` sweeps each method's settings on validation episodes, ``curve=true`` the number of training episodes.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -18,13 +17,17 @@ from typing import Any, NamedTuple
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from clarify_env.options import option, read
 from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
 from trainers.reporting.comparison import compared, write_comparison
 from trainers.reporting.learning_curves import curves, write_tuning
+from trainers.reporting.results import headline_set
+from trainers.runs.build import read_game, read_plane
 from trainers.runs.command import COMMANDS, appended, command, hydra_sentence
 from trainers.runs.identity import config_hash
+from trainers.runs.paths import make_run_dir, quoted
 from trainers.runs.plugins import offer_sources
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
@@ -34,12 +37,14 @@ _COMPARED = {
     module.__name__.rpartition(".")[2]: module
     for module in (rest, rwsft, contrastive, stargate, grpo, imitate, prompted, evaluate)
 }
-# How cells are measured of which one number is read (`learning_curves`): settings, points of a curve but the last.
-_ONE_NUMBER = ("eval.modes=[temperature]", "eval.sets=[between]", "eval.grid=2")
 # Seconds between two checks for cells that a launcher has finished.
 _LOOK = 1.0
-# Characters from the end of a failed cell's output that are quoted; they include its error message.
+# Characters from the end of a failed cell's output that are quoted if it ends in no error message.
 _TAIL = 400
+# File of a cell's output in its folder.
+_OUTPUT = "output.txt"
+# Environment of the commands that are run: their output is read, not seen.
+_CHILD = {"NO_PROGRESS": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 class Cell(NamedTuple):
@@ -137,6 +142,7 @@ def compare(options: CompareOptions, run: Run) -> None:
     if options.cell is not None:
         run_cell(cells[options.cell])
         return
+    make_run_dir(Path(options.cells), "cells")
     missing = [index for index, cell in enumerate(cells) if not cell.finished]
     advance = run.bar("cells", len(cells), "cells")
     advance(len(cells) - len(missing))
@@ -150,12 +156,13 @@ def compare(options: CompareOptions, run: Run) -> None:
         raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {failed[0]}")
     if options.tune:
         write_tuning(run.dir, cells)
+        run.report = run.dir / "tuning.md"
         return
     whole = [cell for cell in cells if _whole(options, cell.games, cell.episodes)]
     comparison = compared(
         [part for cell in whole for part in _measured(cell)], options.reference, options.bootstrap_seed
     )
-    write_comparison(run.dir, comparison | {"curves": curves(cells, options.bootstrap_seed)})
+    run.report = write_comparison(run.dir, comparison | {"curves": curves(cells, options.bootstrap_seed)})
 
 
 def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
@@ -188,8 +195,9 @@ def make_cells(options: CompareOptions) -> list[Cell]:
                     overrides += [f"budget.games={games}"] if games else []
                     overrides += [f"budget.episodes={episodes}"] if episodes else []
                     overrides += ["eval.split=validation"] if options.tune else []
-                    overrides += _ONE_NUMBER if options.tune or not _whole(options, games, episodes) else []
-                    digest = _digest(name, task, method.command, overrides)
+                    if options.tune or not _whole(options, games, episodes):
+                        overrides += _one_number(_config(name, task, method.command, overrides))
+                    digest = config_hash(_config(name, task, method.command, overrides))
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
                     cells.append(
                         Cell(name, task, seed, method.command, tuple(overrides), folder, games, episodes, setting)
@@ -215,11 +223,17 @@ def _whole(options: CompareOptions, games: int | None, episodes: int | None) -> 
     return (games, episodes) in ((None, None), last)
 
 
-def _digest(method: str, task: str, command: str, chosen: list[str]) -> str:
+def _one_number(config: DictConfig) -> list[str]:
+    """Returns the overrides of cells of which one number is read: settings, points of a curve but the last."""
+    headline = headline_set(read_plane(config, read_game(config)[0]).sets())
+    return ["eval.modes=[temperature]", f"eval.sets={quoted([headline])}", "eval.grid=2"]
+
+
+def _config(method: str, task: str, command: str, chosen: list[str]) -> DictConfig:
     try:
         refuse_renamed(chosen)
         offer_sources(chosen)
-        return config_hash(compose(command, appended(chosen)))
+        return compose(command, appended(chosen))
     except (HydraException, ValueError) as error:
         reason = hydra_sentence(error, COMMANDS[command].known())
         raise ValueError(f"compare: no config for {method} on {task}: {reason}") from error
@@ -231,13 +245,19 @@ def run_cell(cell: Cell) -> None:
     Raises:
         ValueError: It failed; the message ends with its output.
     """
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-m", f"trainers.{cell.command}", *cell.overrides, f"run_dir={cell.folder}"]
-    completed = subprocess.run(line, env=os.environ | {"NO_PROGRESS": "1"}, capture_output=True, text=True)
-    (cell.folder / "output.txt").write_text(completed.stdout + completed.stderr)
+    make_run_dir(cell.folder, "cells")
+    line = [sys.executable, "-m", f"trainers.{cell.command}", *cell.overrides, f"run_dir={quoted(cell.folder)}"]
+    together: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    completed = subprocess.run(line, env=os.environ | _CHILD, encoding="utf-8", errors="replace", **together)
+    (cell.folder / _OUTPUT).write_text(completed.stdout, encoding="utf-8")
     if completed.returncode:
-        reason = " ".join(completed.stderr.split())[-_TAIL:] or f"exit status {completed.returncode}"
-        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {reason}")
+        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {_reason(completed.stdout)}")
+
+
+def _reason(output: str) -> str:
+    """Returns the last error in the output of a command, else the end of the output."""
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    return errors[-1].removeprefix("error: ") if errors else " ".join(output.split())[-_TAIL:] or "it said nothing"
 
 
 def _attempt(cell: Cell, advance) -> str | None:
@@ -257,9 +277,7 @@ def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance
         return []
     replaced = ("run_dir", "cell", "launcher", "launcher_options")
     overrides = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] not in replaced]
-    launcher = [
-        f"hydra.launcher.{name}={json.dumps(value)}" for name, value in (options.launcher_options or {}).items()
-    ]
+    launcher = [f"hydra.launcher.{name}={quoted(value)}" for name, value in (options.launcher_options or {}).items()]
     line = [
         sys.executable,
         "-m",
@@ -268,24 +286,25 @@ def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance
         *overrides,
         f"hydra/launcher={options.launcher}",
         *launcher,
-        f"hydra.sweep.dir={run.dir}/jobs",
+        f"hydra.sweep.dir={quoted(run.dir / 'jobs')}",
         "hydra.sweep.subdir=${cell}",
-        f"run_dir={run.dir}/jobs/${{cell}}",
+        "run_dir=${hydra:sweep.dir}/${cell}",
         "cell=" + ",".join(map(str, missing)),
     ]
     # Write the output to a file, which remains if this process is killed.
-    with (run.dir / "launcher.txt").open("w+") as output:
-        launched = subprocess.Popen(
-            line, env=os.environ | {"NO_PROGRESS": "1"}, stdout=output, stderr=output, text=True
-        )
+    with (run.dir / "launcher.txt").open("w+", encoding="utf-8", errors="replace") as output:
+        launched = subprocess.Popen(line, env=os.environ | _CHILD, stdout=output, stderr=output)
         reported = 0
-        while launched.poll() is None:
-            time.sleep(_LOOK)
-            finished = sum(cell.finished for cell in missing.values())
-            advance(finished - reported)
-            reported = finished
+        try:
+            while launched.poll() is None:
+                time.sleep(_LOOK)
+                finished = sum(cell.finished for cell in missing.values())
+                advance(finished - reported)
+                reported = finished
+        finally:
+            launched.terminate()  # if this process was interrupted
         output.seek(0)
-        return [" ".join(output.read().split())[-_TAIL:] or "the launcher said nothing"]
+        return [_reason(output.read())]
 
 
 main = command(compare, learns=False, measures=False, root=True)

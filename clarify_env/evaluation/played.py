@@ -105,7 +105,7 @@ def play_all(
             measures = {name: scored[name][k] for name in scores} | setup.game.measures(setup.task, episodes[e], game)
             for name, value in measures.items():
                 values.setdefault(name, np.zeros(shape))[e, c] += weight * value
-            values["reward"][e, c] += weight * _reward(game, learns)
+            values["reward"][e, c] += weight * mean_reward(game, learns)
             by_lot[e, c] |= setup.game.by_lot(setup.task, episodes[e], game)
             first[e, c] = kinds.index(_first_kind(setup, game, learns))
             if begin + i in sampled_pairs:
@@ -128,7 +128,8 @@ def _openings(setup: Setup, pairs: Sequence[tuple], agents: Mapping[str, Agent],
     return agents[mover].act([game.view(mover) for game in dealt], [turn_seed(seed, 0) for seed in seeds])
 
 
-def _reward(game: Trajectory, learns: Sequence[str]) -> float:
+def mean_reward(game: Trajectory, learns: Sequence[str]) -> float:
+    """Returns the reward of a game: the mean over the learning roles if rewards differ by role."""
     if game.result.by_role is None:
         return game.reward()
     return float(np.mean([game.reward(role) for role in learns]))

@@ -4,6 +4,7 @@ from typing import Any
 
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
+from trainers.evaluation.played import mean_reward
 
 
 def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against: float | None) -> dict[str, Any]:
@@ -12,7 +13,7 @@ def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against:
     Args:
         setup: Game, task and options.
         game: The game.
-        learns: Roles whose first message gives the action.
+        learns: Roles whose first message gives the action, and whose mean reward is shown.
         against: Value of the oracle at the game's episode and prices; ``None``: the game has no oracle.
     """
     episode = setup.task.lookup(game.episode_id)
@@ -22,7 +23,7 @@ def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against:
         **setup.game.shown(episode, game.hidden),
         "costs": list(game.prices),
         "turns": [[turn.role, turn.reply.text] for turn in game.turns],
-        "reward": game.reward(learns[0]),
+        "reward": mean_reward(game, learns),
         "oracle": against,
         "action": setup.game.kind(turns[0]) if turns else "invalid",
         **setup.measures(game),

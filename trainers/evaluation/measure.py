@@ -124,7 +124,7 @@ def measure(
         if by_task := evaluation.by_task():
             summary["tasks"] = {name: part.results() for name, part in by_task.items()}
         write_json(summary_path, summary)
-    write_report(run.dir)
+    run.report = write_report(run.dir)
     summary = read_json(summary_path)
     run.progress.stop()
     print_table(summary)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from clarify_env.evaluation.intervals import interval
@@ -16,6 +15,7 @@ from trainers.reporting import learning_curves as curves
 from trainers.reporting.columns import MODES, REASONING, fixed, percent
 from trainers.reporting.report import TEMPLATES, environment
 from trainers.reporting.results import has_oracle, price_names, read_evaluation, read_summary, set_names
+from trainers.reporting.terminal import print_wide
 from trainers.runs.store import write_json
 
 
@@ -128,12 +128,15 @@ def _mean(values: list[Any]) -> Any:
     return np.mean(values, axis=0).tolist()
 
 
-def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
+def write_comparison(folder: Path, comparison: dict[str, Any]) -> Path:
     """Writes ``comparison.json``, ``.md`` and ``.html`` and ``figures/*.png``, and prints the table.
 
     Args:
         folder: Folder of the files.
         comparison: Result of `compared`, with the result of `learning_curves.curves` in ``curves``.
+
+    Returns:
+        Path of ``comparison.html``.
     """
     folder = Path(folder)
     write_json(folder / "comparison.json", comparison)
@@ -160,8 +163,10 @@ def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         )
     )
-    (folder / "comparison.html").write_text(html, encoding="utf-8")
+    path = folder / "comparison.html"
+    path.write_text(html, encoding="utf-8")
     _print(comparison)
+    return path
 
 
 def _figures(comparison: dict[str, Any], task: str) -> dict[str, Figure]:
@@ -245,7 +250,6 @@ def _reasoning(methods: dict[str, Any]) -> list[str]:
 
 
 def _print(comparison: dict[str, Any]) -> None:
-    console = Console(highlight=False)
     for task, methods in comparison["tasks"].items():
         beside_oracle = _beside_oracle(methods)
         title = f"{task}, temperature 1: {'% of the oracle' if beside_oracle else 'reward'}"
@@ -253,11 +257,11 @@ def _print(comparison: dict[str, Any]) -> None:
         table.add_column("method", no_wrap=True)
         names = _measured(methods, "temperature")
         for name in names:
-            table.add_column(name, justify="right")
+            table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
         for method, entry in methods.items():
             cells = [entry["eval"].get(name, {}).get("temperature") for name in names]
             table.add_row(method, *(_short(cell, beside_oracle) for cell in cells))
-        console.print(table)
+        print_wide(table)
 
 
 def _short(cell: dict[str, Any] | None, beside_oracle: bool) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clarify_env.games.description import Description
 from trainers.reporting import figures
@@ -24,6 +24,7 @@ from trainers.reporting.results import (
     steering_title,
     upgraded,
 )
+from trainers.reporting.terminal import console, heading, print_wide
 from trainers.runs.store import read_json, read_lines
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,12 +49,15 @@ _CAPTIONS = {
 }
 
 
-def write_report(run_dir: Path) -> None:
+def write_report(run_dir: Path) -> Path:
     """Writes ``report.html`` and ``figures/*.png`` from the files of a run directory.
 
     Args:
         run_dir: Directory with ``config.json``, ``summary.json``, ``metrics.jsonl``, ``evaluation.json`` and
             ``transcripts.jsonl``; the report names the missing ones.
+
+    Returns:
+        Path of ``report.html``.
 
     Raises:
         ValueError: The game of the run is not installed, or a file is not JSON.
@@ -96,7 +100,9 @@ def write_report(run_dir: Path) -> None:
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
-    (run_dir / "report.html").write_text(html, encoding="utf-8")
+    path = run_dir / "report.html"
+    path.write_text(html, encoding="utf-8")
+    return path
 
 
 def _rows(results: dict[str, Any], mode: str) -> list[tuple[str, dict[str, Any]]]:
@@ -137,20 +143,21 @@ def print_table(summary: dict[str, Any]) -> None:
     Args:
         summary: The content of ``summary.json``.
     """
-    console = Console(highlight=False)
+    output = console()
     summary = upgraded(summary)
     game = game_of(summary, None)
     players = ", ".join(f"{role} {name}" for role, name in summary["players"].items())
-    console.print("[bold]{method}[/] on {task}/{split}: {0}, seed {seed}".format(players, **summary))
+    about = " on {task}/{split}: {0}, seed {seed}".format(players, **summary)
+    output.print(heading(summary["method"]) + about, soft_wrap=True)
     if "reasoning" in summary:
-        console.print(f"In these games, {REASONING[summary['reasoning']]}")
-    _print_results(console, game, summary)
+        output.print(f"In these games, {REASONING[summary['reasoning']]}", soft_wrap=True)
+    _print_results(game, summary)
     for name, results in summary.get("tasks", {}).items():
-        console.print(f"\n[bold]{name}[/] alone")
-        _print_results(console, game, results)
+        output.print("\n", heading(name), " alone", sep="", soft_wrap=True)
+        _print_results(game, results)
 
 
-def _print_results(console: Console, game: Description, results: dict[str, Any]) -> None:
+def _print_results(game: Description, results: dict[str, Any]) -> None:
     """Prints the tables of ``eval`` and ``steering``."""
     entries = [entry for modes in results["eval"].values() for entry in modes.values()]
     behaviour = columns(game.name, entries)
@@ -165,15 +172,12 @@ def _print_results(console: Console, game: Description, results: dict[str, Any])
         for mode, name in MODES.items():
             rows = _rows(results, mode)
             if rows:
-                table.add_row(f"[dim]{name}[/]")
+                table.add_row(Text(name, style="dim"))
             for costs, entry in rows:
                 table.add_row(f" {costs}", *cells(entry).values())
-        # Print the table at full width: a game may have more measures than fit on a terminal.
-        width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-        console.width = max(width, console.width)
-        console.print(table)
+        print_wide(table)
     for name, entry in results.get("steering", {}).items():
-        console.print(
+        console().print(
             f"Steering, {steering_title(game, name)}: rank correlation {fixed(entry['policy'], 2)} "
             f"(oracle {fixed(entry['oracle'], 2)}), range ratio {fixed(entry['range_ratio'], 2)}",
             soft_wrap=True,

@@ -52,7 +52,7 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True, dat
     roles, blocks, sections = _players(config, game, date)
     experiment = Experiment(
         setup=Setup(game, _task(config), options),
-        plane=_plane(config, game),
+        plane=read_plane(config, game),
         blocks=blocks,
         learns=roles,
         budget=read(BudgetOptions, section(config, "budget"), "budget") if learns else BudgetOptions(),
@@ -170,7 +170,12 @@ def _block(values: dict[str, Any], path: str, date: str | None, prompts: dict[st
     return block
 
 
-def _plane(config: DictConfig, game: Description) -> Plane:
+def read_plane(config: DictConfig, game: Description) -> Plane:
+    """Returns the distribution of training prices of ``costs.*``.
+
+    Raises:
+        ValueError: One of its options is wrong.
+    """
     values = section(config, "costs")
     if game.plane_options is None:
         return game.plane(**values)

@@ -14,12 +14,14 @@ import hydra
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from clarify_env.games import find_game, game_names
 from clarify_env.options import defaults, read, unknown
+from clarify_env.streams import print_anything
 from clarify_env.tasks.base import task_class, task_names
 from trainers.runs.build import build, section
 from trainers.runs.experiment import Experiment
@@ -27,9 +29,11 @@ from trainers.runs.help import help_page
 from trainers.runs.identity import config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
+from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_sources, plain_defaults, task_node
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
+from trainers.runs.sweep import UNFINISHED, in_sweep, record_job, sweep_folder
 
 _HERE = Path(__file__).resolve().parents[1]
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
@@ -92,6 +96,7 @@ class Command:
     def run(self, config: DictConfig) -> None:
         """Runs the command in its run directory."""
         with Run(Path(config.run_dir), run_identity(self.name, config)) as run:
+            _save_hydra(run.dir / ".hydra", config)
             self.function(run=run, **self.read(config, run.identity["date"]))
 
     def read(self, config: DictConfig, date: str | None = None) -> dict[str, Any]:
@@ -143,18 +148,27 @@ def command(
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
     entry = COMMANDS[name] = Command(name, function, learns, measures, root)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
     _offer_plugins()
     entry.offer_defaults()
 
     @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
     def job(config: DictConfig) -> None:
         keep_freed()
+        config = at_home(config)
         try:
+            record_job(config, UNFINISHED)
             entry.run(config)
-        except _CAUSED as error:
-            _fail(error, config)
+            record_job(config, None)
+        except (Exception, SystemExit) as error:
+            if not in_sweep() and not isinstance(error, _CAUSED):
+                raise
+            record_job(config, _report(error, config))
+            if not in_sweep():
+                sys.exit(1)  # the other jobs of a sweep are run; its table is followed by exit status 1
 
     def main() -> None:
+        print_anything()
         sys.argv[1:] = overrides = appended(sys.argv[1:])
         if {"--help", "-h"} & set(overrides):
             offer_sources(overrides)
@@ -170,6 +184,9 @@ def command(
         except _CAUSED as error:
             print(f"error: {_why_no_plugin(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted: the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
 
     return main
 
@@ -199,15 +216,27 @@ def _why_no_plugin(overrides: list[str]) -> str | None:
     return None
 
 
-def _fail(error: Exception, config: DictConfig) -> None:
-    """Prints the error as one sentence and exits with status 1; the traceback goes to the run's log."""
+def _report(error: BaseException, config: DictConfig) -> str:
+    """Prints an error as one sentence and returns it; the traceback goes to the run's log, of a bug also to stderr."""
     message = " ".join(str(error).split())
-    folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
-    if folder.is_dir():
-        with (folder / "run.log").open("a") as log:
-            log.write(traceback.format_exc())
+    if not isinstance(error, _CAUSED):
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {message}"
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+    folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        with (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(traceback.format_exc())
+    return message
+
+
+def _save_hydra(folder: Path, config: DictConfig) -> None:
+    """Writes the config, hydra's own and the overrides to ``.hydra``, as hydra does in the folders that it makes."""
+    folder.mkdir(exist_ok=True)
+    hydra_config = HydraConfig.instance().cfg
+    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(hydra_config, folder / "hydra.yaml")
+    OmegaConf.save(hydra_config.hydra.overrides.task, folder / "overrides.yaml")
 
 
 def _offer_plugins() -> None:

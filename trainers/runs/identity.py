@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agents.pocket import SHIPPED
+from trainers.runs.paths import at_home
 from trainers.runs.store import read_json, write_json
 
 # Keys that do not change the results of a run and so do not enter the hash.
@@ -18,6 +19,7 @@ _NOT_IDENTITY = ("hydra", "run_dir", "size")
 
 def config_hash(config: DictConfig) -> str:
     """Returns a hash, 8 hexadecimal digits, of everything that a run's results depend on."""
+    config = at_home(config)
     identity = _identity(config, OmegaConf.to_container(config, resolve=False))
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 

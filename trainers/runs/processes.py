@@ -8,8 +8,10 @@ import importlib.machinery
 import io
 import multiprocessing
 import pickle
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -126,7 +128,8 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
         for number in wave:
             pipe, child_pipe = context.Pipe()
             process = context.Process(target=_carry_out, args=(child_pipe, threads), daemon=True)
-            process.start()
+            with _uninterrupted():
+                process.start()
             child_pipe.close()
             processes.append(process)
             running[pipe] = number
@@ -153,6 +156,19 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
                 process.terminate()
             process.join()
     return results
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Blocks SIGINT, for the processes that are started as well: Ctrl-C interrupts this process, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(pipe: Connection, message: Any, number: int) -> None:

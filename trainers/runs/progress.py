@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-# Seconds between two plain lines of a phase.
+# Seconds from the beginning of a phase to its first plain line with what is left.
+FIRST = 10.0
+# Seconds between two plain lines of a phase after that.
 INTERVAL = 60.0
 # Seconds between two looks at the clock by the thread that prints them during a long step.
 LOOK = 1.0
@@ -25,7 +27,7 @@ class _Phase:
         total: Units to do.
         unit: What is counted, in the plural.
         begun: Time of its beginning, in seconds of the monotonic clock.
-        last: Time of its last line.
+        due: Time of its next line.
         done: Units done.
     """
 
@@ -33,7 +35,7 @@ class _Phase:
     total: int
     unit: str
     begun: float
-    last: float
+    due: float
     done: int = 0
 
     def rate(self, now: float) -> float:
@@ -53,8 +55,9 @@ class _Phase:
 class Phases:
     """Shows the progress of each phase of a run on stderr.
 
-    On a terminal each phase has a bar. Elsewhere a phase prints a line when it starts, a line a minute, and one at its
-    end; between `start` and `stop` a thread prints those of the current phase, however long one of its steps takes.
+    On a terminal each phase has a bar. Elsewhere a phase prints a line when it starts, one after ten seconds and each
+    minute after that, with the time left, and one at its end; between `start` and `stop` a thread prints those of the
+    current phase, however long one of its steps takes.
     With the environment variable ``NO_PROGRESS`` nothing is printed.
     """
 
@@ -63,16 +66,21 @@ class Phases:
         self._plain = not silent and not sys.stderr.isatty()
         columns = [
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
         ]
         self._bars = Progress(*columns, console=Console(stderr=True), disable=silent or self._plain)
         self._current: _Phase | None = None
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
+
+    def say(self, line: str) -> None:
+        """Prints a line about the run as a whole."""
+        if self._plain or not self._bars.disable:
+            self._print(line)
 
     def start(self) -> None:
         """Begins to draw the bars, or to look at the clock."""
@@ -101,7 +109,7 @@ class Phases:
         """
         bar = self._bars.add_task(description, total=total, rate="")
         now = time.monotonic()
-        phase = self._current = _Phase(description, total, unit, now, now)
+        phase = self._current = _Phase(description, total, unit, now, now + FIRST)
         if self._plain:
             self._print(f"{description}: {total:,} {unit}")
 
@@ -113,20 +121,20 @@ class Phases:
                 if self._plain and before < total <= phase.done:
                     self._print(f"{description}: {phase.done:,} {unit} in {_duration(now - phase.begun)}")
             self._bars.update(bar, advance=units, rate=f"{phase.rate(now):,.0f} {unit}/s")
-            self._minute(now)
+            self._print_due(now)
 
         return advance
 
     def _look(self) -> None:
         while not self._stopped.wait(LOOK):
-            self._minute(time.monotonic())
+            self._print_due(time.monotonic())
 
-    def _minute(self, now: float) -> None:
-        """Prints a line of the current phase, unless it is at its end or had one less than a minute ago."""
+    def _print_due(self, now: float) -> None:
+        """Prints a line of the current phase if one is due, unless the phase is at its end."""
         with self._lock:
             phase = self._current
-            if self._plain and phase and phase.done < phase.total and now - phase.last >= INTERVAL:
-                phase.last = now
+            if self._plain and phase and phase.done < phase.total and now >= phase.due:
+                phase.due = now + INTERVAL
                 self._print(phase.line(now))
 
     def _print(self, line: str) -> None:

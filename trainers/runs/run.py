@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers.utils.logging import disable_progress_bar
 
 from trainers.runs.identity import claim
+from trainers.runs.paths import make_run_dir
 from trainers.runs.progress import Phases
 from trainers.runs.store import append_lines, read_lines
 
@@ -20,20 +21,26 @@ LOG = "clarify_env.run"
 class Run:
     """A run directory, locked while in use.
 
-    The same command continues its run.
+    The same command continues its run. The directory is named on stderr at the start, and the last line on stdout names
+    the report.
 
     Args:
         folder: The directory; created if it is missing.
         identity: Everything that the run's results depend on; see `identity.run_identity`.
 
+    Attributes:
+        report: File with the results, once it has been written.
+
     Raises:
-        ValueError: The directory holds a run of another config (the message shows the difference), or another process
-            uses it.
+        ValueError: The directory cannot be made or written, it holds a run of another config (the message shows the
+            difference), or another process uses it.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
         self.dir = folder
-        self.dir.mkdir(parents=True, exist_ok=True)
+        self.report: Path | None = None
+        make_run_dir(self.dir)
+        self._continues = (self.dir / "config.json").exists()
         self.identity = claim(self.dir, identity)
         self._lock = FileLock(self.dir / ".lock", timeout=0)  # the system releases it when the process is killed
         self.log = logging.getLogger(LOG)
@@ -48,8 +55,9 @@ class Run:
         disable_progress_bar()  # of transformers: it would disturb ours
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         self.progress = Phases()
+        self.progress.say(f"run directory: {self.dir}" + (", continued" if self._continues else ""))
         self.progress.start()
-        handler = logging.FileHandler(self.dir / "run.log")
+        handler = logging.FileHandler(self.dir / "run.log", encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         if logging.lastResort is not None:
             self.log.addHandler(logging.lastResort)  # warnings go to standard error as well
@@ -60,6 +68,8 @@ class Run:
 
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
+        if self.report is not None and exception[0] is None:
+            print(f"report: {self.report}", flush=True)
         self.events.close()
         for handler in list(self.log.handlers):
             self.log.removeHandler(handler)

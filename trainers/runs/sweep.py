@@ -1,103 +1,90 @@
-"""The table of a sweep's jobs (``-m``), printed at its end and written to ``runs/sweeps``."""
+"""Sweeps (``-m``): their folder, the record of each job, and the callback that ends one (`reporting.sweeps`)."""
 
-import os
+import itertools
+import sys
+import tempfile
 import time
+import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from trainers.reporting.columns import fixed, percent
-from trainers.reporting.results import has_oracle, read_summary, set_names
-from trainers.runs.store import append_lines, read_lines
+from trainers.runs.store import read_json, write_json
 
-# Environment variable with the path of the file that lists finished jobs; jobs may run in other processes.
-_VARIABLE = "CLARIFY_ENV_SWEEP"
+# Error of a job that has begun; it stays if the job's process is killed.
+UNFINISHED = "it did not come to its end"
+# Folder of the jobs' records in the folder of a sweep.
+_JOBS = "jobs"
+
+
+def sweep_folder(parent: str) -> str:
+    """Creates the folder of a sweep, named by the time; resolver ``sweep_folder`` of the config.
+
+    Sweeps that begin in the same second have different folders. If nothing can be written in ``parent``, the folder is
+    a temporary one, and a sentence on stderr says so.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        folder = Path(parent) / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except OSError as error:
+            if folder.is_dir():
+                continue  # it is that of another sweep
+            folder = Path(tempfile.mkdtemp(prefix=f"clarify-env-sweep-{stamp}-"))
+            print(f"{parent} cannot be written ({error.strerror}): this sweep's table is in {folder}", file=sys.stderr)
+            break
+    return str(folder)
+
+
+def in_sweep() -> bool:
+    """Returns whether this process runs a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def record_job(config: DictConfig, error: str | None) -> None:
+    """Writes the record of the current job in the sweep's folder; outside a sweep it does nothing.
+
+    Args:
+        config: Config of the job.
+        error: Why it failed; ``None``: it did not.
+    """
+    if not in_sweep():
+        return
+    hydra = HydraConfig.get()
+    overrides = [override for override in hydra.overrides.task if not override.startswith("run_dir=")]
+    run_dir = OmegaConf.select(config, "run_dir", default=None)
+    job = {"number": hydra.job.num, "overrides": overrides, "run_dir": str(run_dir), "error": error}
+    folder = Path(hydra.sweep.dir) / _JOBS
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / f"{hydra.job.num}.json", job)
 
 
 class SweepTable(Callback):
-    """Lists the run directory of each job that ends, and writes the table after the last job.
-
-    Args:
-        folder: Folder of all tables: ``jobs.jsonl`` and ``table.md`` in a directory named by the start time.
-    """
-
-    def __init__(self, folder: str):
-        self.folder = Path(folder)
+    """Writes and prints the table of a sweep after its last job, and exits with status 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Creates the directory of this sweep's table."""
-        place = self.folder / time.strftime("%Y%m%d-%H%M%S")
-        place.mkdir(parents=True, exist_ok=True)
-        os.environ[_VARIABLE] = str((place / "jobs.jsonl").resolve())
-
-    def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
-        """Appends a job that has been measured to the list."""
-        listing = os.environ.get(_VARIABLE)
-        summary = Path(str(config.get("run_dir"))) / "summary.json"
-        if listing and summary.exists():
-            overrides = [o for o in job_return.overrides or [] if not o.startswith(("run_dir=", "hydra."))]
-            job = {"number": config.hydra.job.num, "overrides": overrides, "run_dir": str(summary.parent)}
-            append_lines(Path(listing), [job])
+        """Removes the records of an earlier sweep in the same folder (``hydra.sweep.dir=FOLDER``)."""
+        for path in (Path(config.hydra.sweep.dir) / _JOBS).glob("*.json"):
+            path.unlink()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Prints and writes the table."""
-        listing = Path(os.environ.pop(_VARIABLE))
-        jobs = sorted(read_lines(listing), key=lambda job: job["number"])
-        if jobs:
-            table = _tabulate(jobs)
-            (listing.parent / "table.md").write_text(_markdown(table), encoding="utf-8")
-            _print(table)
+        """Writes ``table.md`` and prints the table."""
+        from trainers.reporting.sweeps import write_sweep  # jobs need none of it
 
-
-class Rewards(NamedTuple):
-    """The table of a sweep.
-
-    Attributes:
-        measure: ``% of the oracle``; or ``reward`` if the game of a job has no oracle.
-        columns: Titles of the columns.
-        rows: One row per job: overrides, the measure on each cost set, run directory.
-    """
-
-    measure: str
-    columns: list[str]
-    rows: list[list[str]]
-
-
-def _tabulate(jobs: list[dict[str, Any]]) -> Rewards:
-    tables = [read_summary(Path(job["run_dir"]) / "summary.json")["eval"] for job in jobs]
-    beside_oracle = all(has_oracle(table) for table in tables)
-    names = set_names(tables)
-    rows = []
-    for job, table in zip(jobs, tables, strict=True):
-        # The first mode: sampling at temperature 1 unless ``eval.modes`` leaves it out.
-        entries = [next(iter(table[name].values())) if name in table else None for name in names]
-        rewards = [_reward(entry, beside_oracle) for entry in entries]
-        rows.append([" ".join(job["overrides"]), *rewards, job["run_dir"]])
-    columns = ["job", *(name.replace("_", " ") for name in names), "run"]
-    return Rewards("% of the oracle" if beside_oracle else "reward", columns, rows)
-
-
-def _reward(entry: dict[str, Any] | None, beside_oracle: bool) -> str:
-    if entry is None:
-        return "–"
-    return percent(entry["reward"], entry["oracle"], 1) if beside_oracle else fixed(entry["reward"])
-
-
-def _markdown(table: Rewards) -> str:
-    lines = [f"{table.measure}, sampled at temperature 1 unless it was measured greedily alone", ""]
-    lines += ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in table.rows), ""])
-
-
-def _print(table: Rewards) -> None:
-    output = Table(title=f"Sweep: {table.measure}", title_justify="left", box=None)
-    for index, column in enumerate(table.columns):
-        inside = 0 < index < len(table.columns) - 1
-        output.add_column(column, justify="right" if inside else "left", overflow="fold")
-    for row in table.rows:
-        output.add_row(*row)
-    Console(highlight=False).print(output)
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            jobs = sorted(map(read_json, (folder / _JOBS).glob("*.json")), key=lambda job: job["number"])
+            write_sweep(folder, jobs)
+            failed = any(job["error"] is not None for job in jobs)
+        except Exception as error:  # hydra would turn it into a warning
+            traceback.print_exc()
+            print(f"error: the sweep's table could not be written: {error}", file=sys.stderr)
+            failed = True
+        if failed:
+            sys.exit(1)

@@ -72,11 +72,18 @@ def labelled(accuracy: np.ndarray, first: np.ndarray, ambiguous: np.ndarray) -> 
 
 
 def deal(episode: Episode, intent: int) -> dict[str, Any]:
-    """JSON-able summary of a deal for people: query, intended reading, gold answers, and all readings."""
+    """JSON-able summary of a deal for people: query, intended reading, gold answers, and all readings.
+
+    A reading is its label, first answer and weight. The only reading of a query has no label to tell it from others.
+    """
     reading_meant = episode.interpretations[intent]
+    labelled = len(episode.interpretations) > 1
     return {
         "query": episode.query,
         "intent": reading_meant.text,
         "gold": list(reading_meant.answers),
-        "readings": [[reading.label, reading.answers[0], reading.weight] for reading in episode.interpretations],
+        "readings": [
+            [reading.label if labelled else "", reading.answers[0], reading.weight]
+            for reading in episode.interpretations
+        ],
     }

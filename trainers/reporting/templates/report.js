@@ -52,7 +52,7 @@
     const answers = game.gold ? ` — ${game.gold.join(" / ")}` : "";
     more.append(make("summary", "", rules.hidden), make("p", "", game.intent + answers), readings);
     for (const [label, answer, weight] of game.readings ?? []) {
-      readings.append(make("li", "", `${Math.round(100 * weight)} %  ${label}: ${answer}`));
+      readings.append(make("li", "", label ? `${Math.round(100 * weight)} %  ${label}: ${answer}` : answer));
     }
     node.append(more);
     return node;
