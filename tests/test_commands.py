@@ -497,13 +497,126 @@ def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     [folder] = (tmp_path / "runs" / "sweeps").iterdir()
-    rows = [row for row in (folder / "table.md").read_text().splitlines() if "seed=" in row]
-    assert ["seed=0" in rows[0], "seed=1" in rows[1], len(rows)] == [True, True, 2]
-    runs = [Path(job["run_dir"]) for job in lines(folder / "jobs.jsonl")]
-    summaries = [json.loads((tmp_path / run / "summary.json").read_text())["eval"]["between"]["greedy"] for run in runs]
-    for row, entry in zip(rows, summaries, strict=True):
-        assert f"| {100 * entry['reward'] / entry['oracle']:.1f} |" in row
-    assert "Sweep: % of the oracle" in done.stdout
+    assert (folder / "multirun.yaml").exists() and [path.name for path in tmp_path.iterdir()] == ["runs"]
+    rows = [row for row in (folder / "table.md").read_text().splitlines() if row.startswith("| seed=")]
+    assert [row.split(" | ")[0] for row in rows] == ["| seed=0", "| seed=1"]
+    runs = [json.loads((folder / "jobs" / f"{number}.json").read_text())["run_dir"] for number in (0, 1)]
+    assert all((tmp_path / run / ".hydra" / "overrides.yaml").exists() for run in runs), "as in hydra's own folders"
+    entries = [json.loads((tmp_path / run / "summary.json").read_text())["eval"]["between"]["greedy"] for run in runs]
+    low, high = sorted(100 * entry["reward"] / entry["oracle"] for entry in entries)
+    assert f"({low:.1f} to {high:.1f})" in done.stdout and "Sweep: % of the oracle" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"table: {folder.relative_to(tmp_path)}/table.md"
+
+
+@pytest.fixture
+def sweep(command, monkeypatch, tmp_path, capsys):
+    """Runs `evaluate` with scripted assistants as a sweep; returns exit code, stdout, stderr and the sweep's folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides):
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", "-m", "assistant=scripted", *SMALL, *overrides])
+        code = None
+        try:
+            evaluate.main()
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err, max((tmp_path / "runs" / "sweeps").iterdir())
+
+    return run
+
+
+def fails(experiment):
+    strategy = experiment.blocks["assistant"].strategy
+    if strategy == "guess":
+        raise RuntimeError("a bug in a plug-in")
+    if strategy == "list":
+        sys.exit("a library's way to end")
+
+
+def test_whatever_happens_to_one_job_the_others_run(sweep, monkeypatch, tmp_path):
+    played = []
+
+    def measured(run, experiment, method):
+        fails(experiment)
+        played.append(experiment.blocks["assistant"].strategy)
+
+    monkeypatch.setattr(evaluate, "measure_policy", measured)
+    code, out, err, folder = sweep("assistant.strategy=guess,list,ask", "eval.grid=3,1")
+    assert (code, played) == (1, ["ask"])
+    text = (folder / "table.md").read_text()
+    assert text.count("| failed |") == 5 and text.count("| done |") == 2 and (folder / "multirun.yaml").exists()
+    for strategy, sentence in (
+        ("guess", "RuntimeError: a bug in a plug-in"),
+        ("list", "SystemExit: a library's way to end"),
+    ):
+        assert f"failed: eval.grid=3 assistant.strategy={strategy}: {sentence}" in out and sentence in text
+    assert "failed: eval.grid=1 assistant.strategy=ask: eval.grid must be a whole number of at least 2" in out
+    assert out.splitlines()[-1] == f"table: {folder.relative_to(tmp_path)}/table.md"
+    assert err.count("Traceback") == 2, "those of the bugs, where nothing else says where they are"
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"], "nothing is left in the working folder"
+
+
+def test_batches_of_a_sweep_go_on_after_a_failed_one(sweep, monkeypatch):
+    monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
+    code, out, _, _ = sweep("eval.grid=1,2,3", "hydra.sweeper.max_batch_size=1")
+    assert code == 1 and out.count(" done") == 2 and out.count(" failed") == 1
+
+
+def test_a_sweep_without_a_failure_succeeds_and_keeps_hydras_folder(sweep, monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
+    assert sweep("seed=0,1", "run_dir='a [b], (c)/${seed}'")[0] is None
+    assert {path.name for path in (tmp_path / "a [b], (c)").iterdir()} == {"0", "1"}
+    (tmp_path / "runs" / "sweeps" / "zz").mkdir()
+    code, out, _, _ = sweep("seed=0,1", "hydra.sweep.dir=runs/sweeps/zz")
+    assert code is None and out.endswith("table: runs/sweeps/zz/table.md\n")
+
+
+def test_ctrl_c_is_one_sentence(command, monkeypatch, tmp_path):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "measure_policy", interrupted)
+    line = ["assistant=scripted", *SMALL, f"run_dir={tmp_path / 'run'}"]
+    assert command(evaluate, *line) == (130, "interrupted: the same command goes on from here\n")
+    monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
+    assert command(evaluate, *line) == (0, ""), "and nothing holds the directory"
+
+
+def test_a_run_names_its_directory_and_its_report(command, monkeypatch, tmp_path, capsys):
+    line = ["assistant=scripted", *SMALL, "eval.modes=[greedy]", "eval.sets=[between]", "run_dir=a [b] (1)"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *line[:-1], "run_dir='a [b] (1)'"])
+    monkeypatch.delenv("NO_PROGRESS")
+    for end in ("", ", continued"):
+        evaluate.main()
+        printed = capsys.readouterr()
+        assert printed.err.splitlines()[0] == f"run directory: a [b] (1){end}"
+        assert printed.out.splitlines()[-1] == "report: a [b] (1)/report.html"
+    assert (tmp_path / "a [b] (1)" / "report.html").exists()
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/in it", "a dangling link"])
+def test_a_run_directory_that_cannot_be_made_is_one_sentence(command, monkeypatch, tmp_path, place):
+    monkeypatch.chdir(tmp_path)
+    Path("a file").write_text("")
+    Path("a dangling link").symlink_to("nowhere")
+    code, said = command(evaluate, "assistant=scripted", *SMALL, f"run_dir='{place}'")
+    assert code == 1 and re.fullmatch(
+        r"error: run_dir: a (file is a file|dangling link is a link to nowhere).*\n", said
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a dangling link", "a file"]
+
+
+def test_home_is_read_in_paths(command, monkeypatch, tmp_path, tiny_folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(tiny_folder)
+    monkeypatch.setattr(prompted, "measure_policy", lambda run, experiment, method: experiment.load_policy())
+    for name in ("~/my/run", "'~/my/runs, (1)'"):
+        assert command(prompted, *SMALL, "assistant.model=~/model", f"run_dir={name}") == (0, "")
+    assert {path.name for path in (tmp_path / "my").iterdir()} == {"run", "runs, (1)"}
+    assert not (tmp_path / "~").exists()
 
 
 def test_another_model_as_the_user_keeps_its_own_style_and_length_and_is_loaded_once(

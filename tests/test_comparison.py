@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from conftest import ALMANAC
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from clarify_env.costs import SETS
 from clarify_env.games.clarification.description import GAME
-from trainers.compare import make_cells
+from trainers import compare as comparing
+from trainers.compare import Cell, make_cells, run_cell
 from trainers.reporting.comparison import compared, markdown, write_comparison
 from trainers.runs.command import COMMANDS, CONF
 
@@ -148,6 +151,17 @@ def test_tables_and_page(cells, tmp_path, capsys):
     assert "worse" in capsys.readouterr().out
 
 
+def test_the_printed_table_is_not_cut_and_brackets_are_no_markup(cells, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "[red] a method of a very long name, longer than a terminal of 80 columns is wide, [/red] :smile:"
+    comparison = compared(cells[0], "rest", 0)
+    methods = comparison["tasks"]["almanac"]
+    methods[name] = methods["worse"]
+    write_comparison(tmp_path, comparison)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if name in line)
+    assert len(row.replace(name, "").split()) == len(SETS)
+
+
 def test_a_game_without_an_oracle_is_compared_by_reward(tmp_path, capsys):
     base = np.linspace(0.2, 0.6, 40)
     runs = [finished_elsewhere(tmp_path, "rest", seed, base) for seed in range(2)]
@@ -240,6 +254,31 @@ def compare(tmp_path, tiny_folder, *overrides):
         timeout=300,
         env={"PATH": "/usr/bin", "NO_PROGRESS": "1", "OMP_NUM_THREADS": "1"},
     )
+
+
+@pytest.mark.parametrize(
+    "cells", ["my cells (1)", "ab,alpha=1", "it's {a: [b]}", "20261127", "${seed} #1 %", "\\x", "~/x", "a b/é 漢"]
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_cells_may_have_any_path(tmp_path, monkeypatch, cells, code):
+    """And what a cell printed is read whatever its encoding; its last error is the reason."""
+    seen = {}
+
+    def run(line, env, **how):
+        assert (tmp_path / cells).is_dir() and env["NO_PROGRESS"] == "1"
+        [override] = OverridesParser.create().parse_overrides([line[-1]])
+        seen["run_dir"] = OmegaConf.to_container(OmegaConf.create({"seed": 0, "path": override.value()}), resolve=True)
+        return subprocess.CompletedProcess(line, code, stdout="error: a\nerror: eval.grid − 漢\nwhat follows\n")
+
+    monkeypatch.setattr(comparing.subprocess, "run", run)
+    folder = tmp_path / cells / "swift-almanac-0-abc"
+    cell = Cell("swift", "almanac", 0, "rwsft", ("seed=0",), folder, 40, None, ())
+    if code:
+        with pytest.raises(ValueError, match=r"^swift on almanac, seed 0: eval\.grid − 漢$"):
+            run_cell(cell)
+    else:
+        run_cell(cell)
+    assert seen["run_dir"]["path"] == str(folder) and "eval.grid − 漢" in (folder / "output.txt").read_text("utf-8")
 
 
 def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):

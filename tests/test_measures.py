@@ -79,3 +79,4 @@ def test_a_deal_is_shown_with_its_gold_answers():
     assert shown["intent"] == ASHFORD.interpretations[1].text
     readings = [["film", "Ada Brandt", 0.5], ["opera", "Jon Vale", 0.3], ["bridge", "The Bank of Lund", 0.2]]
     assert shown["readings"] == readings
+    assert deal(DUNLEY, 0)["readings"] == [["", "May 1901", 1.0]], "the only reading needs no label"

@@ -88,6 +88,22 @@ def test_a_phase_that_was_exceeded_ends_once(clock, capsys):
     assert [line for line in capsys.readouterr().err.splitlines() if " in " in line] == ["growing: 13 games in 0 s"]
 
 
+def test_what_has_no_phase_of_its_own_says_each_minute_that_it_goes_on(clock, capsys):
+    phases = Phases()
+    phases.phase("growing", 10, "games")(10)
+    for seconds in (30, 31, 50, 11):
+        clock[0] += seconds
+        phases._print_due(clock[0])
+    phases.phase("improving", 5, "steps")
+    clock[0] += 9
+    phases._print_due(clock[0])
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        "at work for 61 s since growing",
+        "at work for 2 min since growing",
+        "improving: 5 steps",
+    ]
+
+
 def test_silence(clock, capsys, monkeypatch):
     monkeypatch.setenv("NO_PROGRESS", "1")
     phases = Phases()

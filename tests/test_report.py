@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import SETS, CostPlane
-from trainers.reporting.report import print_table, write_report
+from trainers.reporting.report import TEMPLATES, print_table, write_report
 from trainers.runs.store import append_lines, write_json
 
 HOSTILE = (
@@ -298,12 +298,66 @@ def test_the_rule_on_reasoning_is_stated(tmp_path, capsys, rule, says):
     assert f"In these games, {says}." in " ".join(report(tmp_path)[1].text) and says in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("names", [("[red]", "user"), ("pocket", "[/b] [link=x]"), (":smile:", "a [bold]b[/bold]")])
+def test_names_are_printed_as_they_are(capsys, names):
+    print_table(summary() | {"players": dict(zip(("assistant", "user"), names, strict=True)), "task": "[i]t[/i]"})
+    assert f"rest on [i]t[/i]/test: assistant {names[0]}, user {names[1]}, seed 0\n" in capsys.readouterr().out
+
+
 def test_global_state_of_matplotlib_is_left_alone(tmp_path):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
     write_report(fill(tmp_path, curves=True))
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "style",
+    [{"text.usetex": True}, {"font.family": "no such font", "savefig.bbox": "tight"}, {"axes.labelsize": 40.0}],
+    ids=str,
+)
+def test_a_users_matplotlibrc_has_no_part_in_our_figures(tmp_path, monkeypatch, style):
+    """With `text.usetex` each figure would need LaTeX."""
+    import matplotlib
+
+    pages = []
+    for name, own in (("plain", {}), ("theirs", style)):
+        (tmp_path / name).mkdir()
+        with matplotlib.rc_context(own):
+            before = dict(matplotlib.rcParams)
+            monkeypatch.setenv("PATH", "")
+            pages.append(report(fill(tmp_path / name, curves=True))[0])
+            assert dict(matplotlib.rcParams) == before
+    assert pages[0] == pages[1]
+
+
+def test_the_main_table_fits_its_page(whole):
+    """By the widths of a wide font: each column is as wide as its widest cell, or the longest word of a title."""
+    from matplotlib.font_manager import FontProperties, get_font
+    from matplotlib.font_manager import findfont as find_font
+
+    css, html = (TEMPLATES / "report.css").read_text(), whole[1]
+    font = get_font(find_font(FontProperties(family="DejaVu Sans", weight="bold")))
+
+    def width(text, size):
+        font.set_size(size, 72)
+        font.set_text(text)
+        return font.get_width_height()[0] / 64
+
+    rem, pixels = 16, re.search(r"max-width: (\d+)rem; padding: 2rem ([\d.]+)rem", css)
+    page = rem * (float(pixels[1]) - 2 * float(pixels[2]))
+    padding = 2 * rem * float(re.search(r"th, td \{ padding: \S+ ([\d.]+)rem", css)[1])
+    size = rem * float(re.search(r"\ntable \{[^}]*font-size: ([\d.]+)rem", css)[1])
+    wraps = re.search(r"\nthead th \{[^}]*white-space: normal", css)
+    for caption in ("Reward a game", "What the policy does"):
+        table = re.search(rf"<caption>{caption}.*?</table>", html, re.DOTALL)[0]
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+        titles, *cells = rows
+        columns = zip(titles, *cells, strict=True)
+        parts = [[*(title.split() if wraps else [title]), *column] for title, *column in columns]
+        widths = [max(width(part, size) for part in column) for column in parts]
+        assert sum(widths) + padding * len(widths) < page, f"{caption}: {sum(widths) + padding * len(widths)} of {page}"
 
 
 def test_equal_runs_give_equal_reports(tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from configs import arguments_of
+from hydra import initialize_config_dir
 from pettingzoo.test import api_test, seed_test
 from plugin_wheel import SOURCE, install
 
@@ -23,7 +25,7 @@ from clarify_env.games.base import Message, Reply
 from clarify_env.games.setup import Setup
 from clarify_env.testing import check_game, check_task
 from clarify_env.testing.games import Noise
-from trainers import contrastive, grpo, imitate, prompted, rest, stargate
+from trainers import compare, contrastive, grpo, imitate, prompted, rest, stargate
 from trainers.evaluation.measure import measure, validate
 from trainers.runs import command as commands
 from trainers.runs.experiment import Experiment
@@ -246,6 +248,16 @@ def test_an_evaluation_is_exact_over_what_is_hidden_though_the_first_mover_knows
     entry = summarize(game, played, None, episodes, 0)
     assert list(entry) == ["reward", "reward_ci", *[name for name in expected if name != "reward"], "share"]
     assert entry["share"] == {"message": 1.0, "invalid": 0.0}
+
+
+@pytest.mark.parametrize("option", ["tune=true", "games=[10,20]"])
+def test_settings_and_curves_are_measured_at_the_one_set_of_fixed_prices(setup, option):
+    name = setup.game.name
+    tasks = f"tasks.almanac=['task={setup.task.name}','game={name}','costs={name}']"
+    options = arguments_of("compare", option, tasks, "only=[prompted,rest]", "seeds=[0]")["options"]
+    with initialize_config_dir(str(commands.CONF), version_base="1.3"):
+        measured = [cell for cell in compare.make_cells(options) if "eval.grid=2" in cell.overrides]
+    assert measured and all("eval.sets=['fixed']" in cell.overrides for cell in measured)
 
 
 def test_a_game_without_an_oracle_is_measured_without_regret(setup, tmp_path, capsys):

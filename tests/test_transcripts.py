@@ -6,7 +6,7 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import Costs
-from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.played import mean_reward, play_all
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games import find_game
 from clarify_env.games.clarification.strategies import ScriptedAssistant
@@ -36,6 +36,16 @@ def test_transcripts_are_json():
         assert {name: shown[name] for name in SETUP.measures(game)} == SETUP.measures(game)
     assert sampled(4) == games, "the same sample again"
     assert len(sampled(100)) == 6, "a game of each pair at most"
+
+
+@pytest.mark.parametrize(("learns", "score"), [(("left",), 1.0), (("right",), 0.5), (("left", "right"), 0.75)])
+def test_the_reward_shown_is_the_mean_over_learning_roles_as_in_summaries(learns, score):
+    (game, _), *_ = sampled(1)
+    by_role = {role: game.result._replace(score=s) for role, s in (("left", 1.0), ("right", 0.5))}
+    game = game._replace(result=game.result._replace(by_role=by_role))
+    costs = by_role["left"].score - by_role["left"].reward(game.prices)
+    reward = transcript(SETUP, game, learns, None)["reward"]
+    assert reward == pytest.approx(score - costs) and reward == mean_reward(game, learns)
 
 
 @pytest.mark.parametrize("oracle", [None, 0.5])

@@ -190,13 +190,15 @@ def make_cells(options: CompareOptions) -> list[Cell]:
         seeds = options.seeds if method.seeded and not options.tune else options.seeds[:1]
         for task, choice in options.tasks.items():
             for games, episodes, setting in _points(options, method):
+                measured = ["eval.split=validation"] if options.tune else []
+                if options.tune or not _whole(options, games, episodes):
+                    plane_of = [*choice, *options.overrides, *method.overrides, *setting]
+                    measured += _one_number(_config(name, task, method.command, plane_of))
                 for seed in seeds:
                     overrides = [*choice, *options.overrides, *method.overrides, *setting, f"seed={seed}"]
                     overrides += [f"budget.games={games}"] if games else []
                     overrides += [f"budget.episodes={episodes}"] if episodes else []
-                    overrides += ["eval.split=validation"] if options.tune else []
-                    if options.tune or not _whole(options, games, episodes):
-                        overrides += _one_number(_config(name, task, method.command, overrides))
+                    overrides += measured
                     digest = config_hash(_config(name, task, method.command, overrides))
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
                     cells.append(

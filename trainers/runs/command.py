@@ -29,7 +29,7 @@ from trainers.runs.help import help_page
 from trainers.runs.identity import config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
-from trainers.runs.paths import at_home
+from trainers.runs.paths import at_home, quoted
 from trainers.runs.plugins import offer_sources, plain_defaults, task_node
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
@@ -192,8 +192,17 @@ def command(
 
 
 def appended(overrides: Sequence[str]) -> list[str]:
-    """Returns overrides as hydra takes them: options of players and of chat templates may be new keys."""
-    return [f"++{word}" if _NEW_KEY.match(word) else word for word in overrides]
+    """Returns overrides as hydra takes them.
+
+    Options of players and of chat templates may be new keys. Paths at home are quoted: hydra cannot read a bare ``~``.
+    """
+    return [f"++{word}" if _NEW_KEY.match(word) else word for word in map(_home_quoted, overrides)]
+
+
+def _home_quoted(word: str) -> str:
+    key, equals, value = word.partition("=")
+    parts = [quoted(part) if part.startswith("~") else part for part in value.split(",")]
+    return key + equals + ",".join(parts)
 
 
 def hydra_sentence(error: Exception, known: list[str]) -> str:

@@ -74,6 +74,7 @@ class Phases:
         ]
         self._bars = Progress(*columns, console=Console(stderr=True), disable=silent or self._plain)
         self._current: _Phase | None = None
+        self._between: tuple[float, float, str] | None = None  # end of the last phase, time of the next line, its name
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -119,6 +120,7 @@ class Phases:
                 before, phase.done = phase.done, phase.done + units
                 self._current = phase
                 if self._plain and before < total <= phase.done:
+                    self._between = now, now + INTERVAL, description
                     self._print(f"{description}: {phase.done:,} {unit} in {_duration(now - phase.begun)}")
             self._bars.update(bar, advance=units, rate=f"{phase.rate(now):,.0f} {unit}/s")
             self._print_due(now)
@@ -130,12 +132,19 @@ class Phases:
             self._print_due(time.monotonic())
 
     def _print_due(self, now: float) -> None:
-        """Prints a line of the current phase if one is due, unless the phase is at its end."""
+        """Prints a line if one is due: of the current phase or, if that is at its end, of the time since then."""
         with self._lock:
             phase = self._current
-            if self._plain and phase and phase.done < phase.total and now >= phase.due:
-                phase.due = now + INTERVAL
-                self._print(phase.line(now))
+            if not self._plain or phase is None:
+                return
+            if phase.done < phase.total:
+                if now >= phase.due:
+                    phase.due = now + INTERVAL
+                    self._print(phase.line(now))
+            elif self._between and now >= self._between[1]:
+                end, _, name = self._between
+                self._between = end, now + INTERVAL, name
+                self._print(f"at work for {_duration(now - end)} since {name}")
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
