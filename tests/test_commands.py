@@ -25,6 +25,7 @@ from clarify_env.games.clarification.prompts import messages
 from clarify_env.games.setup import Setup
 from trainers import contrastive, evaluate, grpo, imitate, pretrain, prompted, rest, rwsft, stargate
 from trainers.learning import update as updating
+from trainers.reporting.columns import fixed
 from trainers.runs import experiment as experiments
 from trainers.runs.command import CONF
 from trainers.runs.identity import config_hash
@@ -504,7 +505,7 @@ def test_a_sweep_ends_in_a_table(tiny_folder, tmp_path, launcher):
     assert all((tmp_path / run / ".hydra" / "overrides.yaml").exists() for run in runs), "as in hydra's own folders"
     entries = [json.loads((tmp_path / run / "summary.json").read_text())["eval"]["between"]["greedy"] for run in runs]
     low, high = sorted(100 * entry["reward"] / entry["oracle"] for entry in entries)
-    assert f"({low:.1f} to {high:.1f})" in done.stdout and "Sweep: % of the oracle" in done.stdout
+    assert f"({fixed(low, 1)} to {fixed(high, 1)})" in done.stdout and "Sweep: % of the oracle" in done.stdout
     assert done.stdout.splitlines()[-1] == f"table: {folder.relative_to(tmp_path)}/table.md"
 
 

@@ -155,6 +155,8 @@ def test_the_printed_table_is_not_cut_and_brackets_are_no_markup(cells, tmp_path
     monkeypatch.setenv("COLUMNS", "80")
     name = "[red] a method of a very long name, longer than a terminal of 80 columns is wide, [/red] :smile:"
     comparison = compared(cells[0], "rest", 0)
+    write_comparison(tmp_path, comparison)
+    assert "almanac, temperature 1: % of the oracle" in capsys.readouterr().out.splitlines()
     methods = comparison["tasks"]["almanac"]
     methods[name] = methods["worse"]
     write_comparison(tmp_path, comparison)

@@ -6,7 +6,7 @@ fine-tuning on them (`trainers.learning`). The reward is linear in the prices, s
 every price, and one game teaches many prices (``rest.hindsight``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -91,7 +91,8 @@ def rest(
             used["games"] += len(games)
             used["generated_tokens"] += generated_tokens(games)
         # Select: the messages of highest value, at many prices.
-        examples = select(experiment, options, rollouts, experiment.renderer(policy), pool, iteration)
+        advance = run.bar(f"iteration {iteration}: selecting", len(pool), "episodes")
+        examples = select(experiment, options, rollouts, experiment.renderer(policy), pool, iteration, advance)
         # Improve: fine-tune on them.
         start = base if options.start == "base" else policy
         policy = improve(experiment, update, run, start, examples, iteration)
@@ -118,10 +119,12 @@ def select(
     renderer: Renderer,
     pool: Pool,
     iteration: int,
+    progress: Callable[[int], None] = lambda episodes: None,
 ) -> list[Example]:
     """Values each episode's games at training prices and selects messages by ``rest.rule``.
 
-    Turns of partners that the policy played (``user=self``) are added; see `partner_turns`.
+    Turns of partners that the policy played (``user=self``) are added; see `partner_turns`. ``progress`` is called with
+    the number of episodes just done.
     """
     rng = np.random.default_rng([experiment.seed, 1000 + iteration])
     examples: list[Example] = []
@@ -140,6 +143,7 @@ def select(
         examples += [
             Example(renderer.encode(turn.view), turn.reply.ids) for turn in partner_turns(games, experiment.partners)
         ]
+        progress(1)
     return examples
 
 

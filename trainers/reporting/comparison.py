@@ -253,7 +253,7 @@ def _print(comparison: dict[str, Any]) -> None:
     for task, methods in comparison["tasks"].items():
         beside_oracle = _beside_oracle(methods)
         title = f"{task}, temperature 1: {'% of the oracle' if beside_oracle else 'reward'}"
-        table = Table(title=title, title_justify="left", box=None)
+        table = Table(title=title, box=None)
         table.add_column("method", no_wrap=True)
         names = _measured(methods, "temperature")
         for name in names:

@@ -165,7 +165,7 @@ def _print_results(game: Description, results: dict[str, Any]) -> None:
         ("Reward", _reward_cells),
         ("Behaviour", lambda entry: _behaviour_cells(entry, behaviour)),
     ):
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+        table = Table(title=title, box=None, padding=(0, 1, 0, 0))
         table.add_column("costs", no_wrap=True)
         for column in cells(entries[0]):
             table.add_column(column, justify="right", no_wrap=True)

@@ -23,7 +23,7 @@ def write_sweep(folder: Path, jobs: list[dict[str, Any]]) -> None:
     """
     table, path = tabulate(jobs), folder / "table.md"
     path.write_text(markdown(table, jobs), encoding="utf-8")
-    output = Table(title=f"Sweep: {table.measure}", title_justify="left", box=None)
+    output = Table(title=f"Sweep: {table.measure}", box=None)
     for index, column in enumerate(table.columns):
         output.add_column(column, justify="left" if index < table.options else "right", no_wrap=True)
     for row in table.rows:

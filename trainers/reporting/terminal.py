@@ -21,8 +21,14 @@ def heading(text: str) -> Text:
 
 
 def print_wide(table: Table) -> None:
-    """Prints a table at its full width, so that a file, a pipe or a narrow terminal gets every column whole."""
+    """Prints a table at its full width, so that a file, a pipe or a narrow terminal gets every column whole.
+
+    Its title is printed on a line of its own: rich would break it at the width of the columns.
+    """
     output = console()
+    if table.title:
+        output.print(heading(str(table.title)), soft_wrap=True)
+    table.title = None
     width = output.measure(table, options=output.options.update(max_width=_WIDEST)).maximum
     output.width = max(width, output.width)
     output.print(table, crop=False)
