@@ -155,6 +155,7 @@ def command(
     @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
     def job(config: DictConfig) -> None:
         keep_freed()
+        print_anything()  # a launcher may run this in a process of its own
         config = at_home(config)
         try:
             record_job(config, UNFINISHED)
@@ -242,7 +243,7 @@ def _report(error: BaseException, config: DictConfig) -> str:
 def _save_hydra(folder: Path, config: DictConfig) -> None:
     """Writes the config, hydra's own and the overrides to ``.hydra``, as hydra does in the folders that it makes."""
     folder.mkdir(exist_ok=True)
-    hydra_config = HydraConfig.instance().cfg
+    hydra_config: Any = HydraConfig.instance().cfg
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(hydra_config, folder / "hydra.yaml")
     OmegaConf.save(hydra_config.hydra.overrides.task, folder / "overrides.yaml")

@@ -58,9 +58,11 @@ def record_job(config: DictConfig, error: str | None) -> None:
         return
     hydra = HydraConfig.get()
     overrides = [override for override in hydra.overrides.task if not override.startswith("run_dir=")]
-    run_dir = OmegaConf.select(config, "run_dir", default=None)
-    job = {"number": hydra.job.num, "overrides": overrides, "run_dir": str(run_dir), "error": error}
-    folder = Path(hydra.sweep.dir) / _JOBS
+    began = Path(hydra.runtime.cwd)  # where the table is written, wherever hydra.job.chdir leads
+    run_dir = Path(str(OmegaConf.select(config, "run_dir", default=None))).absolute()
+    shown = run_dir.relative_to(began) if run_dir.is_relative_to(began) else run_dir
+    job = {"number": hydra.job.num, "overrides": overrides, "run_dir": str(shown), "error": error}
+    folder = began / hydra.sweep.dir / _JOBS
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{hydra.job.num}.json", job)
 
