@@ -91,6 +91,35 @@ def test_work_ends_with_whoever_asked_for_it(tmp_path):
     raise AssertionError("the work went on")
 
 
+def test_ctrl_c_interrupts_whoever_asked_and_the_processes_say_nothing(tmp_path):
+    """A terminal sends SIGINT to all of them, also while they import."""
+    (tmp_path / "asks.py").write_text(
+        textwrap.dedent("""
+        import pathlib, sys, time
+        from trainers.runs.processes import run_processes
+
+        def works(folder, report):
+            pathlib.Path(folder, "begun").touch()
+            time.sleep(600)
+
+        if __name__ == "__main__":
+            try:
+                run_processes(works, [(str(pathlib.Path(__file__).parent),)] * 2, lambda *progress: None, 2)
+            except KeyboardInterrupt:
+                sys.exit("interrupted")
+        """)
+    )
+    for ready in ("asks.py", "begun"):
+        asks = subprocess.Popen([sys.executable, tmp_path / "asks.py"], stderr=subprocess.PIPE, start_new_session=True)
+        deadline = time.monotonic() + 100
+        while len(psutil.Process(asks.pid).children()) < 2 or not (tmp_path / ready).exists():
+            assert asks.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(asks.pid, signal.SIGINT)
+        _, said = asks.communicate(timeout=100)
+        assert (asks.returncode, said.decode()) == (1, "interrupted\n")
+
+
 def test_a_process_that_cannot_begin_is_no_reason_to_wait(tmp_path):
     """It dies before it has taken over its job, which is more than a pipe holds."""
     (tmp_path / "broken.py").write_text(
