@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from clarify_env.evaluation.played import mean_reward
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
-from trainers.evaluation.played import mean_reward
 
 
 def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against: float | None) -> dict[str, Any]:
