@@ -558,6 +558,18 @@ def test_whatever_happens_to_one_job_the_others_run(sweep, monkeypatch, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["runs"], "nothing is left in the working folder"
 
 
+def test_an_interrupted_sweep_has_a_table_of_what_was_done(sweep, monkeypatch):
+    def measured(run, experiment, method):
+        if experiment.seed == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "measure_policy", measured)
+    code, out, err, folder = sweep("seed=0,1,2")
+    assert code == 130 and err.endswith("interrupted: the same command goes on from here\n") and "Traceback" not in err
+    assert "1 of 2" in out and "failed: seed=1: it did not come to its end" in out
+    assert out.splitlines()[-1] == f"table: {folder.relative_to(Path.cwd())}/table.md"
+
+
 def test_batches_of_a_sweep_go_on_after_a_failed_one(sweep, monkeypatch):
     monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
     code, out, _, _ = sweep("eval.grid=1,2,3", "hydra.sweeper.max_batch_size=1")

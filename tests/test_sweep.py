@@ -12,7 +12,7 @@ from trainers.reporting import sweeps
 from trainers.reporting.sweeps import markdown, tabulate, write_sweep
 from trainers.runs import sweep
 from trainers.runs.store import write_json
-from trainers.runs.sweep import UNFINISHED, SweepTable, sweep_folder
+from trainers.runs.sweep import UNFINISHED, SweepTable, end_sweep, sweep_folder
 
 
 def job(folder, number, overrides, reward=None, error=None, oracle=0.5):
@@ -148,13 +148,17 @@ def test_a_place_that_cannot_be_written_does_not_end_the_sweep(tmp_path, monkeyp
 def ended(folder, records):
     """Ends a sweep as hydra does, which makes a warning of what a callback raises."""
     (folder / "jobs").mkdir()
-    for record in records:
-        write_json(folder / "jobs" / f"{record['number']}.json", record)
+    write_json(folder / "jobs" / "77.json", job(folder, 77, ["a=77"], None, "of an earlier sweep in this folder"))
     callbacks = Callbacks()
     callbacks.callbacks = [SweepTable()]
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        callbacks.on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}))
+        callbacks.on_multirun_start(config)
+        for record in records:
+            write_json(folder / "jobs" / f"{record['number']}.json", record)
+        callbacks.on_multirun_end(config)
+    assert not end_sweep(), "once"
 
 
 def test_the_exit_status_says_whether_a_job_failed(tmp_path, capsys):

@@ -33,7 +33,7 @@ from trainers.runs.paths import at_home, quoted
 from trainers.runs.plugins import offer_sources, plain_defaults, task_node
 from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
-from trainers.runs.sweep import UNFINISHED, in_sweep, record_job, sweep_folder
+from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
 _HERE = Path(__file__).resolve().parents[1]
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
@@ -181,7 +181,10 @@ def command(
         try:
             refuse_renamed(overrides)
             offer_sources(overrides)
-            job()
+            try:
+                job()
+            finally:
+                end_sweep()  # of one that was interrupted, or whose launcher failed
         except _CAUSED as error:
             print(f"error: {_why_no_plugin(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
             sys.exit(1)

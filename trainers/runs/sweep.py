@@ -19,6 +19,8 @@ from trainers.runs.store import read_json, write_json
 UNFINISHED = "it did not come to its end"
 # Folder of the jobs' records in the folder of a sweep.
 _JOBS = "jobs"
+# Folder of the sweep that has begun in this process and has no table yet.
+_OPEN: list[Path] = []
 
 
 def sweep_folder(parent: str) -> str:
@@ -72,21 +74,35 @@ class SweepTable(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Removes the records of an earlier sweep in the same folder (``hydra.sweep.dir=FOLDER``)."""
-        for path in (Path(config.hydra.sweep.dir) / _JOBS).glob("*.json"):
+        _OPEN.append(Path(config.hydra.sweep.dir))
+        for path in (_OPEN[-1] / _JOBS).glob("*.json"):
             path.unlink()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes ``table.md`` and prints the table."""
-        from trainers.reporting.sweeps import write_sweep  # jobs need none of it
+        if end_sweep():
+            sys.exit(1)
 
-        folder = Path(config.hydra.sweep.dir)
+
+def end_sweep() -> bool:
+    """Writes and prints the table of the sweep that has begun in this process, if it has not been written.
+
+    Hydra ends a sweep only if its launcher came to the end of it, so a command calls this as well.
+
+    Returns:
+        Whether a job failed, or the table could not be written.
+    """
+    from trainers.reporting.sweeps import write_sweep  # jobs need none of it
+
+    failed = False
+    while _OPEN:
+        folder = _OPEN.pop()
         try:
             jobs = sorted(map(read_json, (folder / _JOBS).glob("*.json")), key=lambda job: job["number"])
             write_sweep(folder, jobs)
-            failed = any(job["error"] is not None for job in jobs)
+            failed = failed or any(job["error"] is not None for job in jobs)
         except Exception as error:  # hydra would turn it into a warning
             traceback.print_exc()
             print(f"error: the sweep's table could not be written: {error}", file=sys.stderr)
             failed = True
-        if failed:
-            sys.exit(1)
+    return failed
