@@ -142,7 +142,7 @@ def test_a_game_as_one_completion(agent):
 def test_what_was_used(agent, tmp_path):
     """Games that came out alike were each drawn, and each learned from at every pass."""
     run, made = run_in(tmp_path), game(agent, 0, *TEXTS[0])
-    grpo._log(run).append([made, made])
+    ChunkWriter(grpo._log_path(run)).append([made, made])
     first, second = turns(made)
     assert grpo.used(Experiment(SETUP), UpdateOptions(epochs=2.0), run, agent.renderer.turn_end_ids) == {
         "games": 2,

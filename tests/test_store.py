@@ -202,16 +202,18 @@ def test_reading_a_log_that_is_being_written_leaves_it_alone(path, games, cut):
     assert list(writer.read(SETUP)) == [games[:2], games[2:], games[:1]], "a writer reads what it wrote"
 
 
-def test_a_chunk_without_games_is_refused(path):
-    with pytest.raises(ValueError, match=r"games\.jsonl: a chunk must hold at least one game"):
-        ChunkWriter(path).append([])
-    assert not path.exists()
+def test_a_chunk_without_games_counts(path, games):
+    for log in (written(path, [], games[:2], [], []), ChunkLog(path)):
+        assert (log.chunks, log.dropped, list(log.read(SETUP))) == (4, 0, [[], games[:2], [], []])
+    with path.open("a") as file:
+        file.write(NEXT + "\n\n")
+    assert (ChunkLog(path).chunks, ChunkLog(path).dropped) == (4, 3), "no empty chunk begins inside another"
 
 
 def test_trajectories_are_a_data_set_of_games_with_their_rewards(path, games, tmp_path):
     from datasets import load_dataset
 
-    written(path, games[:2], games[2:])
+    written(path, games[:2], games[2:], [])
     rows = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     assert rows["id"] == [game.id for game in games], "a row a game, and nothing else"
     assert rows["reward"] == pytest.approx([game.reward() for game in games])

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,12 +39,13 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not UTF-8: {error}") from error
 
 
-def append_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Appends records, one JSON line each, in one write, and waits until they are on disk.
+def append_lines(path: Path, records: Sequence[dict[str, Any] | None]) -> None:
+    """Appends records, one JSON line each (``None``: an empty line), in one write, and waits until they are on disk.
 
     An incomplete last line (from a crash while writing) is removed first.
     """
-    text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
+    lines = ["" if record is None else json.dumps(record, separators=(",", ":"), allow_nan=False) for record in records]
+    text = "".join(line + "\n" for line in lines)
     with path.open("ab+") as file:
         _cut_torn_line(file)
         file.write(text.encode())
@@ -96,8 +97,8 @@ class ChunkLog:
     """Reads a file of trajectories, which is written in whole chunks; never writes.
 
     Every line is a game (``Trajectory.to_json``) that also holds the number of its chunk (``chunk``) and the number of
-    games of that chunk (``chunk_games``), so a chunk is whole if all its games are there. Files of version 0.1, with a
-    marker line after each chunk, are read as well.
+    games of that chunk (``chunk_games``), so a chunk is whole if all its games are there. A chunk without games is an
+    empty line. Files of version 0.1, with a marker line after each chunk, are read as well.
 
     Args:
         path: The file; a missing file has no chunks. Chunks that are written later are not seen.
@@ -127,7 +128,8 @@ class ChunkLog:
                 continue
             if game is not None:
                 chunk, games = game.groups(), games + 1
-            if _MARKER.fullmatch(line) if game is None else games == int(game[2]):
+            empty = line == b"\n" and self.dropped == 1
+            if empty or (_MARKER.fullmatch(line) if game is None else games == int(game[2])):
                 self._end, self.chunks, self.dropped = position, self.chunks + 1, 0
                 chunk, games = None, 0
 
@@ -143,7 +145,7 @@ class ChunkLog:
         position = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                record = {} if _MARKER.fullmatch(line) else _record(line, self.path, number)
+                record = {} if line == b"\n" or _MARKER.fullmatch(line) else _record(line, self.path, number)
                 if record:
                     chunk.append(replay(record, setup))
                 if not record or len(chunk) == record.get("chunk_games"):
@@ -169,11 +171,9 @@ class ChunkWriter(ChunkLog):
             os.truncate(path, self._end)
 
     def append(self, trajectories: list[Trajectory]) -> None:
-        """Writes a chunk of at least one game, in one write."""
-        if not trajectories:
-            raise ValueError(f"{self.path}: a chunk must hold at least one game")
+        """Writes a chunk in one write."""
         place = {"chunk": self.chunks, "chunk_games": len(trajectories)}
-        append_lines(self.path, [place | trajectory.to_json() for trajectory in trajectories])
+        append_lines(self.path, [place | trajectory.to_json() for trajectory in trajectories] or [None])
         self.chunks, self._end = self.chunks + 1, self.path.stat().st_size
 
 
