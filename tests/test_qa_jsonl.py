@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from clarify_env.games.clarification import __main__ as oracle_map
 from clarify_env.tasks import __main__ as tasks_command
 from clarify_env.tasks import make_task, qa_jsonl
 from clarify_env.testing import check_game, check_task
@@ -315,7 +316,7 @@ def test_test_episodes_alone_can_be_evaluated(written, command, tmp_path):
     shares = make_task("qa_jsonl", path=written(lines(), "all.jsonl"), validation=0, test=1)
     assert shares.sizes == {"test": 12}
     with pytest.raises(ValueError, match="has no split 'train', only test"):
-        shares.size("train")
+        shares.split_size("train")
     check_task(shares)
     check_game(shares)
 
@@ -412,6 +413,7 @@ def test_help_names_commands_and_tasks(capsys, command, flag):
     assert tasks_command.main([*command, "qa_jsonl", flag]) == 0
     text = capsys.readouterr().out
     assert "strict: Whether a record" in text and "task.max_readings" in text
+    assert oracle_map.main([flag]) == 0 and "prints the oracle's actions" in capsys.readouterr().out
 
 
 def test_the_oracle_is_shown_on_a_file(written, capsys):

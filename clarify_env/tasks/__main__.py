@@ -119,7 +119,7 @@ def _help(subjects: Sequence[str]) -> str:
         options = ", ".join(f"task.{name}" for name in inspect.signature(task_class(names[0])).parameters)
         return f"task {names[0]}\n\n{inspect.getdoc(task_class(names[0]))}\n\nOptions: {options or 'none'}"
     lines = [f"  {name:<{max(map(len, task_names()))}}  {_first_sentence(name)}" for name in task_names()]
-    return "\n".join([inspect.cleandoc(__doc__), "", "Tasks:", *lines])
+    return "\n".join([inspect.cleandoc(__doc__).replace("``", ""), "", "Tasks:", *lines])
 
 
 def _first_sentence(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
-from clarify_env.tasks.reader import FileTask
+from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
@@ -25,7 +25,6 @@ from clarify_env.tasks.records import (
 )
 from clarify_env.words import count_words
 
-ONLY = "only"
 # Beginnings of clarifying questions and of replies, before the words of a meaning.
 _MEANS = r"(?:mean|meant|want to know|referring to|asking)\b"
 _ASKS = re.compile(rf"(?:by\s+\W?\w+\W*\s+)?(?:do|are|did) you\s+{_MEANS}", re.IGNORECASE)

@@ -9,7 +9,7 @@ import numpy as np
 
 from clarify_env.scores.answers import Form, normalize, normalize_with_symbols
 from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
-from clarify_env.tasks.reader import FileTask
+from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
     UnusableError,
     clean,
@@ -21,9 +21,6 @@ from clarify_env.tasks.records import (
     typed,
 )
 from clarify_env.words import count_words
-
-# Label of the only reading of a query: nothing distinguishes it, but lists need a label.
-ONLY = "only"
 
 _CHOICES = {
     "metric": ("em", "f1", "em_symbols", "f1_symbols"),

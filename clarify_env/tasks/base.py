@@ -109,7 +109,7 @@ class Task:
         Raises:
             ValueError: The task has no such split or index.
         """
-        size = self.size(split)
+        size = self.split_size(split)
         if index < 0 or (size is not None and index >= size):
             raise ValueError(f"task {self.name} has no episode {index} in split {split!r} of {size}")
         return self._episode(split, index)
@@ -117,7 +117,7 @@ class Task:
     def _episode(self, split: str, index: int) -> Episode:
         raise NotImplementedError
 
-    def size(self, split: str) -> int | None:
+    def split_size(self, split: str) -> int | None:
         """Number of episodes of a split; ``None`` if it is endless.
 
         Raises:
@@ -134,7 +134,7 @@ class Task:
 
     def episodes(self, split: str) -> Iterator[Episode]:
         """Yields the episodes of a split in order."""
-        size, index = self.size(split), 0
+        size, index = self.split_size(split), 0
         while size is None or index < size:
             yield self.episode(split, index)
             index += 1
@@ -149,7 +149,7 @@ class Task:
 
     def f1(self, answer: str, intent: int, episode: Episode) -> float:
         """Token F1, in [0, 1]; reported in addition to the accuracy."""
-        return token_f1(answer, episode.interpretations[intent].answers, self.form(episode))
+        return token_f1(answer, episode.interpretations[intent].answers, self.normal_form(episode))
 
     def metric_of(self, episode: Episode) -> str:
         """Metric of an episode: `metric`, or its variant that keeps symbols (`clarify_env.scores.metrics`)."""
@@ -165,7 +165,7 @@ class Task:
             entry = _METRICS[id(readings)] = (readings, metric, chosen)
         return entry[2]
 
-    def form(self, episode: Episode) -> Form:
+    def normal_form(self, episode: Episode) -> Form:
         """Normal form by which answers in an episode are equal: `normalize`, or the one that keeps symbols."""
         return form_of(self.metric_of(episode))
 

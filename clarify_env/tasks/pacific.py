@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from clarify_env.scores.answers import normalize
 from clarify_env.scores.drop import number
 from clarify_env.tasks.base import Episode, Interpretation, register
-from clarify_env.tasks.reader import FileTask
+from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
@@ -30,7 +30,6 @@ from clarify_env.tasks.records import (
 from clarify_env.tasks.tables import Formula, Place, Table, formula_of, heads_of, places
 from clarify_env.words import count_words
 
-ONLY = "only"
 _SCALES = ("", "thousand", "million", "billion", "percent")
 _LABELS = ("req_clari", "answer")
 _TYPES = ("span", "multi-span", "arithmetic", "count")
@@ -115,7 +114,7 @@ class Pacific(FileTask):
             raise ValueError(f"task.clarifications must be at least 0, not {clarifications}")
         self.history = history
         self.max_readings, self.max_answer_words, self.max_context = max_readings, max_answer_words, max_context
-        dialogues = self._read(_values(self.path), partial(_dialogue, places={}), _count_turns)
+        dialogues = self._read(_values(self.path), partial(_dialogue, places={}), lambda d: max(1, len(_turns_of(d))))
         self.kept: dict[str, int] = Counter()
         split_of = drawn_splits([dialogue.key for dialogue in dialogues], validation, test, world_seed)
         train = [dialogue for dialogue in dialogues if split_of[dialogue.key] == "train"]
@@ -283,10 +282,6 @@ def _values(path: str) -> list[tuple[str, Any]]:
 def _turns_of(record: Any) -> list[dict[str, Any]]:
     turns = record.get("questions") if isinstance(record, dict) else None
     return [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
-
-
-def _count_turns(record: Any) -> int:
-    return max(1, len(_turns_of(record)))
 
 
 def _dialogue(record: Any, where: str, places: dict[str, str]) -> _Dialogue:

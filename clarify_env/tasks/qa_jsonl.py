@@ -11,7 +11,7 @@ import numpy as np
 
 from clarify_env.scores.answers import normalize_with_symbols
 from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
-from clarify_env.tasks.reader import FileTask
+from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
     SPLITS,
     UnusableError,
@@ -29,8 +29,6 @@ from clarify_env.words import count_words
 
 _LOGGER = logging.getLogger(__name__)
 METRICS = ("em", "f1", "em_symbols", "f1_symbols")
-# Label of the only reading of a query if the file has none: lists need a label.
-ONLY = "only"
 # Largest line in bytes: a long document fits; a file without newlines is refused before it fills the memory.
 LONGEST_LINE = 4_000_000
 # Weights whose sum differs from 1 by less are rounded shares.

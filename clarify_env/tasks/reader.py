@@ -11,6 +11,8 @@ from clarify_env.tasks.records import SPLITS
 
 Record = TypeVar("Record")
 
+# Label of the only reading of a query: nothing distinguishes it, but lists need a label.
+ONLY = "only"
 _LOGGER = logging.getLogger(__name__)
 MALFORMED = "not in the format"
 # Largest number of malformed records that are named one by one, and of episodes in the report.

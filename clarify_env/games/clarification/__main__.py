@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 2 if an argument is wrong, after one sentence on stderr.
     """
     if any(argument in ("--help", "-h", "help") for argument in arguments):
-        print(inspect.cleandoc(__doc__ or ""))
+        print(inspect.cleandoc(__doc__ or "").replace("``", ""))
         return 0
     try:
         print(describe(**read(arguments, _DEFAULTS)))

@@ -17,9 +17,9 @@ def decision(task: Task, episode: Episode, text: str) -> Decision:
     """
     action = parse(text)
     if isinstance(action, Answer):
-        return ("answer", task.form(episode)(action.text))
+        return ("answer", task.normal_form(episode)(action.text))
     if isinstance(action, MultiAnswer):
-        form = task.form(episode)
+        form = task.normal_form(episode)
         return ("multi_answer", frozenset((normalize(item.label), form(item.answer)) for item in action.items))
     if isinstance(action, Clarify):
         return ("clarify", *(task.reply(action.question, i, episode) for i in range(len(episode.interpretations))))

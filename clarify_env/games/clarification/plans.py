@@ -47,7 +47,7 @@ def shortest_answer(task: Task, episode: Episode, reading: int) -> str:
     """The alias of highest score, then fewest words, also tried without the words that normalisation removes."""
     aliases = episode.interpretations[reading].answers
     # An article costs a word and adds no score, so "Beatles" is better than "The Beatles".
-    form = task.form(episode)
+    form = task.normal_form(episode)
     candidates = sorted(dict.fromkeys([*(_trim(alias, form) for alias in aliases), *aliases]), key=count_words)
     return max(candidates, key=lambda text: task.score(text, reading, episode))
 
@@ -138,7 +138,7 @@ def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:
 
 def _aliases(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
     """Answers under exact match: each reading's shortest alias and all shared aliases; accuracy [texts, readings]."""
-    everyone, form = range(len(episode.interpretations)), task.form(episode)
+    everyone, form = range(len(episode.interpretations)), task.normal_form(episode)
     counts = Counter(alias for reading in episode.interpretations for alias in set(map(form, reading.answers)))
     texts = dict.fromkeys(shortest_answer(task, episode, i) for i in everyone)
     texts |= dict.fromkeys(_trim(a, form) for r in episode.interpretations for a in r.answers if counts[form(a)] > 1)
@@ -152,7 +152,7 @@ def _bags(task: Task, episode: Episode) -> tuple[list[str], np.ndarray]:
     Words that occur in the same aliases are equivalent (one kind), so only the number of words of each kind is varied.
     Besides its shortest alias, a reading's other aliases matter if they share words with another reading.
     """
-    everyone, form = range(len(episode.interpretations)), task.form(episode)
+    everyone, form = range(len(episode.interpretations)), task.normal_form(episode)
     aliases = [(i, _trim(shortest_answer(task, episode, i), form)) for i in everyone]
     others = sorted(
         {(i, _trim(a, form)) for i in everyone for a in episode.interpretations[i].answers} - set(aliases),

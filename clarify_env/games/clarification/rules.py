@@ -108,7 +108,7 @@ class ClarificationGame(Game):
     def _close(self, action: Action, closing: str | None) -> None:
         answer, grounded = REFUSAL, False
         if closing is not None:
-            form = self.task.form(self.episode)
+            form = self.task.normal_form(self.episode)
             answer = form(closing)
             grounded = answer in map(form, answers(action))
         invalid = isinstance(action, Invalid)

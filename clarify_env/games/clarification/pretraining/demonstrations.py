@@ -267,7 +267,7 @@ def demonstrations(
     if task.parts:
         yield from _of_parts(task, rng, costs, shares)
     shares = SHARES if shares is None else shares
-    size = task.size(split)
+    size = task.split_size(split)
     if unknown := set(shares) - set(KINDS):
         raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
@@ -327,7 +327,7 @@ def stream(
 ) -> Iterator[Demonstration]:
     """Yields demonstrations without end from all splits that may be pretrained on, in proportion to their sizes."""
     splits = task.pretraining or tuple(task.sizes)
-    sizes = np.array([task.size(split) or ENDLESS for split in splits], dtype=float)
+    sizes = np.array([task.split_size(split) or ENDLESS for split in splits], dtype=float)
     streams = [demonstrations(task, split, rng, costs, shares) for split in splits]
     while True:
         for index in rng.choice(len(streams), size=_AHEAD, p=sizes / sizes.sum()):
