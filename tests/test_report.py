@@ -366,3 +366,15 @@ def test_equal_runs_give_equal_reports(tmp_path):
         (tmp_path / name).mkdir()
         pages.append(report(fill(tmp_path / name, curves=True))[0])
     assert pages[0] == pages[1]
+
+
+def test_a_gap_that_there_is_not_is_a_dash_with_its_reason(tmp_path, capsys):
+    fill(tmp_path)
+    print_table(summary())
+    assert "no gap to close" not in report(tmp_path)[0] + capsys.readouterr().out
+    closed = summary() | {"eval": {"between": {"temperature": _entry(0.6) | {"gap_closed": None}}}}
+    write_json(tmp_path / "summary.json", closed)
+    print_table(closed)
+    printed = capsys.readouterr().out
+    assert "gap closed –: the best fixed strategy earns as much as the oracle" in printed and " – " in printed
+    assert "there is no gap to close" in " ".join(report(tmp_path)[1].text)

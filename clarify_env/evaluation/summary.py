@@ -28,7 +28,8 @@ def summarize(
 
     Returns:
         Means over episodes and prices: the reward with its interval, every measure of the game, the share of each first
-        action; and with an oracle its value, regret, gap closed, fixed strategies and dominance.
+        action; and with an oracle its value, regret, gap closed (``None``: the best fixed strategy earns as much as the
+        oracle), fixed strategies and dominance.
     """
     means = {name: float(values.mean()) for name, values in played.values.items()}
     kinds = (*game.actions, "invalid")
@@ -51,7 +52,7 @@ def _beside_oracle(played: Played, against: Reference) -> dict[str, Any]:
         "oracle": float(oracle),
         "regret": float(oracle - reward),
         "regret_action": float(lost_by_action(played, against).mean()),
-        "gap_closed": float((reward - best) / (oracle - best)) if oracle - best > 1e-9 else 0.0,
+        "gap_closed": float((reward - best) / (oracle - best)) if oracle - best > 1e-9 else None,  # no gap to close
         "fixed": fixed,
         "dominance": float((played.values["reward"].mean(0) >= best_at - DOMINANCE_MARGIN).mean()),
     }

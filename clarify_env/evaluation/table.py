@@ -43,7 +43,7 @@ class Table(Sequence[dict[str, Any]]):
     * ``share_ACTION``: share of first messages of each kind, in [0, 1]; ``share_invalid``: share of invalid games;
     * and, if the game has an oracle, ``oracle``, ``percent_of_oracle`` (100 reward / oracle), ``regret``,
       ``best_fixed`` (name of the fixed strategy with the highest reward), ``best_fixed_reward``, ``gap_closed`` (0: the
-      reward of that strategy, 1: the oracle's) and ``dominance``, as in the summary of a run.
+      reward of that strategy, 1: the oracle's; ``None``: both are equal) and ``dominance``, as in a run's summary.
 
     A value is ``None`` where it is not defined. ``str(table)`` is a table for people.
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 MODES = {"temperature": "temperature 1", "greedy": "greedy"}
 # Values of ``reasoning``, an entry of summaries whose games allowed text before the tag.
 REASONING = {"free": "reasoning before the tag: free", "charged": "reasoning before the tag: charged at beta"}
+# What a dash under "gap closed" means.
+NO_GAP = "gap closed –: the best fixed strategy earns as much as the oracle, so there is no gap to close"
 # Numbers of an entry that are not measures of the game.
 _REWARDS = ("reward", "oracle", "regret", "regret_action", "gap_closed", "dominance")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from clarify_env.games.description import Description
 from trainers.reporting import figures
-from trainers.reporting.columns import MODES, REASONING, Columns, columns, fixed, percent
+from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent
 from trainers.reporting.results import (
     game_of,
     has_oracle,
@@ -92,6 +92,7 @@ def write_report(run_dir: Path) -> Path:
             rows=_rows,
             columns=lambda rows: columns(game.name, [entry for _, entry in rows]),
             has_oracle=has_oracle,
+            no_gap=NO_GAP,
             headline_set=headline_set,
             steering_title=lambda name: steering_title(game, name),
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -176,6 +177,8 @@ def _print_results(game: Description, results: dict[str, Any]) -> None:
             for costs, entry in rows:
                 table.add_row(f" {costs}", *cells(entry).values())
         print_wide(table)
+    if any("oracle" in entry and entry["gap_closed"] is None for entry in entries):
+        console().print(NO_GAP, soft_wrap=True)
     for name, entry in results.get("steering", {}).items():
         console().print(
             f"Steering, {steering_title(game, name)}: rank correlation {fixed(entry['policy'], 2)} "
