@@ -2,7 +2,9 @@
 
 import sys
 import traceback
-from importlib.metadata import EntryPoint
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints
+from importlib.metadata import entry_points as all_entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,16 @@ from typing import Any
 # What the import of another package's module may raise; it may also end the interpreter (`sys.exit`).
 _RAISED = (Exception, SystemExit)
 _FILE = ".py"
+
+
+def entry_points(group: str) -> EntryPoints:
+    """Returns the entry points of a group; the installed packages are listed once for each `sys.path`."""
+    return _listed(tuple(sys.path)).select(group=group)
+
+
+@lru_cache(maxsize=1)
+def _listed(path: tuple[str, ...]) -> Any:
+    return all_entry_points()
 
 
 def load(point: EntryPoint, what: str) -> Any:

@@ -1,10 +1,10 @@
 """Games: one package per game, and the registry of games by name."""
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from clarify_env.games.declared import faults
 from clarify_env.games.description import Description
-from clarify_env.plugins import described, load
+from clarify_env.plugins import described, entry_points, load
 
 _GROUP = "clarify_env.games"
 # Named as in an entry point, and loaded at first use.

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from clarify_env.plugins import described, from_source, is_source, load, subclass
+from clarify_env.plugins import described, entry_points, from_source, is_source, load, subclass
 from clarify_env.scores.answers import Form, normalize, token_f1
 from clarify_env.scores.metrics import SCORES, episode_metric, form_of
 
@@ -287,6 +287,22 @@ def distinguishing_labels(texts: Sequence[str], query: str) -> list[str] | None:
     return None
 
 
+_GROUP = "clarify_env.tasks"
+# Named as in an entry point, and loaded at first use.
+_BUILT_IN = {
+    name: EntryPoint(name, f"clarify_env.tasks.{name}:{cls}", _GROUP)
+    for name, cls in {
+        "abgcoqa": "AbgCoQA",
+        "almanac": "Almanac",
+        "ambigqa": "AmbigQA",
+        "ledger": "Ledger",
+        "mix": "Mix",
+        "pacific": "Pacific",
+        "preferences": "Preferences",
+        "qa_jsonl": "QAJsonl",
+        "sql": "SQL",
+    }.items()
+}
 _REGISTRY: dict[str, type[Task]] = {}
 
 
@@ -308,7 +324,7 @@ def task_class(name: str) -> type[Task]:
     if is_source(name):
         return _named(from_source(name, Task, f"task {name}"), f"task {name}")
     if name not in _REGISTRY:
-        for point in entry_points(group="clarify_env.tasks"):
+        for point in (*_BUILT_IN.values(), *entry_points(group=_GROUP)):
             if point.name == name:
                 what = f"task {name!r}: its entry point {point.value}"
                 _REGISTRY[name] = _named(subclass(load(point, what), Task, what), what)
@@ -327,7 +343,7 @@ def _named(cls: type, what: str) -> type[Task]:
 
 def task_names() -> list[str]:
     """Names of all tasks, those offered by other packages included."""
-    return sorted({*_REGISTRY, *(point.name for point in entry_points(group="clarify_env.tasks"))})
+    return sorted({*_REGISTRY, *_BUILT_IN, *entry_points(group=_GROUP).names})
 
 
 def make_task(name: str, **options: Any) -> Task:
