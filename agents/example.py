@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from clarify_env.games.base import Reply
+
 
 class Example(NamedTuple):
     """One weighted training example.
@@ -19,3 +21,9 @@ class Example(NamedTuple):
     weight: float = 1.0
     first_weights: tuple[float, ...] = ()
     relabel: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, prompt_ids: tuple[int, ...], reply: Reply, weight: float = 1.0) -> "Example":
+        """Returns the example of a language model's reply."""
+        assert reply.ids is not None, "the reply is no language model's"
+        return cls(prompt_ids, reply.ids, weight)

@@ -12,20 +12,27 @@ learns or is measured. It plays the roles `Policy.roles` with the options of the
 and add an entry to `KINDS`.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from agents.generation import not_honoured
-from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Description
 from clarify_env.options import option
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from agents.hf import HFAgent
+
+
+# Longest reply that may be asked for, in tokens: random numbers are drawn for all of its tokens in advance.
+MOST_TOKENS = 100_000
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ class HF:
     """Whether to run code that comes with the model."""
     device: str | None = None
     """Where the model runs, such as cpu or cuda:0; null: a GPU if there is one."""
-    max_new_tokens: int = option(128, least=1)
-    """Longest reply in tokens, at least 1."""
+    max_new_tokens: int = option(128, least=1, most=MOST_TOKENS)
+    """Longest reply in tokens, from 1 to 100,000."""
     template: dict[str, Any] = option({})
     """Options of the chat template: variables that it reads, such as enable_thinking; chat_template; date."""
     style: str | None = None
@@ -112,6 +119,9 @@ class Models:
             ValueError: The model cannot be loaded, or has no chat template, or none is shipped for the task; the
                 message names ``ROLE.model``.
         """
+        from agents.generation import not_honoured
+        from agents.hf import load  # torch and transformers take seconds to import
+
         path = model_path(options.model, task, f"{role}.model")
         key = (str(path), options.revision, options.trust_remote_code, options.device)
         if key not in self._loaded:
@@ -150,6 +160,21 @@ def model_path(model: str, task: str, option: str = "assistant.model") -> str | 
             f"{option}: no embedded model is made for task {task}; make one ({how}) and say {option}=FOLDER"
         )
     return SHIPPED[task]
+
+
+def scripted_name(role: str, options: Scripted, game: Description, section: str) -> str:
+    """Returns the name of the scripted player of a role.
+
+    Raises:
+        ValueError: The game has none for the role, or none of that name.
+    """
+    names = game.players.get(role, ())
+    if not names:
+        raise ValueError(f"{section}.kind: game {game.name} has no scripted player for {role}; name another kind")
+    name = options.strategy or names[0]
+    if name not in names:
+        raise ValueError(f"{section}.strategy must be one of {', '.join(names)}, not {name!r}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -236,15 +261,7 @@ def make_players(
 
 
 def _scripted(role: str, options: Scripted, context: Context) -> Agent:
-    names = context.game.players.get(role, ())
-    name = options.strategy or next(iter(names), None)
-    section = context.section(role)
-    if not names:
-        raise ValueError(
-            f"{section}.kind: game {context.game.name} has no scripted player for {role}; name another kind"
-        )
-    if name not in names:
-        raise ValueError(f"{section}.strategy must be one of {', '.join(names)}, not {name!r}")
+    name = scripted_name(role, options, context.game, context.section(role))
     return context.game.player(role, context.task, name, **context.game_options)
 
 
@@ -281,6 +298,8 @@ def _agent(
     context: Context,
     plays: str | None = None,
 ) -> HFAgent:
+    from agents.hf import HFAgent
+
     agent = HFAgent(
         model,
         tokenizer,

@@ -1,19 +1,15 @@
 """The pocket model: a small causal language model with its own tokenizer, made for one task (docs/design.md)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    Lfm2Config,
-    Lfm2ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from typing import TYPE_CHECKING
 
 from clarify_env.games.clarification.actions import TAGS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 END, PAD = "<|end|>", "<|pad|>"
 _ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -35,6 +31,9 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
             ``" 23"`` is one token, while the 23 of ``0.23`` is two. Any other text matches only as a whole word, such
             as a year.
     """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -89,6 +88,8 @@ def build_model(
     Raises:
         ValueError: A layer's kind is unknown.
     """
+    from transformers import Lfm2Config, Lfm2ForCausalLM, LlamaConfig, LlamaForCausalLM
+
     common = {
         "vocab_size": len(tokenizer),
         "hidden_size": width,

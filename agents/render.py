@@ -1,13 +1,16 @@
 """The renderer: converts a role's view to token ids and ids to text, with a tokenizer and a chat template, no model."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from transformers import PreTrainedTokenizerBase
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agents.template import ChatTemplate
 from clarify_env.games.base import View
 from clarify_env.games.description import Messages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Renderer:

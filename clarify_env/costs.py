@@ -73,6 +73,8 @@ def plain(value: float, places: int) -> str:
     return f"{value:.{max(places, -exact_places)}f}"
 
 
+# Largest cost of a plane, in units of reward; the score of a game is at most 1.
+LARGEST = 1_000_000
 SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
 
 
@@ -89,7 +91,7 @@ class CostPlane:
     """Smallest and largest trained cost of a clarifying question, in units of reward; increasing, above 0."""
     beta: tuple[float, float] = option((0.022, 0.052))
     """Smallest and largest trained cost of a word, in units of reward; increasing, above 0."""
-    values: int = option(100, least=1)
+    values: int = option(100, least=1, most=10_000)
     """Training values an axis, spaced by ratio, before those near a held-out value are left out; at least 12 remain."""
     steps: tuple[float, float] = option((0.005, 0.00025), above=0)
     """Training values are whole multiples of these: (alpha, beta)."""
@@ -101,10 +103,16 @@ class CostPlane:
             object.__setattr__(self, name, tuple(as_prices(getattr(self, name))))  # a list has no hash
         for name in ("alpha", "beta"):
             low, high = getattr(self, name)
-            if not 0 < low < high:
-                raise ValueError(f"costs.{name} must be two increasing positive numbers, not {[low, high]}")
-        if not min(self.steps) > 0:
-            raise ValueError(f"costs.steps must be two positive numbers, not {self.steps}")
+            if not 0 < low < high <= LARGEST:
+                raise ValueError(
+                    f"costs.{name} must be two increasing positive numbers of at most {LARGEST:,}, not {[low, high]}"
+                )
+        if not min(self.steps) >= 1 / LARGEST**2:
+            raise ValueError(f"costs.steps must be two positive numbers, at least {1 / LARGEST**2}, not {self.steps}")
+        if self.steps[0] > self.alpha[0] or self.steps[1] > self.beta[0]:
+            raise ValueError(
+                f"costs.steps must be at most the smallest costs, {self.alpha[0]} and {self.beta[0]}, not {self.steps}"
+            )
         if min(map(len, self.train_values())) < 12:
             raise ValueError(f"costs.values={self.values} leaves fewer than 12 training values on an axis")
 

@@ -11,13 +11,15 @@ import tempfile
 
 # Most CPU seconds, beside 1 for the import of hydra.
 MOST = 3.0
-REPEATS = 3
+REPEATS = 6
 BESIDE = ["-c", "import hydra"]
 # What is shown or refused: the words of the command line, and what must stand in the output.
 SPOKEN = {
     "help": (["-m", "trainers.rest", "--help"], "rest.rule"),
     "a misspelt option": (["-m", "trainers.rest", "rest.hindsigt=3"], "rest.hindsight"),
     "a value of another type": (["-m", "trainers.rest", "update.learning_rate=fast"], "update.learning_rate"),
+    "costs that cannot be": (["-m", "trainers.rest", "costs.alpha=[2,1]"], "costs.alpha"),
+    "a missing model": (["-m", "trainers.rest", "assistant=hf"], "assistant.model"),
     "a file that is not there": (
         ["-m", "trainers.evaluate", "assistant=scripted", "task=qa_jsonl", "task.path=none.jsonl"],
         "none.jsonl",

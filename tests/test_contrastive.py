@@ -280,8 +280,8 @@ def test_prepare_counts_what_it_drops(toy_pairs, references, tmp_path):
 
 def test_the_learning_role_must_move_first():
     made = arguments_of("contrastive")
-    check(made["experiment"], made["rollouts"], made["update"])
+    check(made["experiment"], made["options"], made["rollouts"], made["update"])
     with pytest.raises(ValueError, match="user learns, but assistant moves first in game clarification"):
-        check(made["experiment"].at(learns=("user",)), made["rollouts"], made["update"])
+        check(made["experiment"].at(learns=("user",)), made["options"], made["rollouts"], made["update"])
     with pytest.raises(ValueError, match="contrastive trains one role, and in game clarification assistant and user"):
-        check(made["experiment"].at(learns=("assistant", "user")), made["rollouts"], made["update"])
+        check(made["experiment"].at(learns=("assistant", "user")), made["options"], made["rollouts"], made["update"])

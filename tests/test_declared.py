@@ -1,5 +1,6 @@
 """Games of other packages: what is wrong in their descriptions is said in one sentence when they are asked for."""
 
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
@@ -58,12 +59,13 @@ def test_a_broken_game_hinders_no_command_and_is_named(game_point, source, sente
     from trainers.runs import command as commands
 
     game_point(source)
-    commands._offer_plugins()
+    commands.offer_plugins()
     assert config_of("rest").game.name == "clarification"
     with pytest.raises(ValueError, match=f"^game 'theirs': .*{sentence}") as error:
         find_game("theirs")
     assert "\n" not in str(error.value)
-    assert commands._why_no_plugin(["game=theirs", "task=almanac"]) == str(error.value)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(error.value))}$"):
+        commands.COMMANDS["rest"].command_line().hydra_overrides(["game=theirs", "task=almanac"])
 
 
 ODD = """
@@ -84,7 +86,7 @@ def test_an_odd_default_of_a_games_option_hinders_no_command(game_point):
     from trainers.runs import command as commands
 
     game_point(ODD + RULES + "    options = Options\n    usage, plane_options = ('words',), Options\n")
-    commands._offer_plugins()
+    commands.offer_plugins()
     assert config_of("rest").game.name == "clarification"
     config = config_of("rest", "game=theirs")
     assert config.game == {"name": "theirs", "size": 3} and config.costs == {"size": 3}

@@ -111,7 +111,7 @@ def test_it_is_what_the_command_measures(almanac, tmp_path, strategy, monkeypatc
     from trainers.evaluation import measure
     from trainers.runs.run import Run
 
-    monkeypatch.setattr(measure, "write_report", lambda folder: None)
+    monkeypatch.setattr("trainers.reporting.report.write_report", lambda folder: None)
     sizes = {"train_names": 4, "validation_names": 2, "test_names": 2}
     overrides = ["assistant=scripted", f"assistant.strategy={strategy}", "eval.grid=2", "eval.modes=[temperature]"]
     overrides += [f"task.{name}={size}" for name, size in sizes.items()]

@@ -1,5 +1,6 @@
 """Growing games: which groups there are, how many games are played, and what is read from disk."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,13 @@ from conftest import SMALL
 
 from clarify_env.costs import CostPlane
 from clarify_env.games import find_game
+from clarify_env.games.base import Reply
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import make_task
 from trainers.rollouts import grow as growing
+from trainers.rollouts.groups import Group, most_games, play_groups, was_played
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import BudgetOptions, RolloutOptions
 
@@ -64,16 +67,73 @@ def test_a_group_is_an_episode_at_one_price_vector_even_where_a_chunk_holds_it_t
     assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)
 
 
-def test_no_more_games_are_played_than_the_last_group_makes(tmp_path):
+@pytest.mark.parametrize("budget", [20, 150, 300, 333, 1000])
+def test_at_most_the_budget_of_games_is_played(tmp_path, monkeypatch, budget):
     almanac = make_task("almanac")  # with more training episodes than a chunk holds
     agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}
-    for budget in (20, 150, 333):
-        run = Quiet(tmp_path / str(budget))
-        played, again = (
-            [len(games) for _, games in growing.grow(experiment_on(almanac), GUESSING, run, agents, 1, budget)]
-            for _ in range(2)
-        )
-        assert 2 <= max(played) <= 5, "readings of an episode"
-        # A whole chunk of 32 episodes has about 100 games.
-        assert budget <= sum(played) < budget + 3 * max(played)
-        assert again == played, "read from disk"
+
+    def grown(name, games):
+        groups = growing.grow(experiment_on(almanac), GUESSING, Quiet(tmp_path / name), agents, 1, games)
+        return [[(game.id, game.seed, game.prices) for game in group] for _, group in groups]
+
+    played, whole = grown("played", budget), grown("whole", 3 * budget)
+    size = sum(map(len, played))
+    assert size <= budget < size + max(map(len, whole)), "the next group would not fit"
+    assert played == whole[: len(played)], "a smaller budget ends earlier, and changes nothing before"
+    assert grown("played", budget) == played, "read from disk"
+    append = growing.ChunkWriter.append
+    with monkeypatch.context() as patched:
+        patched.setattr(growing.ChunkWriter, "append", lambda log, games: append(log, games) or 1 / 0)
+        while sum(map(len, _until_killed(lambda: grown("torn", budget)))) < size:
+            pass
+    assert grown("torn", budget) == played, "whichever chunk it was killed after"
+
+
+def _until_killed(grown):
+    try:
+        return grown()
+    except ZeroDivisionError:
+        return []
+
+
+NEEDS = [
+    ("rest", ["budget.games=30"], "30 games an iteration do not hold one group of rollouts.*, which needs up to"),
+    ("rest", ["budget.games=300", "rest.iterations=10"], "budget.games: 30 games an iteration do not hold"),
+    ("rest", ["budget.games=5", "rest.iterations=10"], "budget.games: 0 games an iteration do not hold"),
+    ("rest", ["rollouts.free=0", "rollouts.forced=0"], "rollouts: free and forced are 0"),
+    ("rwsft", ["budget.games=2"], "needs up to 3 (3 first messages); raise budget.games"),
+    ("stargate", ["budget.games=9"], "needs up to 10 (10 first messages)"),
+    ("contrastive", ["budget.games=30"], "budget.games: 15 games an iteration do not hold one group"),
+    ("contrastive", ["budget.games=200", "contrastive.rounds=150"], "no games for each of contrastive.rounds=150"),
+    ("grpo", ["budget.games=79"], "budget.games=79 does not hold one step of grpo.games_a_step=80 games"),
+]
+
+
+@pytest.mark.parametrize(("command", "overrides", "sentence"), NEEDS, ids=[f"{row[0]} {row[1][0]}" for row in NEEDS])
+def test_a_budget_that_holds_no_group_is_refused_and_what_it_needs_is_said(command, overrides, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        arguments_of(command, *overrides)
+
+
+def test_the_most_games_of_a_group_are_enough_for_any_messages(almanac):
+    """Counted for an assistant whose first messages all differ."""
+    experiment, rollouts = experiment_on(almanac), RolloutOptions(free=2, forced=2, follow_ups=3)
+    texts = {"": "#CLARIFY what about {}?", "#CLARIFY": "#CLARIFY {}?", "#ANSWER": "#ANSWER {}"}
+
+    class Rambler:
+        name = "rambler"
+
+        def act(self, views, seeds, openings=None):
+            openings = openings or [""] * len(views)
+            return [
+                Reply((texts.get(o, "#MULTI_ANS {}") if not v.heard else "#ANSWER {}").format(seed))
+                for v, seed, o in zip(views, seeds, openings, strict=True)
+            ]
+
+    for index in range(4):
+        group = Group(almanac.episode("train", index), PLANE.train()[0], 5)
+        agents = {"assistant": Rambler(), "user": ScriptedUser(almanac)}
+        games = play_groups(experiment.setup, rollouts, [group], agents)
+        assert len(games) <= most_games(experiment.setup, rollouts, group)
+        assert was_played(rollouts, group, games) and not was_played(rollouts, group._replace(seed=10**6), games)
+        assert play_groups(experiment.setup, rollouts, [group], agents, most=len(games) - 1) == []

@@ -84,5 +84,5 @@ def test_prompts_state_the_day_of_the_run(command, tiny_folder, tmp_path, clock,
 def test_a_day_that_is_asked_for_is_stated(tiny_folder):
     config = ("assistant=hf", f"assistant.model={tiny_folder}")
     for overrides, day in ((config, "2026-11-27"), ((*config, "++assistant.template.date=2024-07-26"), "2024-07-26")):
-        experiment = COMMANDS["prompted"].read(config_of("prompted", *overrides), "2026-11-27")["experiment"]
+        experiment = COMMANDS["prompted"].read(config_of("prompted", *overrides))["experiment"].dated("2026-11-27")
         assert experiment.policy_options.template["date"] == day

@@ -5,6 +5,7 @@ import pytest
 import torch
 from toys import Toy
 
+from agents import hf
 from agents.hf import HFAgent
 from clarify_env.costs import Costs
 from clarify_env.games import find_game
@@ -60,7 +61,7 @@ def test_only_small_models_on_a_cpu_are_played_side_by_side(players, almanac, tw
     scripted = {"assistant": ScriptedAssistant(almanac, "guess", 2), "user": ScriptedUser(almanac)}
     assert jobs._at_once([players(1.0)]) == 2
     assert jobs._at_once([scripted]) == 1
-    monkeypatch.setattr(jobs, "SMALL", 100)
+    monkeypatch.setattr(hf, "SMALL", 100)
     assert jobs._at_once([players(1.0)]) == 1
 
 

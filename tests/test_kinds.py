@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from agents import kinds
+from agents import hf, kinds
 from agents.kinds import HF, Models, Policy, Scripted, Self, make_players, model_path
 from agents.pocket import SHIPPED
 from clarify_env.costs import Costs
@@ -27,7 +27,7 @@ def loads(monkeypatch, tiny):
         seen.append((str(path), option, options["revision"], options["device"]))
         return pickle.loads(pickle.dumps(tiny))
 
-    monkeypatch.setattr(kinds, "load", load)
+    monkeypatch.setattr(hf, "load", load)
     return seen
 
 
@@ -93,12 +93,12 @@ def test_what_cannot_be_is_named_by_role(almanac, loads, blocks, error, why):
 
 
 OUT_OF_RANGE = [
-    ("hf", {"model": "a", "max_new_tokens": 0}, "user.max_new_tokens must be a whole number of at least 1, not 0"),
+    ("hf", {"model": "a", "max_new_tokens": 0}, "user.max_new_tokens must be a whole number in [1, 100000], not 0"),
     ("hf", {"model": "a", "temperature": -1.0}, "user.temperature must be a number of at least 0, not -1.0"),
     ("hf", {}, "user.model is missing: it must be text"),
     ("self", {"temperature": -1}, "user.temperature must be a number of at least 0, not -1"),
     ("self", {"model": "a"}, "there is no option user.model; known: user.temperature, user.name, user.kind"),
-    ("scripted", {"strategy": 3}, "user.strategy must be text or null, not 3"),
+    ("scripted", {"strategy": [3]}, "user.strategy must be text or null, not [3]"),
 ]
 
 

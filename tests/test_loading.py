@@ -15,8 +15,9 @@ from agents.example import Example
 from agents.hf import load
 from clarify_env.games import find_game
 from clarify_env.games.setup import Setup
-from trainers import grpo
-from trainers.learning.update import UpdateOptions, improve
+from trainers.learning import policy_gradient
+from trainers.learning.improve import improve
+from trainers.learning.options import UpdateOptions
 from trainers.runs.experiment import Experiment
 from trainers.runs.store import save_model
 
@@ -162,7 +163,7 @@ def test_trust_travels_to_the_checkpoints_of_a_run(own_folder, almanac, tmp_path
         run = type("Run", (), {"dir": tmp_path, "steps": lambda *_: lambda *_: None})()
         again = improve(trusting, UpdateOptions(epochs=1, lora_rank=2), run, policy, EXAMPLES, 1)
     else:
-        model = grpo.learn(type("Trainer", (), {"train": lambda self: None, "model": policy.model})())
+        model = policy_gradient.learn(type("Trainer", (), {"train": lambda self: None, "model": policy.model})())
         save_model(model, policy.tokenizer, tmp_path / "checkpoint")
         again = trusting.load(tmp_path / "checkpoint")
     assert type(again.model).__name__ == "OwnForCausalLM"

@@ -110,7 +110,7 @@ def test_a_mixed_run_is_reported_for_each_task(command, tmp_path):
         "task=mix",
         *small,
         "eval.episodes=6",
-        "budget.games=60",
+        "budget.games=200",
         "rest.hindsight=4",
         "update.learning_rate=1e-3",
         "update.least_steps=0",

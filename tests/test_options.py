@@ -9,11 +9,13 @@ from configs import config_of
 from hydra.errors import HydraException
 
 from clarify_env import games
+from clarify_env.field_docs import field_docs
 from clarify_env.games.base import Game
 from clarify_env.games.description import Description
-from clarify_env.options import check_arguments, defaults, described, field_docs, option, read, rule_of
+from clarify_env.options import check_arguments, defaults, described, option, read, rule_of
 from trainers import compare, evaluate, prompted, rest
-from trainers.runs.command import COMMANDS, CONF, _offer_plugins, hydra_sentence
+from trainers.runs import command as commands
+from trainers.runs.command import COMMANDS, CONF
 from trainers.runs.help import help_page
 from trainers.runs.renamed import RENAMED, refuse_renamed
 
@@ -153,7 +155,7 @@ def test_every_old_name_is_tried():
         (rest, "rest.start=middle", "rest.start must be base or previous, not 'middle'"),
         (rest, "sample=branching", "sample=branching is an old name: write rollouts=all_readings"),
         (rest, "costs=default", "costs=default is an old name: write costs=clarification"),
-        (rest, "seed=x", "seed must be a whole number of at least 0, not 'x'"),
+        (rest, "seed=x", "seed must be a whole number in [0, 2147483647], not 'x'"),
         (rest, "user=hf", "user.model must be given: it has no default"),
         (rest, "+assistant.temperature=2", "assistant.temperature"),
         (prompted, "eval.gold_logprob=3", "eval.gold_logprob must be true or false, not 3"),
@@ -176,8 +178,8 @@ def compared(*overrides):
     """What `trainers.compare` says; its command line takes no model."""
     try:
         COMMANDS["compare"].read(config_of("compare", *overrides))
-    except (ValueError, HydraException) as error:
-        return f"error: {hydra_sentence(error, COMMANDS['compare'].known())}\n"
+    except ValueError as error:
+        return f"error: {commands.sentence(error)}\n"
     return ""
 
 
@@ -199,7 +201,7 @@ def test_help_of_a_command_line(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["rest.py", "--help", "rest.k=7", "rollouts=plain"])
     rest.main()
     page = capsys.readouterr().out
-    assert "  rest.k = 7   (a whole number of at least 1)\n      Games that top_k keeps" in page
+    assert "  rest.k = 7   (a whole number of at least 1; default: 4)\n      Games that top_k keeps" in page
     assert "  rollouts.forced = 0 " in page and "  rollouts: all_readings, asking, plain" in page
 
 
@@ -230,7 +232,7 @@ def test_costs_of_a_game_of_another_package_are_named_by_its_usage(monkeypatch, 
         plane_options = Plane if planed else None
 
     monkeypatch.setitem(games._LOADED, Hints.name, Hints())
-    _offer_plugins()
+    commands.offer_plugins()
     config = config_of("rest", f"game={Hints.name}")
     assert config.costs == ({"most": 0.5} if planed else {"words": 0.0, "hints": 0.0})
     with pytest.raises(HydraException, match=r"costs\.word_"):

@@ -190,7 +190,7 @@ def test_no_broken_or_odd_plugin_hinders_a_command(offered):
 
     from trainers.runs import command as commands
 
-    commands._offer_plugins()
+    commands.offer_plugins()
     assert config_of("rest", "task=almanac").task.name == "almanac"
     for name, (_, options) in ODD.items():
         config = config_of("rest", f"task={name}")
@@ -209,7 +209,7 @@ def test_the_command_line_names_it_in_one_sentence(command, offered, tmp_path, n
     from trainers import evaluate
     from trainers.runs import command as commands
 
-    commands._offer_plugins()
+    commands.offer_plugins()
     code, error = command(evaluate, "assistant=scripted", f"task={name}", *more, f"run_dir={tmp_path / 'run'}")
     assert code == 1 and error.startswith(f"error: task '{name}': its entry point plugin_{name}:Offered")
     assert error.count("\n") == 1

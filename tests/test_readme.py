@@ -73,7 +73,7 @@ def test_overrides_make_a_whole_config(line):
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from trainers.runs.command import CONF, appended
+    from trainers.runs.command import COMMANDS, CONF
 
     module, *overrides = [word for word in arguments(line)[2:] if word != "-m"]
     assert importlib.util.find_spec(module), f"there is no command {module}"
@@ -85,9 +85,10 @@ def test_overrides_make_a_whole_config(line):
         if override.is_sweep_override():
             texts = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         jobs = [[*job, text] for job in jobs for text in texts]
+    name = module.removeprefix("trainers.")
     for job in jobs:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose(module.removeprefix("trainers."), appended(job))
+            config = compose(name, COMMANDS[name].command_line().hydra_overrides(job))
         assert OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 

@@ -134,7 +134,9 @@ def test_a_model_that_is_not_there_is_said_before_any_game(command, tmp_path, mo
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     small = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.similarity=/nowhere/model"]
     code, said = command(rest, *small, f"run_dir={tmp_path / 'run'}")
-    assert code == 1 and said.startswith("error: eval.similarity: /nowhere/model is no sentence-embedding model (")
+    assert code == 1 and said.startswith(
+        "error: eval.similarity: '/nowhere/model' is neither a folder that exists nor a hub id"
+    )
     assert said.count("\n") == 1 and not (tmp_path / "run/trajectories").exists()
 
 

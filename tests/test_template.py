@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agents import template_options
 from agents.template import ChatTemplate
-from trainers.runs.command import appended
+from trainers import prompted
+from trainers.runs.command import COMMANDS
 
 CHAT = [
     {"role": "system", "content": "S"},
@@ -343,7 +344,8 @@ def test_options_of_a_template_reach_every_prompt(tiny_folder, tmp_path, words):
     (model / "chat_template.jinja").write_text("{{ tone }}: " + (model / "chat_template.jinja").read_text())
     user = [f"{'players.user' if 'players' in words[1] else 'user'}.model={model}"]
     user = [*user, "user=hf"] if "players" not in words[1] else user
-    overrides = appended(["assistant=hf", f"assistant.model={model}", *user, *words])
+    line = COMMANDS[prompted.__name__.rpartition(".")[2]].command_line()
+    overrides = line.hydra_overrides(["assistant=hf", f"assistant.model={model}", *user, *words])
     experiment = arguments_of("prompted", *overrides)["experiment"]
     policy, setup = experiment.load_policy(), experiment.setup
     view = setup.deal(experiment.task.episode("train", 0), 0, (0.25, 0.03)).view("assistant")

@@ -42,7 +42,7 @@ def installed(tmp_path_factory):
     """The package, installed by pip; its games are known by their entry points alone."""
     site = str(install(tmp_path_factory.mktemp("their")))
     sys.path.insert(0, site)
-    commands._offer_plugins()  # the commands were imported before
+    commands.offer_plugins()  # the commands were imported before
     yield Path(site)
     sys.path.remove(site)
 

@@ -12,19 +12,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 from agents.example import Example
 from agents.hf import HFAgent
 from clarify_env.options import read
-from trainers.grpo import GRPOArguments
 from trainers.learning import update as updating
 from trainers.learning.devices import UpdateArguments
 from trainers.learning.dpo import DPOArguments
 from trainers.learning.muon import Muon
-from trainers.learning.update import (
-    UpdateOptions,
-    average,
-    collate,
-    update,
-    update_tokens,
-    weighted_loss,
-)
+from trainers.learning.options import UpdateOptions, update_tokens
+from trainers.learning.policy_gradient import GRPOArguments
+from trainers.learning.update import average, collate, update, weighted_loss
 
 ROWS = [
     Example((2, 9, 10, 1, 4), (20, 21, 1), 1.0),
@@ -263,7 +257,7 @@ def test_few_rows_are_passed_over_again_until_there_are_enough_steps(tiny, least
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, "many"])
 def test_steps_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"update\.least_steps must be a whole number of at least 0"):
+    with pytest.raises(ValueError, match=r"update\.least_steps must be a whole number in"):
         read(UpdateOptions, {"least_steps": wrong}, "update")
 
 
@@ -340,3 +334,12 @@ def test_an_update_that_skips_or_repeats_examples_is_an_error(batches, examples)
 
 def test_the_average_of_one_is_itself(tiny):
     assert average([tiny[0]]) is tiny[0]
+
+
+@pytest.mark.parametrize(("steps", "logged"), [(1, [1]), (3, [3]), (20, [20]), (25, [20])])
+def test_a_short_training_logs_its_loss(tiny, steps, logged):
+    reports = []
+    config = replace(FAST, epochs=0, least_steps=steps)
+    learned(tiny[0], ROWS, config, report=lambda step, total, logs: reports.append((step, total, logs)))
+    assert [step for step, _, logs in reports if "loss" in logs] == logged
+    assert {total for _, total, _ in reports} == {steps}

@@ -11,25 +11,21 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from clarify_env.options import option, read
 from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
-from trainers.reporting.comparison import compared, write_comparison
-from trainers.reporting.learning_curves import curves, write_tuning
 from trainers.reporting.results import headline_set
 from trainers.runs.build import read_game, read_plane
-from trainers.runs.command import COMMANDS, appended, command, hydra_sentence
+from trainers.runs.command import COMMANDS, command, composed, hydra_sentence
 from trainers.runs.identity import config_hash
 from trainers.runs.paths import make_run_dir, quoted
-from trainers.runs.plugins import offer_sources
-from trainers.runs.renamed import refuse_renamed
 from trainers.runs.run import Run
 
 # Commands that a method may be. They are imported because importing one offers the defaults of its options.
@@ -136,9 +132,23 @@ class CompareOptions:
             raise ValueError("compare: tune and curve are two comparisons; choose one")
 
 
+def check(options: CompareOptions) -> None:
+    """Checks that every cell has a config, before any is run.
+
+    Raises:
+        ValueError: See `make_cells`; or there is no cell of number ``cell``.
+    """
+    cells = make_cells(options)
+    if options.cell is not None and options.cell >= len(cells):
+        raise ValueError(f"cell must be below {len(cells)}, the number of cells, not {options.cell}")
+
+
 def compare(options: CompareOptions, run: Run) -> None:
     """Runs the unfinished cells, then writes the comparison of all cells."""
-    cells = make_cells(options)
+    from trainers.reporting.comparison import compared, write_comparison  # matplotlib takes a second to import
+    from trainers.reporting.learning_curves import curves, write_tuning
+
+    cells: Any = make_cells(options)
     if options.cell is not None:
         run_cell(cells[options.cell])
         return
@@ -192,14 +202,14 @@ def make_cells(options: CompareOptions) -> list[Cell]:
             for games, episodes, setting in _points(options, method):
                 measured = ["eval.split=validation"] if options.tune else []
                 if options.tune or not _whole(options, games, episodes):
-                    plane_of = [*choice, *options.overrides, *method.overrides, *setting]
+                    plane_of = (*choice, *options.overrides, *method.overrides, *setting)
                     measured += _one_number(_config(name, task, method.command, plane_of))
                 for seed in seeds:
                     overrides = [*choice, *options.overrides, *method.overrides, *setting, f"seed={seed}"]
                     overrides += [f"budget.games={games}"] if games else []
                     overrides += [f"budget.episodes={episodes}"] if episodes else []
                     overrides += measured
-                    digest = config_hash(_config(name, task, method.command, overrides))
+                    digest = config_hash(_config(name, task, method.command, tuple(overrides)))
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
                     cells.append(
                         Cell(name, task, seed, method.command, tuple(overrides), folder, games, episodes, setting)
@@ -231,13 +241,13 @@ def _one_number(config: DictConfig) -> list[str]:
     return ["eval.modes=[temperature]", f"eval.sets={quoted([headline])}", "eval.grid=2"]
 
 
-def _config(method: str, task: str, command: str, chosen: list[str]) -> DictConfig:
+@cache
+def _config(method: str, task: str, command: str, chosen: tuple[str, ...]) -> DictConfig:
+    line = COMMANDS[command].command_line()
     try:
-        refuse_renamed(chosen)
-        offer_sources(chosen)
-        return compose(command, appended(chosen))
+        return composed(command, line.hydra_overrides(chosen))
     except (HydraException, ValueError) as error:
-        reason = hydra_sentence(error, COMMANDS[command].known())
+        reason = hydra_sentence(error, line.known())
         raise ValueError(f"compare: no config for {method} on {task}: {reason}") from error
 
 
@@ -262,7 +272,7 @@ def _reason(output: str) -> str:
     return errors[-1].removeprefix("error: ") if errors else " ".join(output.split())[-_TAIL:] or "it said nothing"
 
 
-def _attempt(cell: Cell, advance) -> str | None:
+def _attempt(cell: Cell, advance: Callable[[int], None]) -> str | None:
     """Runs a cell and returns its error, if any, so that the other cells are run in any case."""
     try:
         run_cell(cell)
@@ -309,7 +319,7 @@ def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance
         return [_reason(output.read())]
 
 
-main = command(compare, learns=False, measures=False, root=True)
+main = command(compare, check=check, learns=False, measures=False, root=True)
 
 if __name__ == "__main__":
     main()

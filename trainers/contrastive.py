@@ -8,24 +8,25 @@ better action at an episode's costs is estimated from the reference games, never
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.render import Renderer
 from clarify_env.games.base import Trajectory
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
-from trainers.learning.dpo import Preference, dpo
-from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, passes
-from trainers.rollouts.grow import generated_tokens, grow
+from trainers.learning.improve import check_update, prefer
+from trainers.learning.options import UpdateOptions, passes
+from trainers.rollouts.grow import check_budget, generated_tokens, grow
 from trainers.runs.command import command
-from trainers.runs.experiment import Experiment, Policy
+from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
-from trainers.runs.store import append_lines, save_model
-from trainers.selection.pairs import Pair, References, off_policy, pair, tokens
+from trainers.runs.store import append_lines
+from trainers.selection.pairs import Pair, Preference, References, off_policy, pair, tokens
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 Groups = Iterator[tuple[Any, list[Trajectory]]]
 # Rollouts of a round: one game per group, no forced message.
@@ -54,12 +55,12 @@ class ContrastiveOptions:
     """Longest side of a pair in tokens, prompt included; pairs with longer ones are dropped and counted."""
 
 
-def check(experiment: Experiment, rollouts: RolloutOptions, update: UpdateOptions) -> None:
+def check(experiment: Experiment, options: ContrastiveOptions, rollouts: RolloutOptions, update: UpdateOptions) -> None:
     """Checks that the options fit together, before any game is played.
 
     Raises:
-        ValueError: One of ``update.*`` or ``rollouts.*`` cannot be, the game has one action only, or the learning role
-            is not one that moves first.
+        ValueError: One of ``update.*`` or ``rollouts.*`` cannot be, the game has one action only, the learning role is
+            not one that moves first, or the budget is too small.
     """
     setup, game = experiment.setup, experiment.setup.game
     if len(game.actions) < 2:
@@ -75,21 +76,30 @@ def check(experiment: Experiment, rollouts: RolloutOptions, update: UpdateOption
             "rollouts: contrastive training needs reference games of every action for every reading; "
             "choose rollouts=all_readings"
         )
+    first, each = shares(experiment.budget.games, options)
+    check_budget(experiment, rollouts, 1, first)
+    if not each:
+        raise ValueError(f"budget.games leaves no games for each of contrastive.rounds={options.rounds}; raise it")
+
+
+def shares(budget: int, options: ContrastiveOptions) -> tuple[int, int]:
+    """Returns the number of reference games and of games a round (or, without ``on_policy``, of pairs)."""
+    rounds = options.rounds if options.on_policy else 1
+    each = int(budget * (1 - options.references) / rounds)
+    return budget - (rounds * each if options.on_policy else 0), each
 
 
 def contrastive(
     experiment: Experiment, options: ContrastiveOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
 ) -> None:
     """Plays reference games; samples, pairs and improves ``contrastive.rounds`` times; measures."""
-    check(experiment, rollouts, update)
-    setup, budget = experiment.setup, experiment.budget.games
+    setup = experiment.setup
     base = policy = experiment.load_policy()
     check_update(base, update)
     used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     rounds = options.rounds if options.on_policy else 1
-    each = int(budget * (1 - options.references) / rounds)
-    first = budget - (rounds * each if options.on_policy else 0)
+    first, each = shares(experiment.budget.games, options)
     # Reference games: every action, every hidden possibility.
     by_episode: dict[str, list[Trajectory]] = {}
     players = experiment.players(base, rollouts.temperature)
@@ -109,21 +119,7 @@ def contrastive(
         else:
             pairs = off_policy_pairs(experiment, options, references, each)
         preferences = prepare(run, experiment.renderer(base), pairs, options.max_tokens, number)
-        folder = run.dir / "checkpoints" / f"iteration-{number}"
-        if not folder.exists():
-            folder.parent.mkdir(exist_ok=True)
-            improved = dpo(
-                policy.model,
-                base.model,
-                preferences,
-                update,
-                beta=options.beta,
-                seed=experiment.seed + number,
-                tokenizer=base.tokenizer,
-                report=run.steps(f"round {number}: improving", number),
-            )
-            save_model(improved, base.tokenizer, folder)
-        policy = Policy(experiment.load(folder).model, base.tokenizer)
+        policy = prefer(experiment, update, run, policy, base, preferences, number, beta=options.beta)
         tokens_read = sum(len(side.prompt) + len(side.ids) for preference in preferences for side in preference)
         # Factor 2: the frozen reference model reads the tokens too.
         used["update_tokens"] += round(2 * passes(len(preferences), update) * tokens_read)
@@ -177,12 +173,12 @@ def off_policy_pairs(
         yield off_policy(reference.games(prices, hidden), better, reference.episode.id, view, prices, rng)
 
 
-def prepare(run: Run, renderer: Renderer, pairs: Iterator[Pair | None], most: int, number: int) -> list[Preference]:
+def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: int, number: int) -> list[Preference]:
     """Writes ``pairs/round-N.jsonl`` and returns the pairs as tokens; dropped pairs are counted by reason.
 
     Args:
         run: Run whose directory holds the file.
-        renderer: Renderer of the policy's prompts.
+        renderer: "Renderer" of the policy's prompts.
         pairs: Pairs; ``None`` for a game without reference.
         most: Maximum length of a side in tokens, prompt included; longer pairs are dropped, not cut.
         number: Number of the round.
@@ -222,7 +218,7 @@ def prepare(run: Run, renderer: Renderer, pairs: Iterator[Pair | None], most: in
     return preferences
 
 
-main: Any = command(contrastive)
+main: Any = command(contrastive, check=check)
 
 if __name__ == "__main__":
     main()

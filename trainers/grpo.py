@@ -8,38 +8,32 @@ The games of each step are on disk before they are learned from. A killed run re
 continues from there. The trainer's own checkpoints are pickles, so none is written.
 """
 
-import copy
-import math
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from datasets import Dataset
-from transformers import PreTrainedModel, PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
 
-from agents.batching import batching_of
 from agents.selfplay import Start
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
-from trainers.learning.devices import OneDevice, device_options
-from trainers.learning.trial import check_update
-from trainers.learning.update import Progress, UpdateOptions, check_finite, optimizers, trainable, training_options
+from trainers.learning.improve import check_update, checkpoint
+from trainers.learning.options import UpdateOptions, check_finite
 from trainers.rollouts.completions import check_prompts, completion
 from trainers.rollouts.grow import generated_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkLog, ChunkWriter, save_model
+from trainers.runs.store import ChunkLog, ChunkWriter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from trl import GRPOTrainer
 
 Messages = list[dict[str, Any]]
 
@@ -76,6 +70,11 @@ def check(experiment: Experiment, options: GrpoOptions, update: UpdateOptions) -
     for name, part in (("grpo.generations", options.generations), ("update.batch", update.batch)):
         if options.games_a_step % part:
             raise ValueError(f"grpo.games_a_step={options.games_a_step} must be a multiple of {name}={part}")
+    if experiment.budget.games < options.games_a_step:
+        games = experiment.budget.games
+        raise ValueError(
+            f"budget.games={games} does not hold one step of grpo.games_a_step={options.games_a_step} games"
+        )
     if options.beta and not update.lora_rank:
         raise ValueError("grpo.beta needs update.lora_rank: the reference is the model without its adapters")
 
@@ -86,6 +85,8 @@ def check_padding(base: Policy) -> None:
     Raises:
         ValueError: The model's probabilities depend on padding.
     """
+    from agents.batching import batching_of
+
     if not batching_of(base.model).padded:
         name = type(base.model).__name__
         raise ValueError(
@@ -96,92 +97,49 @@ def check_padding(base: Policy) -> None:
 
 def grpo(experiment: Experiment, options: GrpoOptions, update: UpdateOptions, run: Run) -> None:
     """Plays ``budget.games`` games in batches, improves the policy on each batch, and measures."""
-    check(experiment, options, update)
     base = experiment.load_policy()
     renderer = experiment.renderer(base)
     check_prompts(experiment.setup, experiment.learns[0], experiment.plane.train()[0], renderer)
     check_update(base, update)
     check_padding(base)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
-    folder = run.dir / "checkpoints" / "iteration-1"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        model = learn(make_trainer(experiment, options, update, run, base))
-        save_model(model, base.tokenizer, folder)
-    policy = experiment.load(folder)
+    policy = checkpoint(experiment, run, base, 1, lambda: learn(experiment, options, update, run, base))
     validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
     spent = used(experiment, update, run, renderer.turn_end_ids)
     measure(run, experiment, partial(experiment.players, policy), method="grpo", budget=spent)
 
 
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Suppresses warnings between TRL and transformers, and that TRL's ``rollout_func`` is experimental."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing`", FutureWarning)
-        # `rollout_func` may change, so the minor version of TRL is pinned.
-        warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
-        yield
+def learn(
+    experiment: Experiment, options: GrpoOptions, update: UpdateOptions, run: Run, base: Policy
+) -> "PreTrainedModel":
+    """Plays and improves in turn, by TRL's trainer; returns the trained model."""
+    from trainers.learning.policy_gradient import learn  # TRL takes seconds to import
+
+    return learn(make_trainer(experiment, options, update, run, base))
 
 
-class GRPOArguments(OneDevice, GRPOConfig):
-    """Arguments of TRL's trainer on one device."""
-
-
-class QuietGRPOTrainer(GRPOTrainer):
-    """TRL's trainer without telemetry."""
-
-    def _send_telemetry(self) -> None:
-        pass
-
-
-@without_warnings()
 def make_trainer(
     experiment: Experiment, options: GrpoOptions, update: UpdateOptions, run: Run, base: Policy
-) -> QuietGRPOTrainer:
-    """Makes TRL's trainer for a copy of the model, since TRL patches its model."""
-    torch.manual_seed(experiment.seed)  # initial weights of adapters are random
-    model = trainable(copy.deepcopy(base.model), update)
-    steps, iterations = math.ceil(experiment.budget.games / options.games_a_step), int(update.epochs)
-    groups = prompts_of_groups(experiment, steps * options.games_a_step // options.generations)
-    arguments = GRPOArguments(
-        **training_options(update, steps * iterations, experiment.seed) | {"logging_steps": 1},
-        **device_options(base.model.device),
-        per_device_train_batch_size=update.batch,
-        gradient_accumulation_steps=options.games_a_step // update.batch,
+) -> "GRPOTrainer":
+    """Makes TRL's trainer, whose rollouts are games of the self-play engine."""
+    from trainers.learning.policy_gradient import make_trainer
+
+    steps = experiment.budget.games // options.games_a_step
+    return make_trainer(
+        base,
+        update,
+        prompts_of_groups(experiment, steps * options.games_a_step // options.generations),
+        lambda policy: rollouts(experiment, run, experiment.players(policy, 1.0)),
+        earned,
+        steps=steps,
+        games_a_step=options.games_a_step,
+        seed=experiment.seed,
+        report=reporter(run),
         num_generations=options.generations,
-        num_iterations=iterations,
         beta=options.beta,
         epsilon=options.clip,
         scale_rewards=options.scale_rewards,
-        shuffle_dataset=False,  # the order is ours
-        bf16=False,  # train in the precision of play
-        gradient_checkpointing=False,
     )
-    trainer = QuietGRPOTrainer(
-        model=model,
-        reward_funcs=earned,
-        args=arguments,
-        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in groups]),
-        processing_class=base.tokenizer,
-        rollout_func=rollouts(experiment, run, experiment.players(Policy(model, base.tokenizer), 1.0)),
-        callbacks=[Progress(reporter(run))],
-        optimizers=optimizers(model, update),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-@without_warnings()
-def learn(trainer: GRPOTrainer) -> PreTrainedModel:
-    """Trains the model.
-
-    Returns:
-        The trained model, adapters merged. Its forward is still patched by TRL: save and reload it.
-    """
-    trainer.train()
-    model = trainer.model
-    return model if isinstance(model, PreTrainedModel) else model.merge_and_unload()
 
 
 def prompts_of_groups(experiment: Experiment, groups: int) -> list[Messages]:
@@ -214,7 +172,7 @@ def starts(setup: Setup, prompts: Sequence[Messages]) -> list[Start]:
 
 def rollouts(
     experiment: Experiment, run: Run, agents: Mapping[str, Agent]
-) -> Callable[[list[Messages], GRPOTrainer], dict[str, list]]:
+) -> "Callable[[list[Messages], GRPOTrainer], dict[str, list]]":
     """Returns TRL's rollout function; games played before a restart are read from disk."""
     (role,), setup = experiment.learns, experiment.setup
     policy: Any = agents[role]
@@ -222,7 +180,7 @@ def rollouts(
     log = ChunkWriter(_log_path(run))
     stored_chunks, replayed, games_played = log.read(setup), log.chunks, 0
 
-    def rollout(prompts: list[Messages], trainer: GRPOTrainer) -> dict[str, list]:
+    def rollout(prompts: list[Messages], trainer: "GRPOTrainer") -> dict[str, list]:
         nonlocal replayed, games_played
         if replayed:
             games, replayed = next(stored_chunks), replayed - 1
@@ -231,7 +189,7 @@ def rollouts(
             games = list(experiment.play(starts(setup, prompts), agents, chunk=len(prompts), first_id=games_played))
             trainer.model.train()
             for game in games:
-                check_finite("log-probability", sum(game.moves((role,))[0].reply.logprobs))
+                check_finite("log-probability", sum(game.moves((role,))[0].reply.logprobs or ()))
             log.append(games)
         games_played += len(games)
         completions = [completion(game, role, ends) for game in games]
@@ -288,7 +246,7 @@ def _log_path(run: Run) -> Path:
     return folder / "iteration-1.jsonl"
 
 
-main: Any = command(grpo)
+main: Any = command(grpo, check=check)
 
 if __name__ == "__main__":
     main()

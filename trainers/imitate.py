@@ -5,20 +5,22 @@ It is the upper limit of likelihood methods, since it learns from the best messa
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.example import Example
-from agents.render import Renderer
 from agents.selfplay import Start
 from clarify_env.games.base import Trajectory
 from trainers.evaluation.measure import measure, validate
-from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, improve, update_tokens
+from trainers.learning.improve import check_update, improve
+from trainers.learning.options import UpdateOptions, update_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 # Name of the scripted player that is imitated.
 ORACLE = "oracle"
@@ -26,7 +28,6 @@ ORACLE = "oracle"
 
 def imitate(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
     """Plays ``budget.games`` games of the oracle player, fine-tunes on its messages, and measures."""
-    check(experiment)
     base = experiment.load_policy()
     check_update(base, update)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
@@ -81,12 +82,15 @@ def oracle_games(experiment: Experiment, run: Run) -> Iterator[Trajectory]:
         yield game
 
 
-def imitated(renderer: Renderer, game: Trajectory, roles: tuple[str, ...]) -> list[Example]:
+def imitated(renderer: "Renderer", game: Trajectory, roles: tuple[str, ...]) -> list[Example]:
     """Converts the messages of some roles into examples."""
-    return [Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text)) for turn in game.moves(roles)]
+    return [
+        Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text or ""))
+        for turn in game.moves(roles)
+    ]
 
 
-main: Any = command(imitate)
+main: Any = command(imitate, check=check)
 
 if __name__ == "__main__":
     main()

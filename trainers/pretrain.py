@@ -6,52 +6,71 @@ model knows the facts and can ask, list and guess, but does not know when.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerBase
 
 from agents import pocket
+from agents.checks import is_folder
 from agents.example import Example
-from agents.hf import load
 from clarify_env.costs import Costs
 from clarify_env.games.clarification.pretraining import demonstrations
 from clarify_env.games.clarification.pretraining.chats import Demonstration
-from clarify_env.options import defaults, option, read
+from clarify_env.games.description import Prices
+from clarify_env.options import Rule, convert, defaults, field_types, option, read
 from clarify_env.tasks.base import Task
-from trainers.learning.update import UpdateOptions, average
-from trainers.learning.update import update as make_update
+from trainers.learning.options import UpdateOptions
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
 from trainers.runs.store import read_json, save_model, write_json
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 # Demonstrations for training the tokenizer: enough to contain every name many times.
 _TOKENIZER_SAMPLE = 40_000
 # Options of `update` that a stage may change.
-_UPDATE = {field.name for field in fields(UpdateOptions)}
+_UPDATE = set(field_types(UpdateOptions))
+# Type and rule of each option of a stage.
+_STAGE = {
+    "demonstrations": (int, Rule(least=1, most=10**9)),
+    "shares": (dict[str, Any] | None, Rule()),
+    **field_types(UpdateOptions),
+}
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """Sizes of a new pocket model (``pretrain.model.*``)."""
 
-    width: int = option(128, least=1)
+    width: int = option(128, least=1, most=65_536)
     """Width of the residual stream."""
-    layers: int | list[str] = option(4)
+    layers: int | list[str] = option(4, least=1, most=1024)
     """Number of a Llama's layers; or the kind of each layer of an LFM2, conv or full_attention."""
-    heads: int = option(4, least=1)
+    heads: int = option(4, least=1, most=1024)
     """Attention heads."""
-    kv_heads: int = option(1, least=1)
+    kv_heads: int = option(1, least=1, most=1024)
     """Heads of keys and values."""
-    feed_forward: int = option(384, least=1)
+    feed_forward: int = option(384, least=1, most=1_000_000)
     """Inner width of the feed-forward blocks."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.heads % self.kv_heads:
+            raise ValueError(
+                f"pretrain.model.width={self.width} must be a multiple of heads={self.heads}, and that one of "
+                f"kv_heads={self.kv_heads}"
+            )
+        if isinstance(self.layers, list) and (not self.layers or set(self.layers) - {"conv", "full_attention"}):
+            kinds = ", ".join(self.layers) or "none"
+            raise ValueError(
+                f"pretrain.model.layers must be a number, or a list of conv and full_attention, not {kinds}"
+            )
 
 
 @dataclass(frozen=True)
@@ -68,21 +87,38 @@ class PretrainOptions:
     """Stages of training: each has demonstrations, epochs, learning_rate, and may have shares and options of update."""
     average: int = option(1, least=1)
     """Last stages whose weights are averaged; 1: the last alone."""
-    vocabulary: int = option(2600, least=1)
+    vocabulary: int = option(2600, least=1, most=10**7)
     """Most tokens of a new tokenizer, those of ``whole`` aside."""
     whole: list[str] = option([])
     """Texts that are one token each."""
 
     def __post_init__(self) -> None:
-        read(ModelOptions, self.model, "pretrain.model")
-        allowed = {"demonstrations", "shares", *_UPDATE}
-        for number, stage in enumerate(self.stages, 1):
-            if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
-                raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
-            if strange := set(stage) - allowed:
-                raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(strange))}")
+        model = read(ModelOptions, self.model, "pretrain.model")
+        object.__setattr__(self, "model", dict(vars(model)))
+        object.__setattr__(self, "stages", [_stage(stage, number) for number, stage in enumerate(self.stages, 1)])
         if not 1 <= self.average <= len(self.stages):
             raise ValueError(f"pretrain.average must be from 1 to the number of stages, not {self.average}")
+
+
+def _stage(stage: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Returns a stage with its values converted to their types."""
+    if missing := {"demonstrations", "epochs", "learning_rate"} - set(stage):
+        raise ValueError(f"pretrain.stages: stage {number} lacks {', '.join(sorted(missing))}")
+    if strange := set(stage) - set(_STAGE):
+        raise ValueError(f"pretrain.stages: stage {number} has no option {', '.join(sorted(map(str, strange)))}")
+    return {
+        key: convert(f"pretrain.stages: stage {number}: {key}", value, *_STAGE[key]) for key, value in stage.items()
+    }
+
+
+def check(options: PretrainOptions) -> None:
+    """Checks that the model to continue from is there.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if options.start and not (is_folder(Path(options.start)) and (Path(options.start) / "manifest.json").exists()):
+        raise ValueError(f"pretrain.start: {options.start} holds no pocket model with its manifest")
 
 
 def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOptions, run: Run) -> None:
@@ -91,6 +127,10 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
     Each stage of ``pretrain.stages`` starts from the model that the one before has saved, so a killed run continues
     there. The weights of the last ``pretrain.average`` stages are averaged.
     """
+    from agents.hf import load  # torch and transformers take seconds to import
+    from trainers.learning.update import average
+    from trainers.learning.update import update as learn
+
     updates = [stage_update(update, stage, number) for number, stage in enumerate(options.stages, 1)]
     task, costs = experiment.task, experiment.plane.train()
     target = Path(options.output or run.dir / "model")
@@ -100,8 +140,6 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
         print(f"{target} is already built")
         return
     folder: str | Path | None = options.start
-    if folder and not (Path(folder) / "manifest.json").exists():
-        raise ValueError(f"pretrain.start: {folder} holds no pocket model with its manifest")
     for number, stage in enumerate(options.stages):
         before, folder = folder, run.dir / f"stage-{number + 1}"
         if folder.exists():
@@ -122,7 +160,7 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
             if len(examples) % 1000 == 0:
                 advance(1000)
         advance(len(examples) % 1000)
-        model = make_update(
+        model = learn(
             model,
             examples,
             updates[number],
@@ -131,10 +169,10 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
             report=run.steps(f"stage {number + 1}: pretraining", number + 1),
         )
         # Half precision halves the size of the files; loading converts it to float32.
-        save_model(model.to(torch.float16), tokenizer, folder)
+        save_model(model.half(), tokenizer, folder)
     count = len(options.stages)
     last = [load(run.dir / f"stage-{n}") for n in range(count - options.average + 1, count + 1)]
-    save_model(average([model for model, _ in last]).to(torch.float16), last[0][1], target)
+    save_model(average([model for model, _ in last]).half(), last[0][1], target)
     write_json(target / "manifest.json", manifest(run.identity, experiment, options, target))
     run.progress.stop()
     print(f"saved {target}")
@@ -146,17 +184,18 @@ def stage_update(update: UpdateOptions, stage: Mapping[str, Any], number: int) -
     return read(UpdateOptions, asdict(update) | changes, f"pretrain.stages: stage {number}: update")
 
 
-def stream(task: Task, costs: tuple[Costs, ...], stage: Mapping[str, Any], seed: int) -> Iterator[Demonstration]:
+def stream(task: Task, costs: Sequence[Prices], stage: Mapping[str, Any], seed: int) -> Iterator[Demonstration]:
     """Yields the demonstrations of a stage, without end."""
-    return demonstrations.stream(task, np.random.default_rng(seed), costs, stage.get("shares"))
+    pairs = tuple(Costs(*pair) for pair in costs)
+    return demonstrations.stream(task, np.random.default_rng(seed), pairs, stage.get("shares"))
 
 
 class _Encoder:
     """Converts demonstrations into examples; caches the ids of messages, which repeat."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase"):
         self.tokenizer = tokenizer
-        self._text = lru_cache(maxsize=50_000)(self._text)
+        self._text = lru_cache(maxsize=50_000)(self._encode)
 
     def __call__(self, demonstration: Demonstration) -> Example:
         roles = [role for role, _ in demonstration.messages]
@@ -178,7 +217,7 @@ class _Encoder:
     def _id(self, role: str) -> int:
         return self.tokenizer.convert_tokens_to_ids(f"<|{role}|>")
 
-    def _text(self, text: str) -> tuple[int, ...]:
+    def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -220,7 +259,7 @@ def manifest(
     return {"recipe": recipe(config, experiment, options), "sha256": {"model.safetensors": weights}, "start": start}
 
 
-main = command(pretrain, learns=False, measures=False)
+main = command(pretrain, check=check, learns=False, measures=False)
 
 if __name__ == "__main__":
     main()

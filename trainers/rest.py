@@ -9,19 +9,18 @@ every price, and one game teaches many prices (``rest.hindsight``).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.example import Example
-from agents.render import Renderer
 from clarify_env.games.base import Trajectory
 from clarify_env.games.description import Prices
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
-from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, improve, update_tokens
-from trainers.rollouts.grow import generated_tokens, grow
+from trainers.learning.improve import check_update, improve
+from trainers.learning.options import UpdateOptions, update_tokens
+from trainers.rollouts.grow import check_budget, generated_tokens, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
@@ -30,6 +29,9 @@ from trainers.selection.keep import RULES, keep_games, keep_messages, rule
 from trainers.selection.partners import partner_turns
 from trainers.selection.returns import ScoredMessage, earned, expected
 from trainers.selection.tree import Choice, Tree, check_role
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 # All games played on an episode so far, by the episode's id.
 Pool = Mapping[str, Sequence[Trajectory]]
@@ -76,7 +78,6 @@ def rest(
     experiment: Experiment, options: RestOptions, rollouts: RolloutOptions, update: UpdateOptions, run: Run
 ) -> None:
     """Grow, select, improve; ``rest.iterations`` times. Then measure."""
-    check(experiment, options)
     base = policy = experiment.load_policy()
     check_update(base, update)
     pool: dict[str, list[Trajectory]] = {}
@@ -102,21 +103,22 @@ def rest(
     measure(run, experiment, partial(experiment.players, policy), method="rest", budget=used)
 
 
-def check(experiment: Experiment, options: RestOptions) -> None:
-    """Refuses the rule ``action`` where it cannot be applied, before any game is played.
+def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions) -> None:
+    """Refuses the rule ``action`` where it cannot be applied, and a budget of too few games.
 
     Raises:
-        ValueError: Several roles learn, or the learning role can tell what is hidden.
+        ValueError: Several roles learn, the learning role can tell what is hidden, or a group does not fit the budget.
     """
     if options.rule == "action":
         check_role(experiment.setup.game, experiment.learning_role("rest.rule=action"))
+    check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
 
 
 def select(
     experiment: Experiment,
     options: RestOptions,
     rollouts: RolloutOptions,
-    renderer: Renderer,
+    renderer: "Renderer",
     pool: Pool,
     iteration: int,
     progress: Callable[[int], None] = lambda episodes: None,
@@ -141,14 +143,14 @@ def select(
         else:
             examples += by_rule(experiment, options, rollouts, renderer, games, prices, iteration)
         examples += [
-            Example(renderer.encode(turn.view), turn.reply.ids) for turn in partner_turns(games, experiment.partners)
+            Example.of(renderer.encode(turn.view), turn.reply) for turn in partner_turns(games, experiment.partners)
         ]
         progress(1)
     return examples
 
 
 def by_action(
-    options: RestOptions, renderer: Renderer, tree: Tree, prices: Sequence[Prices], rng: np.random.Generator
+    options: RestOptions, renderer: "Renderer", tree: Tree, prices: Sequence[Prices], rng: np.random.Generator
 ) -> list[Example]:
     """Selects the best decision at each price vector.
 
@@ -163,12 +165,12 @@ def by_action(
             if rng.random() < choice.mass:
                 view = tree.setup.learning_view(tree.episode, tree.role, choice.heard, tuple(vector))
                 weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0
-                opening = tree.setup.game.opening_length(choice.reply.text)
+                opening = tree.setup.game.opening_length(choice.reply.text or "")
                 examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight))
     return examples
 
 
-def with_tag(renderer: Renderer, prompt: tuple[int, ...], choice: Choice, opening: int, weight: float) -> Example:
+def with_tag(renderer: "Renderer", prompt: tuple[int, ...], choice: Choice, opening: int, weight: float) -> Example:
     """Makes the example of a choice: the best action's tag is the target at ``weight``, all other tokens at 1.
 
     Args:
@@ -179,6 +181,7 @@ def with_tag(renderer: Renderer, prompt: tuple[int, ...], choice: Choice, openin
         weight: Loss weight of the tag.
     """
     ids, best = choice.reply.ids, choice.best.ids
+    assert ids is not None and best is not None, "the replies are no language model's"
     tag = renderer.leading(ids, opening) if opening else 0
     differs = next((i for i in range(tag) if ids[i : i + 1] != best[i : i + 1]), None)
     if differs is None:
@@ -191,7 +194,7 @@ def by_rule(
     experiment: Experiment,
     options: RestOptions,
     rollouts: RolloutOptions,
-    renderer: Renderer,
+    renderer: "Renderer",
     pool: Sequence[Trajectory],
     prices: Sequence[Prices],
     iteration: int,
@@ -212,10 +215,10 @@ def by_rule(
             selected += keep_messages(expected(setup, games, vector, roles), keep)
         else:
             selected += keep_games([earned(setup, [game], vector, roles) for game in games], keep)
-    return [Example(renderer.encode(message.view), message.reply.ids, message.share) for message in selected]
+    return [Example.of(renderer.encode(message.view), message.reply, message.share) for message in selected]
 
 
-main: Any = command(rest)
+main: Any = command(rest, check=check)
 
 if __name__ == "__main__":
     main()

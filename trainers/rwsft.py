@@ -8,23 +8,25 @@ an episode at given prices. Its weights may be negative, and a context whose gam
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.example import Example
-from agents.render import Renderer
 from clarify_env.games.base import Trajectory, View
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
-from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, improve, update_tokens
-from trainers.rollouts.grow import generated_tokens, grow
+from trainers.learning.improve import check_update, improve
+from trainers.learning.options import UpdateOptions, update_tokens
+from trainers.rollouts.grow import check_budget, generated_tokens, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
 from trainers.selection.returns import ScoredMessage, earned, expected
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,20 @@ def rwsft(
     measure(run, experiment, partial(experiment.players, policy), method=options.weight, budget=used)
 
 
+def check(experiment: Experiment, rollouts: RolloutOptions) -> None:
+    """Refuses a budget of too few games.
+
+    Raises:
+        ValueError: A group does not fit the budget.
+    """
+    check_budget(experiment, rollouts, 1, experiment.budget.games)
+
+
 def weigh(
     experiment: Experiment,
     options: RwsftOptions,
     rollouts: RolloutOptions,
-    renderer: Renderer,
+    renderer: "Renderer",
     groups: Sequence[Sequence[Trajectory]],
 ) -> tuple[list[Example], int]:
     """Weights all groups at the prices of play or, with ``rwsft.hindsight``, at drawn training prices.
@@ -88,7 +99,7 @@ def weigh(
             else:
                 weighed = swift(messages)
                 skipped += not weighed
-            examples += [Example(renderer.encode(m.view), m.reply.ids, weight) for m, weight in weighed if weight]
+            examples += [Example.of(renderer.encode(m.view), m.reply, weight) for m, weight in weighed if weight]
     return examples, skipped
 
 
@@ -122,7 +133,7 @@ def _opens(view: View) -> bool:
     return all(message.sender != view.role for message in view.heard)
 
 
-main: Any = command(rwsft)
+main: Any = command(rwsft, check=check)
 
 if __name__ == "__main__":
     main()

@@ -9,25 +9,27 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.example import Example
-from agents.render import Renderer
 from clarify_env.games.base import Agent, Reply, Trajectory, View
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.evaluation.scores import gold_logprobs
-from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, improve, update_tokens
-from trainers.rollouts.grow import generated_tokens, grow
+from trainers.learning.improve import check_update, improve
+from trainers.learning.options import UpdateOptions, update_tokens
+from trainers.rollouts.grow import check_budget, generated_tokens, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
 from trainers.runs.store import write_json
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,12 @@ def stargate(
 
     The control (the trained model asks, the base model answers) is measured into the folder ``control``.
     """
-    check(experiment)
     base = policy = experiment.load_policy()
     check_update(base, update)
     used = dict.fromkeys(("games", "generated_tokens", "update_tokens", "gold_labels"), 0)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     role = experiment.learns[0]
-    scorer = experiment.players(base, 1.0)[role]
+    scorer: Any = experiment.players(base, 1.0)[role]
     labels: set[tuple[str, int]] = set()
     for iteration in range(1, options.iterations + 1):
         players = experiment.players(policy, rollouts.temperature)
@@ -88,16 +89,17 @@ def stargate(
     measure(aside, experiment, control, method="stargate, the base answers", budget=used)
 
 
-def check(experiment: Experiment) -> None:
+def check(experiment: Experiment, options: StargateOptions, rollouts: RolloutOptions) -> None:
     """Checks that the game has clarifying questions and gold last messages, before any game is played.
 
     Raises:
-        ValueError: The game has none, or several roles learn.
+        ValueError: The game has none, several roles learn, or a group does not fit the budget.
     """
     game, task = experiment.setup.game, experiment.task
     experiment.learning_role("stargate")
     if "clarify" not in game.actions or game.gold_reply(task.episode("train", 0), 0) is None:
         raise ValueError(f"stargate: game {game.name} has no clarifying questions or no right answers to score")
+    check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
 
 
 def best(games: Sequence[Trajectory], scores: np.ndarray) -> list[Trajectory]:
@@ -110,11 +112,11 @@ def best(games: Sequence[Trajectory], scores: np.ndarray) -> list[Trajectory]:
     return [games[index] for index in highest.values()]
 
 
-def examples_of(setup: Setup, renderer: Renderer, game: Trajectory, role: str, answers: bool) -> list[Example]:
+def examples_of(setup: Setup, renderer: "Renderer", game: Trajectory, role: str, answers: bool) -> list[Example]:
     """Converts a game's questions into examples and, with ``answers``, the policy's own answer if it is valid."""
     kinds = set(setup.game.actions) if answers else {"clarify"}
     return [
-        Example(renderer.encode(turn.view), turn.reply.ids)
+        Example.of(renderer.encode(turn.view), turn.reply)
         for turn in game.moves((role,))
         if setup.game.kind(turn) in kinds
     ]
@@ -149,7 +151,7 @@ class FixedAnswerer:
         return replies
 
 
-main: Any = command(stargate)
+main: Any = command(stargate, check=check)
 
 if __name__ == "__main__":
     main()

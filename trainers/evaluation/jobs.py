@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
-
-from agents.hf import SMALL, HFAgent
 from clarify_env.evaluation.played import Played, Score, play_all
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Prices
@@ -104,6 +101,10 @@ def check_players(experiment: Experiment, players: Iterable[Mapping[str, Agent]]
 
 
 def _at_once(players: Iterable[Mapping[str, Agent]]) -> int:
+    import torch
+
+    from agents.hf import SMALL, HFAgent
+
     models = [agent.sampler.model for agents in players for agent in agents.values() if isinstance(agent, HFAgent)]
     # A larger model uses all cores in one process, and several copies would need too much memory.
     small = [model for model in models if model.device.type == "cpu" and model.num_parameters() <= SMALL]

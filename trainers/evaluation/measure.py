@@ -1,8 +1,10 @@
 """The evaluation at the end of every run: all sets of prices, sampled and greedy, the steering grid, the report."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.evaluation.intervals import entities
@@ -12,13 +14,14 @@ from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
-from trainers.evaluation.jobs import Job, Players, check_players, play_jobs
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.steering import steering_report
-from trainers.reporting.report import print_table, write_report
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
 from trainers.runs.store import append_lines, read_json, write_json
+
+if TYPE_CHECKING:
+    from trainers.evaluation.jobs import Job, Players
 
 NO_BUDGET = {"games": 0, "generated_tokens": 0, "update_tokens": 0, "gold_labels": 0}
 
@@ -72,7 +75,7 @@ class Evaluation(NamedTuple):
         maps = self.maps()
         return {"eval": table} | ({} if maps is None else {"steering": steering_report(self.setup.game, maps)})
 
-    def by_task(self) -> dict[str, "Evaluation"]:
+    def by_task(self) -> dict[str, Evaluation]:
         """Splits the evaluation by the tasks of a mix; empty for any other task."""
         rows: dict[str, list[int]] = {}
         for row, episode in enumerate(self.episodes):
@@ -80,7 +83,7 @@ class Evaluation(NamedTuple):
         rows.pop("", None)
         return {name: self._part(task_rows) for name, task_rows in rows.items()}
 
-    def _part(self, rows: Sequence[int]) -> "Evaluation":
+    def _part(self, rows: Sequence[int]) -> Evaluation:
         grid = self.grid and (self.grid[0].rows(rows), self.grid[1].rows(rows), self.grid[2])
         return self._replace(
             episodes=[self.episodes[row] for row in rows],
@@ -105,6 +108,8 @@ def measure(
     Returns:
         The summary.
     """
+    from trainers.reporting.report import print_table, write_report  # matplotlib takes a second to import
+
     summary_path = run.dir / "summary.json"
     if not summary_path.exists():
         evaluation, agents = evaluate(run, experiment, players), players(1.0)
@@ -154,6 +159,8 @@ def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, age
 
 def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
     """Plays the episodes of ``eval.split`` at ``eval.sets`` in ``eval.modes``, and on the steering grid."""
+    from trainers.evaluation.jobs import Job, check_players, play_jobs  # what starts processes takes long to import
+
     setup, options, plane = experiment.setup, experiment.evaluation, experiment.plane
     check_players(experiment, [players(1.0)])
     episodes = split_episodes(experiment.task, options.split, options.episodes, "eval.")
@@ -183,6 +190,8 @@ def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
 
 def validate(run: Run, experiment: Experiment, agents: Mapping[str, Agent], *, iteration: int) -> None:
     """Plays validation episodes at held-out prices and records the point of the learning curve, once per iteration."""
+    from trainers.evaluation.jobs import check_players
+
     check_players(experiment, [agents])  # the evaluation at the end hands them to other processes
     if run.recorded("validation", iteration):
         return

@@ -1,15 +1,21 @@
 """Scores of finished games by models: gold log-probability and similarity."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agents.checks import may_be_model
 from agents.example import Example
-from agents.render import Renderer
-from agents.sample import Sampler
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
+    from agents.sample import Sampler
 
 
 def gold_logprobs(
@@ -39,6 +45,18 @@ def gold_logprobs(
     return np.array([sum(logprobs) for logprobs in sampler.logprobs(examples)])
 
 
+def check_similarity(model: str) -> None:
+    """Checks what can be known of a sentence-embedding model before it is loaded.
+
+    Raises:
+        ValueError: The package is missing, or the model is neither a folder nor a name of the hub.
+    """
+    if find_spec("sentence_transformers") is None:
+        raise ValueError("eval.similarity needs the package sentence-transformers; install the extra [similarity]")
+    if not may_be_model(model):
+        raise ValueError(f"eval.similarity: {model!r} is neither a folder that exists nor a hub id, as OWNER/NAME")
+
+
 class Similarity:
     """Scores finished games by sentence embeddings (Sentence-BERT, arXiv 1908.10084).
 
@@ -53,8 +71,7 @@ class Similarity:
     """
 
     def __init__(self, model: str):
-        if find_spec("sentence_transformers") is None:
-            raise ValueError("eval.similarity needs the package sentence-transformers; install the extra [similarity]")
+        check_similarity(model)
         from sentence_transformers import SentenceTransformer
 
         try:

@@ -6,7 +6,7 @@ A side may hold turns of other roles inside: they are read and never learned.
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -16,19 +16,9 @@ from trl import DPOConfig, DPOTrainer
 
 from agents.context import check_length
 from trainers.learning.devices import OneDevice, device_options
-from trainers.learning.update import Progress, UpdateOptions, number_of_steps, optimizers, trainable, training_options
-from trainers.selection.pairs import Side
-
-
-class Preference(NamedTuple):
-    """A preferred and a rejected continuation of one prompt, as tokens."""
-
-    chosen: Side
-    rejected: Side
-
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Returns a row of a data set."""
-        return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
+from trainers.learning.options import UpdateOptions, number_of_steps
+from trainers.learning.update import Progress, optimizers, trainable, training_options
+from trainers.selection.pairs import Preference
 
 
 class DPOArguments(OneDevice, DPOConfig):

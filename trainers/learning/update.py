@@ -6,7 +6,6 @@ import os
 import pickle
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,49 +22,12 @@ from transformers import (
 from agents.batching import batching_of
 from agents.context import check_length
 from agents.example import Example
-from clarify_env.options import option
 from trainers.learning.adapters import with_lora
 from trainers.learning.devices import UpdateArguments, device_options
 from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.muon import Muon
-from trainers.runs.experiment import Experiment, Policy
+from trainers.learning.options import UpdateOptions, check_finite, number_of_steps
 from trainers.runs.processes import Report, run_processes
-from trainers.runs.run import Run
-from trainers.runs.store import save_model
-
-
-@dataclass(frozen=True)
-class UpdateOptions:
-    """How an update is made (``update.*``)."""
-
-    optimizer: str = option("adamw", choices=("adamw", "muon"))
-    """adamw; or muon for the layers' matrices, with AdamW for all other weights (`learning.muon`)."""
-    learning_rate: float = option(1e-3, least=0)
-    """Peak learning rate of AdamW; Muon's follows from it; at least 0."""
-    epochs: float = option(1.0, least=0)
-    """Passes over the examples; at least 0."""
-    least_steps: int = option(0, least=0)
-    """Fewest optimizer steps; epochs that make fewer are repeated, since few examples would be learned too little."""
-    batch: int = option(64, least=1)
-    """Examples a step and device; at least 1."""
-    warmup: float = option(0.05, least=0, most=1)
-    """Share of the steps in which the learning rate rises, in [0, 1]; it then falls to zero along a cosine."""
-    weight_decay: float = option(0.01, least=0)
-    """Weight decay of either optimizer; at least 0."""
-    lora_rank: int = option(0, least=0)
-    """Rank of low-rank adapters on the linear layers that take them, merged after the update; 0 trains every weight."""
-    runs: int = option(1, least=1)
-    """Updates from the same start with other orders of the examples, whose weights are averaged; at least 1."""
-
-
-def number_of_steps(examples: int, config: UpdateOptions) -> int:
-    """Returns the optimizer steps of one run: max(1, round(ceil(examples / batch) epochs), least_steps)."""
-    return max(1, round(math.ceil(examples / config.batch) * config.epochs), config.least_steps)
-
-
-def passes(examples: int, config: UpdateOptions) -> float:
-    """Returns how often one run of an update reads each example."""
-    return number_of_steps(examples, config) / math.ceil(examples / config.batch)
 
 
 class _Batches(Dataset):
@@ -259,12 +221,6 @@ def check_learned(trainer: WeightedTrainer, batches: _Batches, steps: int) -> No
         )
 
 
-def check_finite(name: str, value: float) -> None:
-    """Raises FloatingPointError if a value is not finite."""
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the {name} became {value}; a lower update.learning_rate may help")
-
-
 def optimizers(model: torch.nn.Module, config: UpdateOptions) -> tuple[Muon | None, None]:
     """Returns the argument ``optimizers`` of a trainer; with ``None``, `transformers.Trainer` makes an AdamW."""
     if config.optimizer == "adamw":
@@ -284,7 +240,7 @@ def training_options(config: UpdateOptions, steps: int, seed: int) -> dict[str, 
         "max_grad_norm": 1.0,
         "seed": seed,
         "data_seed": seed,
-        "logging_steps": 20,
+        "logging_steps": min(20, steps),  # a short training logs its loss at its last step
         "logging_nan_inf_filter": False,
         "save_strategy": "no",
         "report_to": [],
@@ -298,33 +254,3 @@ def training_options(config: UpdateOptions, steps: int, seed: int) -> dict[str, 
 def trainable(model: PreTrainedModel, config: UpdateOptions) -> torch.nn.Module:
     """Returns the model with adapters, or all of it in float32, since bf16 would round off most steps."""
     return with_lora(model, config.lora_rank) if config.lora_rank else model.float()
-
-
-def improve(
-    experiment: Experiment,
-    options: UpdateOptions,
-    run: Run,
-    start: Policy,
-    examples: list[Example],
-    iteration: int,
-) -> Policy:
-    """Makes the update of an iteration and saves it in ``checkpoints/iteration-N``, unless it is there already."""
-    folder = run.dir / "checkpoints" / f"iteration-{iteration}"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        model = update(
-            start.model,
-            examples,
-            options,
-            seed=experiment.seed + iteration,
-            pad=start.tokenizer.pad_token_id,
-            report=run.steps(f"iteration {iteration}: improving", iteration),
-        )
-        save_model(model, start.tokenizer, folder)
-    return experiment.load(folder)
-
-
-def update_tokens(examples: Sequence[Example], config: UpdateOptions) -> int:
-    """Returns the number of tokens that an update reads, prompts included."""
-    tokens = sum(len(example.prompt_ids) + len(example.ids) for example in examples)
-    return round(config.runs * passes(len(examples), config) * tokens)

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from agents.render import Renderer
 from clarify_env.games.base import Reply, Trajectory, View
 from clarify_env.games.description import Prices
 from clarify_env.games.setup import Setup
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 _REWRITTEN = (
     "grpo: the chat template of assistant.model writes earlier messages anew in later prompts, so a game's tokens "
@@ -54,7 +56,7 @@ def completion(game: Trajectory, role: str, ends: Collection[int]) -> Completion
     return Completion(list(first.prompt_ids), ids, own, logprobs)
 
 
-def check_prompts(setup: Setup, role: str, prices: Prices, renderer: Renderer) -> None:
+def check_prompts(setup: Setup, role: str, prices: Prices, renderer: "Renderer") -> None:
     """Checks, before any game is played, that a role's later prompts continue its earlier ones.
 
     A game is dealt for each opening of the role, and all say next to nothing.

@@ -32,7 +32,12 @@ class Group(NamedTuple):
 
 
 def play_groups(
-    setup: Setup, rollouts: RolloutOptions, groups: Sequence[Group], agents: Mapping[str, Agent], first_id: int = 0
+    setup: Setup,
+    rollouts: RolloutOptions,
+    groups: Sequence[Group],
+    agents: Mapping[str, Agent],
+    first_id: int = 0,
+    most: int | None = None,
 ) -> list[Trajectory]:
     """Plays the games of several groups.
 
@@ -45,6 +50,7 @@ def play_groups(
         groups: The groups.
         agents: Agent of each role.
         first_id: Number of the first game.
+        most: Maximum number of games: from the first group whose games do not fit, no group is played; ``None``: all.
 
     Raises:
         ValueError: ``rollouts.actions`` names an action that cannot be forced, or ``rollouts.marginal`` is set although
@@ -53,24 +59,49 @@ def play_groups(
     mover = setup.deal(groups[0].episode, 0, groups[0].prices).to_move
     openings = forced_openings(setup, rollouts, mover)
     if mover in setup.game.blind and mover in agents:
-        starts = _from_openings(setup, rollouts, groups, agents[mover], mover, openings)
+        by_group = _from_openings(setup, rollouts, groups, agents[mover], mover, openings)
     elif rollouts.marginal:
         raise ValueError(
             f"rollouts.marginal: {mover}, who moves first in game {setup.game.name}, can tell what is hidden; choose "
             "rollouts=plain"
         )
     else:
-        starts = [start for group in groups for start in _without_openings(setup, group, mover, openings)]
+        by_group = [list(_without_openings(setup, group, mover, openings)) for group in groups]
+    starts: list[Start] = []
+    for of_group in by_group:
+        if most is not None and len(starts) + len(of_group) > most:
+            break
+        starts += of_group
     finished = play(
         starts,
         agents,
         task=setup.task,
         game=setup.game,
         options=setup.options,
-        chunk=len(starts),
+        chunk=max(len(starts), 1),
         first_id=first_id,
     )
     return list(finished)
+
+
+def most_games(setup: Setup, rollouts: RolloutOptions, group: Group) -> int:
+    """Returns the number of games of a group if all of its first messages are distinct: the most that it can need.
+
+    A first message is played for every hidden possibility, and ``follow_ups`` times where its sender moves again.
+    """
+    mover = setup.deal(group.episode, 0, group.prices).to_move
+    openings = forced_openings(setup, rollouts, mover)
+    if not rollouts.marginal or mover not in setup.game.blind:
+        return len(openings)
+    # What follows an opening does not change its kind of action; of a free message the kind is not known.
+    final = [bool(text) and not setup.game.plays_on(setup.decision(group.episode, f"{text} x")) for text in openings]
+    return len(setup.weights(group.episode)) * sum(1 if ends else rollouts.follow_ups for ends in final)
+
+
+def was_played(rollouts: RolloutOptions, group: Group, games: Sequence[Trajectory]) -> bool:
+    """Returns whether games of a group are among some games: their seeds count on from that of the group."""
+    last = 2 * (rollouts.free + rollouts.forced * len(rollouts.actions)) + rollouts.follow_ups
+    return any(0 <= game.seed - group.seed <= last for game in games)
 
 
 def forced_openings(setup: Setup, rollouts: RolloutOptions, role: str | None) -> list[str]:
@@ -90,21 +121,23 @@ def forced_openings(setup: Setup, rollouts: RolloutOptions, role: str | None) ->
 
 def _from_openings(
     setup: Setup, rollouts: RolloutOptions, groups: Sequence[Group], agent: Agent, mover: str, openings: list[str]
-) -> list[Start]:
+) -> list[list[Start]]:
     views = [setup.deal(g.episode, 0, g.prices).view(mover) for g in groups for _ in openings]
     seeds = [group.seed + k for group in groups for k in range(len(openings))]
     replies = agent.act(views, seeds, openings * len(groups))
-    starts: list[Start] = []
+    starts: list[list[Start]] = []
     for index, group in enumerate(groups):
         first_messages = replies[index * len(openings) : (index + 1) * len(openings)]
         if rollouts.marginal:
-            starts += _every_possibility(setup, rollouts, group, first_messages, mover)
+            starts.append(list(_every_possibility(setup, rollouts, group, first_messages, mover)))
         else:
             possibilities = _draw(setup, group, len(openings))
-            starts += [
-                Start(group.episode, hidden, group.prices, group.seed + len(openings) + k, reply)
-                for k, (hidden, reply) in enumerate(zip(possibilities, first_messages, strict=True))
-            ]
+            starts.append(
+                [
+                    Start(group.episode, hidden, group.prices, group.seed + len(openings) + k, reply)
+                    for k, (hidden, reply) in enumerate(zip(possibilities, first_messages, strict=True))
+                ]
+            )
     return starts
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from clarify_env.games.base import Agent, Trajectory
 from clarify_env.games.description import Prices
+from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import ENDLESS
-from trainers.rollouts.groups import Group, play_groups
+from trainers.rollouts.groups import Group, most_games, play_groups, was_played
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
@@ -20,7 +21,9 @@ from trainers.runs.store import ChunkWriter
 
 # Maximum number of groups played, written and replayed together.
 GROUPS = 32
-# Assumed number of games per group before the first chunk, so that a small budget is not exceeded by much.
+# Iterations whose first group `check_budget` looks at.
+_CHECKED = 10
+# Assumed number of games per group before the first chunk, so that few groups are sampled in vain.
 _GROUP_GAMES = 60
 
 
@@ -33,7 +36,7 @@ def grow(
     budget: int,
     among: Sequence[int] | None = None,
 ) -> Iterator[tuple[Any, list[Trajectory]]]:
-    """Plays groups on training episodes until the budget of games is spent, and yields the games of each group.
+    """Plays groups on training episodes while they fit the budget of games, and yields the games of each group.
 
     Args:
         experiment: Task, game, prices and seed.
@@ -41,49 +44,111 @@ def grow(
         run: Run whose directory holds the games.
         agents: Agent of each role.
         iteration: Number of the iteration; it seeds the groups together with the experiment's seed.
-        budget: Number of games to play. Groups are played whole, so the last one may exceed the budget; the size of the
-            last chunk is estimated from the mean number of games per group.
+        budget: Maximum number of games. Groups are played whole: the first one that does not fit, whose number of games
+            is known from its first messages, ends the growing.
         among: Indices of the training episodes to play; ``None``: all.
 
     Yields:
         The episode and the games of each group.
+
+    Raises:
+        ValueError: The budget cannot hold the first group.
     """
-    setup, task = experiment.setup, experiment.task
-    rng = np.random.default_rng([experiment.seed, iteration])
-    size = experiment.training_episodes() if among is None else len(among)
-    prices = experiment.plane.train()
+    setup, plan = experiment.setup, _Plan(experiment, iteration, among)
     folder = run.dir / "trajectories"
     folder.mkdir(exist_ok=True)
     log = ChunkWriter(folder / f"iteration-{iteration}.jsonl")
     advance = run.bar(f"iteration {iteration}: growing", budget, "games")
-    order: np.ndarray = np.array([], dtype=int)
-    stored_chunks, games_played, groups_played = log.read(setup), 0, 0
+    stored_chunks, games_played, groups_played, fits = log.read(setup), 0, 0, True
     replayed = log.chunks
-    while games_played < budget:
-        if len(order) < GROUPS:
-            more = rng.permutation(size) if size else rng.integers(ENDLESS, size=10 * GROUPS)
-            order = np.concatenate([order, more])
+    while fits and games_played < budget:
         if games_played:
             size_of_chunk = (budget - games_played) * groups_played // games_played
         else:
             size_of_chunk = budget // _GROUP_GAMES
-        indices, order = np.split(order, [min(max(size_of_chunk, 1), GROUPS)])
-        if among is not None:
-            indices = np.array(among)[indices]
-        groups = [
-            Group(task.episode("train", int(i)), prices[rng.integers(len(prices))], int(rng.integers(2**62)))
-            for i in indices
-        ]
+        groups = plan.groups(min(max(size_of_chunk, 1), GROUPS))
         if replayed:
             games, replayed = next(stored_chunks), replayed - 1
         else:
-            games = play_groups(setup, rollouts, groups, agents, first_id=games_played)
+            games = play_groups(setup, rollouts, groups, agents, first_id=games_played, most=budget - games_played)
             log.append(games)
+        fits = was_played(rollouts, groups[-1], games)
+        if not games_played and not games:
+            raise ValueError(_too_small(setup, rollouts, groups[0], budget))
         games_played, groups_played = games_played + len(games), groups_played + len(groups)
         advance(len(games))
         yield from _by_group(experiment, games)
+    advance(max(budget - games_played, 0))  # what is left cannot hold another group
     if not run.recorded("grow", iteration):
         run.record("grow", iteration, iteration, games=games_played)
+
+
+class _Plan:
+    """The groups of an iteration, in order: permutations of the training episodes, at drawn prices.
+
+    Args:
+        experiment: Task, prices and seed.
+        iteration: Number of the iteration.
+        among: Indices of the training episodes; ``None``: all.
+    """
+
+    def __init__(self, experiment: Experiment, iteration: int, among: Sequence[int] | None = None):
+        self.task, self.prices = experiment.task, experiment.plane.train()
+        self.rng = np.random.default_rng([experiment.seed, iteration])
+        self.size = experiment.training_episodes() if among is None else len(among)
+        self.among = None if among is None else np.array(among)
+        self.order: np.ndarray = np.array([], dtype=int)
+
+    def groups(self, count: int) -> list[Group]:
+        """Returns the next groups, at most `GROUPS`."""
+        rng = self.rng
+        if len(self.order) < GROUPS:
+            more = rng.permutation(self.size) if self.size else rng.integers(ENDLESS, size=10 * GROUPS)
+            self.order = np.concatenate([self.order, more])
+        indices, self.order = np.split(self.order, [count])
+        if self.among is not None:
+            indices = self.among[indices]
+        return [
+            Group(
+                self.task.episode("train", int(i)),
+                self.prices[rng.integers(len(self.prices))],
+                int(rng.integers(2**62)),
+            )
+            for i in indices
+        ]
+
+
+def check_budget(experiment: Experiment, rollouts: RolloutOptions, iterations: int, budget: int) -> None:
+    """Checks that the budget of every iteration is sure to hold its first group, before any game is played.
+
+    Args:
+        experiment: Task, game, prices and seed.
+        rollouts: How the games of a group are sampled.
+        iterations: Number of iterations.
+        budget: Games of each iteration.
+
+    Raises:
+        ValueError: It is not; the message says what a group needs.
+    """
+    experiment.training_episodes()
+    if rollouts.free + rollouts.forced * len(rollouts.actions) == 0:
+        raise ValueError("rollouts: free and forced are 0, so that a group has no first message")
+    for iteration in range(1, min(iterations, _CHECKED) + 1):
+        (group,) = _Plan(experiment, iteration).groups(1)
+        if most_games(experiment.setup, rollouts, group) > budget:
+            raise ValueError(_too_small(experiment.setup, rollouts, group, budget))
+
+
+def _too_small(setup: Setup, rollouts: RolloutOptions, group: Group, budget: int) -> str:
+    """Returns the sentence that says that a group does not fit a budget."""
+    needed, possibilities = most_games(setup, rollouts, group), len(setup.weights(group.episode))
+    messages = rollouts.free + rollouts.forced * len(rollouts.actions)
+    each = f", each for {possibilities} possibilities" if rollouts.marginal and possibilities > 1 else ""
+    return (
+        f"budget.games: {budget} games an iteration do not hold one group of rollouts.*, which needs up to {needed} "
+        f"({messages} first messages{each}); raise budget.games, or lower rollouts.free, rollouts.forced or "
+        "rollouts.follow_ups"
+    )
 
 
 def _by_group(experiment: Experiment, games: Sequence[Trajectory]) -> Iterator[tuple[Any, list[Trajectory]]]:

@@ -1,19 +1,18 @@
 """Builds the experiment of a run from its config."""
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from agents import kinds
 from clarify_env.games import find_game
 from clarify_env.games.description import Description, Plane
 from clarify_env.games.setup import Setup
-from clarify_env.options import check_arguments, read
+from clarify_env.options import Rule, check_arguments, convert, read
 from clarify_env.tasks.base import Task, make_task, task_class
-from trainers.evaluation.scores import Similarity
+from trainers.evaluation.scores import check_similarity
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import (
     BudgetOptions,
@@ -25,19 +24,20 @@ from trainers.runs.options import (
 from trainers.runs.plugins import SOURCE
 from trainers.runs.run import LOG
 
+# Most episodes of a split with an end.
+MOST_EPISODES = 10_000_000
 # Section of the policy, which plays every learning role. Other roles have the section ``players.ROLE``; a role named
 # user may have ``user`` instead.
 POLICY, USER = "assistant", "user"
 
 
-def build(config: DictConfig, *, learns: bool = True, measures: bool = True, date: str | None = None) -> Experiment:
+def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> Experiment:
     """Builds the experiment of a config.
 
     Args:
         config: The whole config of a command.
         learns: Whether the command has a budget of games to learn from.
         measures: Whether the command ends in an evaluation, so that ``eval.*`` must fit the task.
-        date: Day of the run, for chat templates that state it; ``None``: today.
 
     Raises:
         ValueError: An option is wrong; the message names it.
@@ -49,7 +49,7 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True, dat
             f"game.reasoning={options['reasoning']} is for measuring alone: methods that learn read messages "
             "that begin with a tag, and want it none"
         )
-    roles, blocks, sections = _players(config, game, date)
+    roles, blocks, sections = _players(config, game)
     experiment = Experiment(
         setup=Setup(game, _task(config), options),
         plane=read_plane(config, game),
@@ -59,11 +59,12 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True, dat
         evaluation=read(EvalOptions, section(config, "eval"), "eval"),
         selfplay=read(SelfPlayOptions, section(config, "selfplay"), "selfplay"),
         sections=sections,
-        seed=read(CommonOptions, {"seed": config.seed}, "").seed,
+        seed=read(CommonOptions, {"seed": section(config, "").get("seed", 0)}, "").seed,
     )
     logging.getLogger(LOG).info(experiment.task.report())
     if learns:
         check_splits(experiment.task)
+        experiment.language_model()
     if measures:
         check_evaluation(experiment)
     return experiment
@@ -92,11 +93,13 @@ def check_evaluation(experiment: Experiment) -> None:
     if options.split not in task.sizes:
         raise ValueError(f"eval.split: task {task.name} has no split {options.split!r}, only {', '.join(task.sizes)}")
     known = experiment.plane.sets()
+    for vector in (vector for vectors in known.values() for vector in vectors):
+        game.check_prices(vector)
     if options.sets is not None and (not options.sets or set(options.sets) - set(known)):
         names = ", ".join(options.sets) or "none"
         raise ValueError(f"eval.sets must be one or more of {', '.join(known)}, not {names}")
     if options.similarity is not None:
-        Similarity(options.similarity)
+        check_similarity(options.similarity)
     if options.gold_logprob and experiment.policy_options is None:
         raise ValueError("eval.gold_logprob is a language model's, and assistant.kind=scripted is none")
     if options.gold_logprob and game.gold_reply(task.episode(options.split, 0), 0) is None:
@@ -107,15 +110,28 @@ def section(config: DictConfig, name: str) -> dict[str, Any]:
     """Returns a section of a config as plain values; a missing section is empty.
 
     Raises:
-        ValueError: A required value is missing.
+        ValueError: A required value is missing, an interpolation cannot be resolved, or the section is no mapping.
     """
-    if name not in config or config[name] is None:
-        return {}
     try:
-        values: Any = OmegaConf.to_container(config[name], resolve=True, throw_on_missing=True)
+        part = config if name == "" else config.get(name)
+        if part is None:
+            return {}
+        if not isinstance(part, DictConfig):
+            raise ValueError(f"{name} must be a mapping of options, as {name}.OPTION=VALUE, not {part!r}")
+        values: Any = OmegaConf.to_container(part, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise ValueError(f"{error.full_key} must be given: it has no default") from error
+        raise ValueError(f"{error.full_key} must be given: it has no default{_example(str(error.full_key))}") from error
+    except OmegaConfBaseException as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{error.full_key or name}: {reason}") from error
     return values
+
+
+def _example(option: str) -> str:
+    """Returns how a value without default is given, for the kinds of values that are."""
+    last = option.rpartition(".")[2]
+    examples = {"model": "FOLDER_OR_HUB_ID of a chat model", "path": "FILE of the data set"}
+    return f"; write {option}={examples[last]}" if last in examples else ""
 
 
 def read_game(config: DictConfig) -> tuple[Description, dict[str, Any]]:
@@ -125,49 +141,51 @@ def read_game(config: DictConfig) -> tuple[Description, dict[str, Any]]:
         ValueError: There is no such game, or one of its options is wrong.
     """
     values = section(config, "game")
-    game = find_game(values.pop("name"))
+    game = find_game(_name(values, "game"))
     return game, dict(vars(read(game.options, values, "game")))
 
 
-def _players(
-    config: DictConfig, game: Description, date: str | None
-) -> tuple[tuple[str, ...], dict[str, kinds.Options], dict[str, str]]:
+def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], dict[str, kinds.Options], dict[str, str]]:
     """The learning roles, the options of each role's player, and the config section that each is from."""
     named = section(config, "players")
+    for role, block in named.items():
+        if not isinstance(block, dict):
+            raise ValueError(f"players.{role} must be a mapping of options, as players.{role}.kind=hf, not {block!r}")
     if strange := set(named) - set(game.roles):
         raise ValueError(f"players.{min(strange)}: game {game.name} has the roles {', '.join(game.roles)}")
-    learn = config.get("learn")
+    learn = convert("learn", section(config, "").get("learn"), list[str] | None, Rule())
     learns = tuple(learn) if learn else tuple(r for r in game.learns or game.roles[:1] if r not in named)
+    if not learns and not learn and (policy_roles := set(named) & set(game.learns or game.roles[:1])):
+        raise ValueError(
+            f"players.{min(policy_roles)}: that role is played by the policy, whose options are assistant.OPTION"
+        )
     if not learns or set(learns) - set(game.roles):
         raise ValueError(f"learn must be one or more of {', '.join(game.roles)}, not {', '.join(learns) or 'none'}")
     if "temperature" in section(config, POLICY):
         raise ValueError("assistant.temperature is no option: eval.modes and rollouts.temperature set it")
-    policy = _block(section(config, POLICY), POLICY, date, section(config, "prompts"))
+    policy = _block(section(config, POLICY), POLICY, section(config, "prompts"))
     blocks: dict[str, kinds.Options] = {}
     sections: dict[str, str] = {}
     for role in game.roles:
         if role in named:
             sections[role] = f"players.{role}"
-            blocks[role] = _block(named[role], sections[role], date)
+            blocks[role] = _block(named[role], sections[role])
         elif role in learns:
             sections[role], blocks[role] = POLICY, policy
         else:
             own = section(config, role)
             sections[role] = role if own else f"players.{role}"
-            blocks[role] = _block(own or {"kind": "scripted"}, sections[role], date)
+            blocks[role] = _block(own or {"kind": "scripted"}, sections[role])
     return learns, blocks, sections
 
 
-def _block(values: dict[str, Any], path: str, date: str | None, prompts: dict[str, Any] | None = None) -> kinds.Options:
+def _block(values: dict[str, Any], path: str, prompts: dict[str, Any] | None = None) -> kinds.Options:
     kind = values.get("kind")
-    if kind not in kinds.KINDS:
+    if not isinstance(kind, str) or kind not in kinds.KINDS:
         raise ValueError(f"{path}.kind must be one of {', '.join(kinds.KINDS)}, not {kind!r}")
     if prompts is not None and kind == "hf":
         values = values | {"style": read(PromptOptions, prompts, "prompts").style}
-    block: kinds.Options = read(kinds.KINDS[kind].options, values, path)
-    if isinstance(block, kinds.HF) and date is not None:
-        block = replace(block, template={"date": date} | block.template)
-    return block
+    return read(kinds.KINDS[kind].options, values, path)
 
 
 def read_plane(config: DictConfig, game: Description) -> Plane:
@@ -178,13 +196,32 @@ def read_plane(config: DictConfig, game: Description) -> Plane:
     """
     values = section(config, "costs")
     if game.plane_options is None:
-        return game.plane(**values)
+        prices = {name: convert(f"costs.{name}", value, float, Rule(least=0)) for name, value in values.items()}
+        return game.plane(**prices)
     return read(game.plane_options, values, "costs")
 
 
 def _task(config: DictConfig) -> Task:
     values = section(config, "task")
-    name = values.pop("name")
-    name = values.pop(SOURCE, name)
-    check_arguments(task_class(name), values, "task")
-    return make_task(name, **values)
+    name = str(values.pop(SOURCE, _name(values, "task")))
+    arguments = check_arguments(task_class(name), values, "task")
+    try:
+        task = make_task(name, **arguments)
+    except ValueError as error:
+        # Constructors name their options; what else they say is about the task.
+        raise ValueError(str(error) if "task" in str(error) else f"task={name}: {error}") from error
+    except OSError as error:  # such as a path that is too long
+        raise ValueError(f"task.path: {error.strerror}: {error.filename}") from error
+    for split, size in task.sizes.items():
+        if size is not None and size > MOST_EPISODES:
+            raise ValueError(
+                f"task.*: task {name} would have {size:,} {split} episodes, from which no order can be drawn; "
+                f"{MOST_EPISODES:,} are the most"
+            )
+    return task
+
+
+def _name(values: dict[str, Any], section_name: str) -> str:
+    """Takes the name of a task or game out of its section."""
+    name = convert(f"{section_name}.name", values.pop("name", None), str, Rule())
+    return str(name)

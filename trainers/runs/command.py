@@ -1,48 +1,54 @@
-"""Entry point of every command: turns hydra's config into experiment and options, and errors into one sentence."""
+"""Entry point of every command: turns hydra's config into experiment and options, and errors into one sentence.
 
+What takes long comes last: a config is read and checked as a whole before torch is imported, models are loaded before
+the run directory is made, and games are played after that.
+"""
+
+import gc
 import inspect
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
-import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from clarify_env.games import find_game, game_names
-from clarify_env.options import defaults, read, unknown
+from clarify_env.options import convert, defaults, read, unknown
 from clarify_env.streams import print_anything
-from clarify_env.tasks.base import task_class, task_names
 from trainers.runs.build import build, section
+from trainers.runs.conf import CONF
 from trainers.runs.experiment import Experiment
 from trainers.runs.help import help_page
-from trainers.runs.identity import config_hash, run_identity
+from trainers.runs.identity import check_claim, config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
-from trainers.runs.paths import at_home, quoted
-from trainers.runs.plugins import offer_sources, plain_defaults, task_node
-from trainers.runs.renamed import refuse_renamed
+from trainers.runs.overrides import CommandLine
+from trainers.runs.paths import at_home
+from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
+from trainers.runs.schema import RUN_DIR, option_types
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
-_HERE = Path(__file__).resolve().parents[1]
-CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 # Errors that a user can cause. All others are bugs and show their traceback.
 _CAUSED = (ValueError, OSError, FloatingPointError, NotImplementedError, OmegaConfBaseException, HydraException)
-# Overrides that may add keys: roles are the game's own, and options of a chat template the model's.
-_NEW_KEY = re.compile(r"players\.|\w+\.template[.=]")
 # Name of the section of a command's options if these are at the root of the config.
 ROOT = ""
+# Sections of an experiment beside those of its typed options.
+_SECTIONS = ("task", "game", "assistant", "user", "players", "learn", "prompts", "costs")
 
 
 class Command:
@@ -54,13 +60,23 @@ class Command:
     Args:
         name: Name of the command; its config is ``conf/NAME.yaml``.
         function: The command.
+        check: Checks that arguments fit together, before a model is loaded; takes some of the function's parameters.
         learns: Whether it has a budget of games to learn from.
         measures: Whether it ends in an evaluation.
         root: Whether ``options`` is the root of the config and there is no experiment.
     """
 
-    def __init__(self, name: str, function: Callable[..., None], learns: bool, measures: bool, root: bool):
-        self.name, self.function, self.learns, self.measures, self.root = name, function, learns, measures, root
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., None],
+        check: Callable[..., None] | None,
+        learns: bool,
+        measures: bool,
+        root: bool,
+    ):
+        self.name, self.function, self.check = name, function, check
+        self.learns, self.measures, self.root = learns, measures, root
         self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
         self.with_experiment = False
         for parameter in inspect.signature(function).parameters.values():
@@ -86,25 +102,47 @@ class Command:
             node |= defaults(cls) if name == ROOT else {name: defaults(cls)}
         ConfigStore.instance().store(group="options", name=self.name, node=node, package="_global_")
 
-    def known(self) -> list[str]:
-        """Returns the names of all typed options."""
-        names = ["run_dir", *(["seed"] if self.with_experiment else [])]
-        for name, cls in self.sections().items():
-            names += [f"{name}.{one.name}" if name else one.name for one in fields(cls)]
-        return names
+    def command_line(self, sweep: bool = False) -> CommandLine:
+        """Returns what reads the command's overrides."""
+        return CommandLine(self.name, self.sections(), sweep)
 
-    def run(self, config: DictConfig) -> None:
-        """Runs the command in its run directory."""
-        with Run(Path(config.run_dir), run_identity(self.name, config)) as run:
+    def prepare(self, config: DictConfig) -> "Prepared":
+        """Reads and checks a config; nothing is written.
+
+        Raises:
+            ValueError: An option is wrong; the message names it.
+        """
+        arguments = self.read(config)
+        identity = check_claim(run_dir(config), run_identity(self.name, config))
+        if self.with_experiment:
+            arguments["experiment"] = arguments["experiment"].dated(identity["date"])
+        return Prepared(identity, arguments)
+
+    def load(self, arguments: Mapping[str, Any]) -> None:
+        """Seeds torch and loads the models of the players, before the run directory is made.
+
+        Raises:
+            ValueError: A model cannot be loaded; the message names its option.
+        """
+        keep_freed()
+        if self.with_experiment:
+            import torch  # takes seconds, as transformers does
+            from transformers.utils.logging import disable_progress_bar
+
+            # Training draws from torch's global generator, and from no other global state.
+            torch.manual_seed(arguments["experiment"].seed)
+            disable_progress_bar()  # of transformers: it would disturb ours
+            if self.learns or self.measures:
+                arguments["experiment"].load_models()
+
+    def run(self, config: DictConfig, prepared: "Prepared") -> None:
+        """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
+        with Run(run_dir(config), prepared.identity) as run:
             _save_hydra(run.dir / ".hydra", config)
-            self.function(run=run, **self.read(config, run.identity["date"]))
+            self.function(run=run, **prepared.arguments)
 
-    def read(self, config: DictConfig, date: str | None = None) -> dict[str, Any]:
-        """Returns the arguments of the function: options by parameter, and the experiment. Seeds torch.
-
-        Args:
-            config: The command's config.
-            date: Day of the run, for chat templates that state it; ``None``: today.
+    def read(self, config: DictConfig) -> dict[str, Any]:
+        """Returns the arguments of the function: options by parameter, and the experiment.
 
         Raises:
             ValueError: An option is wrong; the message names it.
@@ -114,52 +152,90 @@ class Command:
         for parameter, (section_name, cls) in self.parameters.items():
             arguments[parameter] = read(cls, self._values(config, section_name), section_name)
         if self.with_experiment:
-            # Training draws from torch's global generator, and from no other global state.
-            torch.manual_seed(read(CommonOptions, {"seed": config.seed}, "").seed)
-            arguments["experiment"] = build(config, learns=self.learns, measures=self.measures, date=date)
+            arguments["experiment"] = build(config, learns=self.learns, measures=self.measures)
+        if self.check is not None:
+            self.check(**{name: arguments[name] for name in inspect.signature(self.check).parameters})
+        if self.with_experiment and (self.learns or self.measures):
+            arguments["experiment"].check_players()
+        run_dir(config)
         return arguments
 
     def _refuse_unknown(self, config: DictConfig) -> None:
-        groups = (
-            ("task", "game", "assistant", "user", "players", "learn", "prompts", "costs")
-            if self.with_experiment
-            else ()
-        )
-        top = {name.partition(".")[0] for name in self.known()} | set(groups)
+        sections = [*self.sections(), *(_SECTIONS if self.with_experiment else ())]
+        choices: dict[str, list[str]] = {"task": [], "game": []} if self.with_experiment else {}
+        known = [*option_types(self.sections(), choices), *sections]
+        top = {name.partition(".")[0] for name in known}
         for key in config:
             if key not in top:
-                raise ValueError(unknown(str(key), self.known()))
+                raise ValueError(unknown(str(key), known))
 
     @staticmethod
     def _values(config: DictConfig, section_name: str) -> dict[str, Any]:
         if section_name != ROOT:
             return section(config, section_name)
-        plain: Any = OmegaConf.to_container(config, resolve=True)
-        return {key: value for key, value in plain.items() if key not in ("run_dir", "hydra")}
+        return {key: value for key, value in section(config, ROOT).items() if key not in ("run_dir", "hydra")}
+
+
+class Prepared(NamedTuple):
+    """What a config is read as.
+
+    Attributes:
+        identity: Everything that the run's results depend on, its day included; see `identity.check_claim`.
+        arguments: Arguments of the command's function, but for ``run``.
+    """
+
+    identity: dict[str, Any]
+    arguments: dict[str, Any]
+
+
+def run_dir(config: DictConfig) -> Path:
+    """Returns the run directory of a config.
+
+    Raises:
+        ValueError: It is no text, or empty.
+    """
+    try:
+        value = config.run_dir
+    except OmegaConfBaseException as error:
+        raise ValueError(f"run_dir: {first_line(error)}") from error
+    folder = convert("run_dir", value, *RUN_DIR["run_dir"])
+    if not folder.strip():
+        raise ValueError("run_dir must be the directory of the run, not an empty text")
+    return Path(folder)
 
 
 COMMANDS: dict[str, Command] = {}
 
 
 def command(
-    function: Callable[..., None], *, learns: bool = True, measures: bool = True, root: bool = False
+    function: Callable[..., None],
+    *,
+    check: Callable[..., None] | None = None,
+    learns: bool = True,
+    measures: bool = True,
+    root: bool = False,
 ) -> Callable[[], None]:
     """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
-    entry = COMMANDS[name] = Command(name, function, learns, measures, root)
+    entry = COMMANDS[name] = Command(name, function, check, learns, measures, root)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
-    _offer_plugins()
+    offer_plugins()
     entry.offer_defaults()
+    ready: list[Prepared] = []
 
     @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
     def job(config: DictConfig) -> None:
-        keep_freed()
         print_anything()  # a launcher may run this in a process of its own
         config = at_home(config)
         try:
             record_job(config, UNFINISHED)
-            entry.run(config)
+            if ready:
+                prepared = ready.pop()
+            else:  # a job of a sweep
+                prepared = entry.prepare(config)
+                entry.load(prepared.arguments)
+            entry.run(config, prepared)
             record_job(config, None)
         except (Exception, SystemExit) as error:
             if not in_sweep() and not isinstance(error, _CAUSED):
@@ -170,43 +246,102 @@ def command(
 
     def main() -> None:
         print_anything()
-        sys.argv[1:] = overrides = appended(sys.argv[1:])
-        if {"--help", "-h"} & set(overrides):
-            offer_sources(overrides)
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                config = compose(name, [word for word in overrides if not word.startswith("-")])
-            print(help_page(entry.name, entry.sections(), config, CONF))
-            return
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra raises its errors; they are printed here
         try:
-            refuse_renamed(overrides)
-            offer_sources(overrides)
-            try:
-                job()
-            finally:
-                end_sweep()  # of one that was interrupted, or whose launcher failed
+            with _uncollected():
+                go = start()
+            if go:
+                for prepared in ready:  # one, but for a sweep
+                    entry.load(prepared.arguments)
+                try:
+                    job()
+                finally:
+                    end_sweep()  # of one that was interrupted, or whose launcher failed
         except _CAUSED as error:
-            print(f"error: {_why_no_plugin(overrides) or hydra_sentence(error, entry.known())}", file=sys.stderr)
+            print(f"error: {sentence(error)}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             sys.exit(130)
 
+    def start() -> bool:
+        """Reads the command line; returns whether there is something to run."""
+        ready.clear()
+        flags, words = _arguments(sys.argv[1:])
+        line = entry.command_line(sweep=flags.multirun)
+        try:
+            overrides = line.hydra_overrides(words)
+            sys.argv[1:] = [word for word in sys.argv[1:] if word not in words] + overrides
+            if flags.help:
+                print(_help(entry, line, overrides))
+                return False
+            if not (flags.multirun or flags.cfg or flags.info or flags.hydra_help or flags.shell_completion):
+                ready.append(entry.prepare(at_home(composed(name, overrides))))
+        except HydraException as error:
+            raise ValueError(hydra_sentence(error, line.known())) from error
+        return True
+
     return main
 
 
-def appended(overrides: Sequence[str]) -> list[str]:
-    """Returns overrides as hydra takes them.
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keeps the garbage collector from looking through what imports and configs are made of.
 
-    Options of players and of chat templates may be new keys. Paths at home are quoted: hydra cannot read a bare ``~``.
+    It would take a third of the time to an answer, most of it at the end of the process. What was made stays.
     """
-    return [f"++{word}" if _NEW_KEY.match(word) else word for word in map(_home_quoted, overrides)]
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
-def _home_quoted(word: str) -> str:
-    key, equals, value = word.partition("=")
-    parts = [quoted(part) if part.startswith("~") else part for part in value.split(",")]
-    return key + equals + ",".join(parts)
+def _arguments(words: Sequence[str]) -> tuple[Any, list[str]]:
+    """Returns the flags of a command line, as hydra has them, and its overrides.
+
+    Raises:
+        ValueError: There is no such flag.
+    """
+    parser: ArgumentParser = get_args_parser()
+
+    def refuse(message: str) -> None:
+        raise ValueError(f"{message}; options are written NAME=VALUE, and --help lists them")
+
+    parser.error = refuse  # type: ignore[method-assign, assignment]
+    flags, more = parser.parse_known_args(words)
+    if strange := [word for word in more if word.startswith("-")]:
+        refuse(f"there is no flag {strange[0]}")
+    return flags, [*flags.overrides, *more]
+
+
+def composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Returns the config of a command with overrides, inside a run of hydra or outside."""
+    if GlobalHydra.instance().is_initialized():
+        return compose(name, list(overrides))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def _help(entry: Command, line: CommandLine, overrides: list[str]) -> str:
+    """Returns the help of a command line: options with their values there and their defaults."""
+    groups = [word for word in overrides if word.partition("=")[0] in line.choices]
+    config = composed(entry.name, overrides)
+    defaults_config = config if groups == overrides else composed(entry.name, groups)
+    return help_page(entry.name, entry.sections(), config, CONF, defaults_config)
+
+
+def sentence(error: BaseException) -> str:
+    """Returns an error as one sentence, on one line."""
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {first_line(error)}"
+    return " ".join(str(error).split())
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message: what follows in omegaconf's are details of its types."""
+    return str(error).strip().partition("\n")[0]
 
 
 def hydra_sentence(error: Exception, known: list[str]) -> str:
@@ -214,30 +349,20 @@ def hydra_sentence(error: Exception, known: list[str]) -> str:
     text = str(error).partition("Config search path")[0]
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing and "No match in the defaults list" not in text:
-        return unknown(missing[1], known)
+        return unknown(missing[1], [name for name in known if name != missing[1]])
     return " ".join(text.split())
-
-
-def _why_no_plugin(overrides: list[str]) -> str | None:
-    """Returns why the game of ``game=NAME`` or the task of ``task=NAME`` cannot be loaded; ``None`` if both can."""
-    for group, find in (("game", find_game), ("task", task_class)):
-        for name in (word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")):
-            try:
-                find(name)
-            except ValueError as error:
-                return str(error)
-    return None
 
 
 def _report(error: BaseException, config: DictConfig) -> str:
     """Prints an error as one sentence and returns it; the traceback goes to the run's log, of a bug also to stderr."""
-    message = " ".join(str(error).split())
+    message = sentence(error)
     if not isinstance(error, _CAUSED):
         traceback.print_exc()
         message = f"{type(error).__name__}: {message}"
     print(f"error: {message}", file=sys.stderr)
     folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
-    if folder.is_dir() and os.access(folder, os.W_OK):
+    # A config that was refused leaves nothing behind.
+    if os.path.exists(folder / "config.json") and os.access(folder, os.W_OK):
         with (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(traceback.format_exc())
     return message
@@ -250,26 +375,3 @@ def _save_hydra(folder: Path, config: DictConfig) -> None:
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(hydra_config, folder / "hydra.yaml")
     OmegaConf.save(hydra_config.hydra.overrides.task, folder / "overrides.yaml")
-
-
-def _offer_plugins() -> None:
-    """Stores the defaults of games, planes and tasks, those of other packages included, as hydra configs.
-
-    A game that cannot be loaded is left out; such a task is offered by its name alone, and refused when it is made.
-    """
-    store = ConfigStore.instance().store
-    for name in game_names():
-        try:
-            game = find_game(name)
-        except ValueError:
-            continue  # the error is reported when the game is chosen: see `_why_no_plugin`
-        store(group="options/game", name=name, node={"name": name} | plain_defaults(game.options))
-        prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else plain_defaults(game.plane_options)
-        store(group="options/costs", name=name, node=prices)
-        if not (CONF / "costs" / f"{name}.yaml").exists():
-            store(group="costs", name=name, node=prices)
-        if not (CONF / "game" / f"{name}.yaml").exists():
-            store(group="game", name=name, node={"name": name} | plain_defaults(game.options))
-    for name in task_names():
-        if not (CONF / "task" / f"{name}.yaml").exists():
-            store(group="task", name=name, node=task_node(name))

@@ -3,24 +3,27 @@
 It is built once from the config (`trainers.runs.build`). No library function below it sees the config.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from agents import kinds
-from agents.generation import eos_ids
-from agents.hf import load
-from agents.render import Renderer
+from agents import checks, kinds
 from agents.selfplay import Start, play
 from clarify_env.games.base import Agent, Trajectory
 from clarify_env.games.description import FixedPrices, Plane
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import Task
+from trainers.evaluation.scores import Similarity
 from trainers.runs.options import BudgetOptions, EvalOptions, SelfPlayOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from agents.render import Renderer
 
 
 class Policy(NamedTuple):
@@ -101,9 +104,14 @@ class Experiment:
     @property
     def max_new_tokens(self) -> int:
         """Returns the maximum length of the policy's replies in tokens."""
-        return self._policy_options().max_new_tokens
+        return self.language_model().max_new_tokens
 
-    def _policy_options(self) -> kinds.HF:
+    def language_model(self) -> kinds.HF:
+        """Returns the options of the policy.
+
+        Raises:
+            ValueError: The role has a scripted player.
+        """
         options, role = self.policy_options, self.learns[0]
         if options is None:
             section = self.sections.get(role, role)
@@ -117,16 +125,48 @@ class Experiment:
             ValueError: It is not a language model, cannot be loaded, or none is shipped for the task.
         """
         role = self.learns[0]
-        return Policy(*self.models.load(self._policy_options(), self.task.name, self.sections.get(role, role)))
+        return Policy(*self.models.load(self.language_model(), self.task.name, self.sections.get(role, role)))
+
+    def dated(self, date: str) -> Experiment:
+        """Returns the experiment with the day of its run, for chat templates that state it."""
+        blocks = {
+            role: replace(block, template={"date": date} | block.template) if isinstance(block, kinds.HF) else block
+            for role, block in self.blocks.items()
+        }
+        return self.at(blocks=blocks)
+
+    def check_players(self) -> None:
+        """Checks all that can be known of the players before a model is loaded; see `agents.checks.check_players`."""
+        styles = dict.fromkeys(self.learns, "prompts.style")
+        checks.check_players(self.blocks, self.setup.game, self.task.name, sections=self.sections, styles=styles)
+
+    def load_models(self) -> None:
+        """Loads the model of every player, the policy's first, so that one that cannot be loaded is said at once.
+
+        Raises:
+            ValueError: A model cannot be loaded; the message names its option.
+        """
+        if self.policy_options is not None:
+            self.load_policy()
+        for role, block in self.blocks.items():
+            if role not in self.learns and isinstance(block, kinds.HF):
+                self.models.load(block, self.task.name, self.sections.get(role, role))
+        if self.evaluation.similarity is not None:
+            Similarity(self.evaluation.similarity)
 
     def load(self, folder: str | Path) -> Policy:
         """Loads a policy from a folder that a run has saved, with the policy's options: device, trust in its code."""
-        options = self._policy_options()
+        from agents.hf import load  # torch and transformers take seconds to import
+
+        options = self.language_model()
         return Policy(*load(folder, trust_remote_code=options.trust_remote_code, device=options.device))
 
     def renderer(self, policy: Policy) -> Renderer:
         """Returns the renderer of the policy's prompts."""
-        game, options, role = self.setup.game, self._policy_options(), self.learns[0]
+        from agents.generation import eos_ids
+        from agents.render import Renderer
+
+        game, options, role = self.setup.game, self.language_model(), self.learns[0]
         return Renderer(
             policy.tokenizer,
             partial(game.chat, style=options.style or game.default_style),
@@ -181,6 +221,6 @@ class Experiment:
             raise ValueError(f"budget.episodes must lie in 1 to {size}, the training episodes there are, not {most}")
         return most
 
-    def at(self, **changes: Any) -> "Experiment":
+    def at(self, **changes: Any) -> Experiment:
         """Returns a copy with some attributes changed."""
         return replace(self, **changes)

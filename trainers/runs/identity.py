@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from agents.checks import is_folder
 from agents.pocket import SHIPPED
 from trainers.runs.paths import at_home
 from trainers.runs.store import read_json, write_json
@@ -34,7 +35,7 @@ def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
     # A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
     model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
     manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None
-    if manifest and manifest.exists():
+    if manifest and is_folder(manifest.parent) and manifest.exists():
         identity["weights"] = read_json(manifest).get("sha256")
     return identity
 
@@ -55,11 +56,28 @@ def claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: The directory holds a run of another config; the message shows the difference.
     """
+    identity = check_claim(folder, identity)
+    if not (folder / "config.json").exists():
+        write_json(folder / "config.json", identity)
+    return identity
+
+
+def check_claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Checks that a run directory, if there is one, is of the same run; nothing is written.
+
+    Returns:
+        The identity with the ``date`` of the run; see `claim`.
+
+    Raises:
+        ValueError: The directory holds a run of another config, whose difference the message shows, or cannot be read.
+    """
     stored = folder / "config.json"
-    if not stored.exists():
-        identity = {"date": date.today().isoformat()} | identity
-        write_json(stored, identity)
-        return identity
+    try:
+        exists = stored.exists()
+    except OSError as error:  # such as a name that is too long
+        raise ValueError(f"run_dir: {error.strerror}: {str(folder)!r}") from error
+    if not exists:
+        return {"date": date.today().isoformat()} | identity
     began = {"date": date.today().isoformat()} | read_json(stored)
     identity = {"date": began["date"]} | identity
     before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (began, identity))

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 from clarify_env.evaluation.played import MODES
-from clarify_env.options import option
+from clarify_env.options import SEED, option
+
+# Most episodes of an evaluation.
+MOST_EPISODES = 1_000_000
 
 
 @dataclass(frozen=True)
 class CommonOptions:
     """Options at the root of every experiment's config."""
 
-    seed: int = option(0, least=0)
+    seed: int = option(0, least=0, most=SEED)
     """Everything drawn in training depends on it; at least 0."""
 
 
@@ -30,9 +33,9 @@ class EvalOptions:
 
     split: str = option("test")
     """Split of the task that the evaluation at the end plays."""
-    episodes: int = option(300, least=1)
+    episodes: int = option(300, least=1, most=MOST_EPISODES)
     """Most episodes of that split; at least 1."""
-    validation: int = option(100, least=1)
+    validation: int = option(100, least=1, most=MOST_EPISODES)
     """Most episodes of the validation split for the learning curve; at least 1."""
     modes: list[str] = option(["temperature", "greedy"], choices=MODES)
     """Sampling of the assistant: at temperature 1, greedy, or each in turn."""
@@ -42,11 +45,11 @@ class EvalOptions:
     """Sentence-embedding model (folder or hub id, extra [similarity]) for scoring answers; null: none."""
     gold_logprob: bool = option(False)
     """Also measure the gold answer's log-probability (nats) after the conversation, under the assistant's model."""
-    grid: int = option(8, least=2)
-    """Steering is measured on a grid of this many values of each cost; at least 2."""
+    grid: int = option(8, least=2, most=100)
+    """Steering is measured on a grid of this many values of each cost, from 2 to 100."""
     transcripts: int = option(20, least=0)
     """Games of each cost set and mode written to transcripts.jsonl; 0: none."""
-    seed: int = option(20, least=0)
+    seed: int = option(20, least=0, most=SEED)
     """Seed of sampling in evaluation; not `seed`, so that runs differ by training alone."""
 
 
@@ -54,7 +57,7 @@ class EvalOptions:
 class BudgetOptions:
     """What a method may learn from (``budget.*``)."""
 
-    games: int = option(10_000, least=1)
+    games: int = option(10_000, least=1, most=10**9)
     """Training games of all iterations together; every branch counts; at least 1."""
     episodes: int | None = option(None, least=1)
     """Learn from the first this many training episodes; null: all of them."""
@@ -64,15 +67,15 @@ class BudgetOptions:
 class RolloutOptions:
     """How the games of an episode at drawn costs are sampled (``rollouts.*``); choose a kind by ``rollouts=NAME``."""
 
-    free: int = option(2, least=0)
+    free: int = option(2, least=0, most=10_000)
     """First messages sampled without a forced tag."""
-    forced: int = option(4, least=0)
+    forced: int = option(4, least=0, most=10_000)
     """First messages sampled after each tag of ``actions``."""
     actions: list[str] = option(["clarify", "answer", "multi_answer"])
     """Actions whose tags begin the forced first messages: of clarify, answer and multi_answer."""
     marginal: bool = option(True)
     """Play each distinct first message for every interpretation; false: for one intent, drawn by weight."""
-    follow_ups: int = option(3, least=1)
+    follow_ups: int = option(3, least=1, most=10_000)
     """Games of each clarifying question and interpretation, under ``marginal``; at least 1."""
     temperature: float = option(1.0, least=0)
     """Sampling temperature of the assistant; 0 is greedy."""

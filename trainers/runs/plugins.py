@@ -1,4 +1,4 @@
-"""Offers tasks of other packages, modules and files as hydra configs of the group ``task``."""
+"""Offers games and tasks, those of other packages, modules and files included, as hydra configs."""
 
 import inspect
 import json
@@ -9,9 +9,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from clarify_env.games import find_game, game_names
 from clarify_env.options import defaults
 from clarify_env.plugins import is_source
-from clarify_env.tasks.base import task_class
+from clarify_env.tasks.base import task_class, task_names
+from trainers.runs.conf import CONF
 
 # Key of a task's section that says where its class is, if the task is not known by its name.
 SOURCE = "source"
@@ -55,6 +57,29 @@ def _is_plain(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return "${" not in text and value != "???"
+
+
+def offer_plugins() -> None:
+    """Stores the defaults of games, planes and tasks, those of other packages included, as hydra configs.
+
+    A game that cannot be loaded is left out; such a task is offered by its name alone, and refused when it is made.
+    """
+    store = ConfigStore.instance().store
+    for name in game_names():
+        try:
+            game = find_game(name)
+        except ValueError:
+            continue  # the error is reported when the game is chosen
+        store(group="options/game", name=name, node={"name": name} | plain_defaults(game.options))
+        prices = dict.fromkeys(game.usage, 0.0) if game.plane_options is None else plain_defaults(game.plane_options)
+        store(group="options/costs", name=name, node=prices)
+        if not (CONF / "costs" / f"{name}.yaml").exists():
+            store(group="costs", name=name, node=prices)
+        if not (CONF / "game" / f"{name}.yaml").exists():
+            store(group="game", name=name, node={"name": name} | plain_defaults(game.options))
+    for name in task_names():
+        if not (CONF / "task" / f"{name}.yaml").exists():
+            store(group="task", name=name, node=task_node(name))
 
 
 def offer_sources(overrides: Iterable[str]) -> None:

@@ -6,13 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from torch.utils.tensorboard import SummaryWriter
-from transformers.utils.logging import disable_progress_bar
-
 from trainers.runs.identity import claim
 from trainers.runs.paths import make_run_dir
-from trainers.runs.progress import Phases
 from trainers.runs.store import append_lines, read_lines
 
 LOG = "clarify_env.run"
@@ -37,6 +32,8 @@ class Run:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
+        from filelock import FileLock
+
         self.dir = folder
         self.report: Path | None = None
         make_run_dir(self.dir)
@@ -48,11 +45,17 @@ class Run:
         self._before = self._seconds_before()
 
     def __enter__(self) -> "Run":
+        from filelock import Timeout
+
         try:
             self._lock.acquire()
         except Timeout:
             raise ValueError(f"run_dir: another process is at work in {self.dir}; let it end or stop it") from None
-        disable_progress_bar()  # of transformers: it would disturb ours
+        # Imported here, since a refused config need not wait for it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        from trainers.runs.progress import Phases
+
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         self.progress = Phases()
         self.progress.say(f"run directory: {self.dir}" + (", continued" if self._continues else ""))

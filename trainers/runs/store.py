@@ -1,18 +1,21 @@
 """Files of a run: append-only JSON lines, JSON files written aside and renamed, model folders; no pickles."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from agents.selfplay import trajectory
 from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.setup import Setup
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,15 +5,17 @@ played before, either of the better action or of another action.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from agents.render import Renderer
 from clarify_env.games.base import Message, Trajectory, View
 from clarify_env.games.description import Decision, Prices
 from clarify_env.games.setup import Setup
 from trainers.selection.tree import Tree
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
 
 Messages = tuple[Message, ...]
 
@@ -175,7 +177,18 @@ class Side(NamedTuple):
     own: tuple[bool, ...]
 
 
-def tokens(renderer: Renderer, view: View, messages: Messages) -> Side | None:
+class Preference(NamedTuple):
+    """A preferred and a rejected continuation of one prompt, as tokens."""
+
+    chosen: Side
+    rejected: Side
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns a row of a data set."""
+        return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
+
+
+def tokens(renderer: "Renderer", view: View, messages: Messages) -> Side | None:
     """Converts a side to tokens; ``None`` if the chat template rewrites earlier messages in later prompts."""
     prompt = renderer.encode(view)
     ids: tuple[int, ...] = prompt

@@ -1,0 +1,69 @@
+"""What commands do not import to print their help or to refuse a config."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = (
+    "torch",
+    "transformers",
+    "scipy",
+    "matplotlib",
+    "peft",
+    "datasets",
+    "trl",
+    "tensorboard",
+    "sentence_transformers",
+)
+NAMES = ("rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare")
+# Command lines that end with an answer: help, slips, wrong values, and values that do not fit together.
+LINES = [
+    ("compare", "--help"),  # which imports the commands that it compares
+    ("rest", "rest.hindsigt=3"),
+    ("rest", "rest.hindsight=abc"),
+    ("evaluate", "assistant=scripted", "task=qa_jsonl", "task.path=/nowhere"),
+]
+MORE = [
+    *((name, "--help") for name in NAMES),
+    ("rest", "--help", "rest.k=7", "rollouts=plain", "user=self"),
+    ("rest", "update.learning_rate=fast"),
+    ("rest", "costs.alpha=[2,1]"),
+    ("rest", "task=nothing"),
+    ("rest", "assistant=hf"),
+    ("rest", "assistant.model=/nowhere/model"),
+    ("rest", "assistant.device=gpu"),
+    ("rest", "budget.games=30"),
+    ("grpo", "budget.games=30"),
+    ("evaluate", "eval.sets=[far]"),
+    ("compare", "only=[chess]"),
+]
+SCRIPT = """
+import importlib, io, sys, contextlib
+for name, *words in {lines!r}:
+    sys.argv = [name + ".py", *words]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            importlib.import_module("trainers." + name).main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    heavy = [module for module in {heavy!r} if module in sys.modules]
+    assert not heavy, (name, words, heavy)
+    is_help = "--help" in words
+    assert code == (0 if is_help else 1), (name, words, code, err.getvalue())
+    assert (" = " in out.getvalue()) if is_help else (err.getvalue().count(chr(10)) == 1), (name, words, err.getvalue())
+print("all")
+"""
+
+
+@pytest.mark.parametrize("lines", [LINES, pytest.param(MORE, marks=pytest.mark.slow)], ids=["some", "more"])
+def test_help_and_refusals_import_nothing_heavy(tmp_path, lines):
+    script = SCRIPT.format(lines=lines, heavy=HEAVY)
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all\n", "")
+    assert not list(tmp_path.iterdir()), "nothing is written"

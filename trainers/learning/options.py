@@ -1,0 +1,54 @@
+"""Options of an update, and what follows from them: its steps, its passes and the tokens it reads."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.example import Example
+from clarify_env.options import option
+
+
+@dataclass(frozen=True)
+class UpdateOptions:
+    """How an update is made (``update.*``)."""
+
+    optimizer: str = option("adamw", choices=("adamw", "muon"))
+    """adamw; or muon for the layers' matrices, with AdamW for all other weights (`learning.muon`)."""
+    learning_rate: float = option(1e-3, least=0)
+    """Peak learning rate of AdamW; Muon's follows from it; at least 0."""
+    epochs: float = option(1.0, least=0, most=1_000_000)
+    """Passes over the examples; at least 0."""
+    least_steps: int = option(0, least=0, most=10**9)
+    """Fewest optimizer steps; epochs that make fewer are repeated, since few examples would be learned too little."""
+    batch: int = option(64, least=1)
+    """Examples a step and device; at least 1."""
+    warmup: float = option(0.05, least=0, most=1)
+    """Share of the steps in which the learning rate rises, in [0, 1]; it then falls to zero along a cosine."""
+    weight_decay: float = option(0.01, least=0)
+    """Weight decay of either optimizer; at least 0."""
+    lora_rank: int = option(0, least=0)
+    """Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight."""
+    runs: int = option(1, least=1, most=1000)
+    """Updates from the same start with other orders of the examples, whose weights are averaged; at least 1."""
+
+
+def number_of_steps(examples: int, config: UpdateOptions) -> int:
+    """Returns the optimizer steps of one run: max(1, round(ceil(examples / batch) epochs), least_steps)."""
+    return max(1, round(math.ceil(examples / config.batch) * config.epochs), config.least_steps)
+
+
+def passes(examples: int, config: UpdateOptions) -> float:
+    """Returns how often one run of an update reads each example."""
+    return number_of_steps(examples, config) / math.ceil(examples / config.batch)
+
+
+def update_tokens(examples: Sequence[Example], config: UpdateOptions) -> int:
+    """Returns the number of tokens that an update reads, prompts included."""
+    tokens = sum(len(example.prompt_ids) + len(example.ids) for example in examples)
+    return round(config.runs * passes(len(examples), config) * tokens)
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raises FloatingPointError if a value is not finite."""
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the {name} became {value}; a lower update.learning_rate may help")
