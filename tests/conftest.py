@@ -53,7 +53,8 @@ def tiny_folder(tmp_path_factory, almanac):
     import torch
 
     from agents.pocket import build_model, build_tokenizer
-    from trainers.learning.update import UpdateOptions, update
+    from trainers.learning.options import UpdateOptions
+    from trainers.learning.update import update
     from trainers.pretrain import _Encoder
     from trainers.runs.store import save_model
 

@@ -9,8 +9,8 @@ from configs import arguments_of
 from conftest import SMALL
 
 from trainers.learning.adapters import lora_targets, with_lora
+from trainers.learning.options import UpdateOptions
 from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions
 from trainers.runs.experiment import Policy
 
 OF = {row.name: row for row in ARCHITECTURES}

@@ -21,7 +21,9 @@ from agents.sample import LocalSampler
 from clarify_env.costs import Costs
 from clarify_env.games.base import View
 from clarify_env.games.clarification.facts import AssistantFacts
-from trainers.learning.update import UpdateOptions, collate, update, weighted_loss
+from trainers.learning.loss import collate, weighted_loss
+from trainers.learning.options import UpdateOptions
+from trainers.learning.update import update
 
 PREFIX = tuple(range(20, 50))
 PROMPTS = [(*PREFIX, *rest) for rest in ((60,), (61, 62, 63, 64, 65, 66, 67), (68, 69, 70))]

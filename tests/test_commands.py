@@ -760,9 +760,13 @@ FIRST = [
     (
         prompted,
         ["assistant.model=/nowhere"],
-        "assistant.model: '/nowhere' is neither a folder that exists nor a hub id",
+        "assistant.model: '/nowhere' is neither a folder that exists, nor a GGUF file, nor a hub id",
     ),
-    (prompted, ["assistant.model=~/nowhere"], "nowhere' is neither a folder that exists nor a hub id"),
+    (
+        prompted,
+        ["assistant.model=~/nowhere"],
+        "nowhere' is neither a folder that exists, nor a GGUF file, nor a hub id",
+    ),
     (prompted, ["assistant.model=."], "assistant.model: '.' holds no model: it has no config.json"),
     (prompted, ["task=qa_jsonl", "task.path=~/nowhere"], str(Path.home() / "nowhere")),
     (prompted, ["task=qa_jsonl"], "task.path must be given: it has no default; write task.path=FILE of the data set"),

@@ -18,7 +18,7 @@ from clarify_env.games.base import Message
 from trainers.contrastive import check, prepare
 from trainers.learning import dpo as dpo_module
 from trainers.learning.dpo import Preference, collate, dpo
-from trainers.learning.update import UpdateOptions
+from trainers.learning.options import UpdateOptions
 from trainers.selection.pairs import Pair, References, off_policy, pair, side, tokens
 
 ASK, GUESS = "#CLARIFY Which kind?", "#ANSWER Brandt"

@@ -16,7 +16,9 @@ from agents.decode import left_pad
 from agents.example import Example
 from agents.generation import choose_padding, eos_ids, not_honoured, suppress, suppressed_ids
 from agents.hf import HFAgent, load
-from trainers.learning.update import UpdateOptions, collate, update, weighted_loss
+from trainers.learning.loss import collate, weighted_loss
+from trainers.learning.options import UpdateOptions
+from trainers.learning.update import update
 from trainers.runs.store import save_model
 
 PROMPT = (2, 60, 61, 1, 4)

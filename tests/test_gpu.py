@@ -11,7 +11,9 @@ from agents.pocket import SHIPPED
 from clarify_env.costs import Costs
 from clarify_env.games.base import Message, View
 from clarify_env.games.clarification.facts import AssistantFacts
-from trainers.learning.update import UpdateOptions, collate, update, weighted_loss
+from trainers.learning.loss import collate, weighted_loss
+from trainers.learning.options import UpdateOptions
+from trainers.learning.update import update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -14,8 +14,9 @@ from agents.context import context_of
 from agents.example import Example
 from agents.hf import load
 from agents.sample import LocalSampler
+from trainers.learning.options import UpdateOptions
 from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions, update
+from trainers.learning.update import update
 from trainers.runs.experiment import Policy
 from trainers.runs.store import save_model
 

@@ -19,7 +19,20 @@ from trainers.runs.command import COMMANDS, CONF
 from trainers.runs.help import help_page
 from trainers.runs.renamed import RENAMED, refuse_renamed
 
-NAMES = ["rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare"]
+NAMES = [
+    "rest",
+    "rwsft",
+    "contrastive",
+    "stargate",
+    "grpo",
+    "imitate",
+    "sft",
+    "prompted",
+    "probe",
+    "evaluate",
+    "pretrain",
+    "compare",
+]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from clarify_env.costs import Costs
 from clarify_env.games.base import View
 from clarify_env.games.clarification.facts import AssistantFacts
 from clarify_env.games.clarification.prompts import messages
-from trainers.learning.update import collate
+from trainers.learning.loss import collate
 
 FACTS = AssistantFacts("Who designed Ashford?", "", Costs(0.25, 0.03), "train/0")
 VIEW = View("assistant", (), FACTS, 0)

@@ -14,7 +14,7 @@ from clarify_env.games.base import Reply
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers import rwsft
-from trainers.learning.update import collate, weighted_loss
+from trainers.learning.loss import collate, weighted_loss
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.selection.returns import earned, expected

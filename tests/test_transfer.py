@@ -17,8 +17,8 @@ from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from clarify_env.tasks import make_task
 from trainers.evaluation import measure
+from trainers.learning.options import UpdateOptions
 from trainers.learning.trial import check_update
-from trainers.learning.update import UpdateOptions
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.processes import check_transfer
 

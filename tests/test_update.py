@@ -12,13 +12,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 from agents.example import Example
 from agents.hf import HFAgent
 from clarify_env.options import read
+from trainers.learning import trainer as trainers_of_updates
 from trainers.learning import update as updating
 from trainers.learning.devices import UpdateArguments
 from trainers.learning.dpo import DPOArguments
+from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.muon import Muon
 from trainers.learning.options import UpdateOptions, update_tokens
 from trainers.learning.policy_gradient import GRPOArguments
-from trainers.learning.update import average, collate, update, weighted_loss
+from trainers.learning.update import average, update
 
 ROWS = [
     Example((2, 9, 10, 1, 4), (20, 21, 1), 1.0),
@@ -122,8 +124,8 @@ def test_batches():
     rows = [Example((1,) * (i % 7 + 1), (2,) * (i % 3 + 1)) for i in range(1000)]
 
     def order(seed):
-        batches = updating._Batches(rows, 8, np.random.default_rng(seed))
-        return [batches[i] for i in range(len(batches))]
+        batches = trainers_of_updates.Steps(rows, 8, np.random.default_rng(seed))
+        return [batches[i].examples for i in range(len(batches))]
 
     assert order(3) == order(3) != order(4), "depends on the seed alone"
     lengths = [[len(row.prompt_ids) + len(row.ids) for row in batch] for batch in order(0)]
@@ -297,13 +299,13 @@ def two_gpus(monkeypatch):
 
 @pytest.mark.parametrize(("count", "batch", "epochs"), [(20, 2, 1.0), (20, 3, 2.0), (7, 2, 1.5), (1, 4, 3.0)])
 def test_every_example_is_learned_whatever_the_number_of_gpus(tiny, two_gpus, monkeypatch, count, batch, epochs):
-    learned_from = Counter()
+    real, learned_from = trainers_of_updates.Form.loss, Counter()
 
-    def counting(model, batch):
-        learned_from.update(row[-1] for row in batch["input_ids"].tolist())
-        return weighted_loss(model, batch)
+    def counting(self, model, examples, device):
+        learned_from.update(example.ids[-1] for example in examples)
+        return real(self, model, examples, device)
 
-    monkeypatch.setattr(updating, "weighted_loss", counting)
+    monkeypatch.setattr(trainers_of_updates.Form, "loss", counting)
     rows = [Example((2, 9), (30, 50 + i)) for i in range(count)]
     learned(tiny[0], rows, UpdateOptions(epochs=epochs, batch=batch))
     assert set(learned_from) == {50 + i for i in range(count)}, "each example"
@@ -324,12 +326,12 @@ def test_two_gpus_change_nothing(tiny, monkeypatch):
 
 @pytest.mark.parametrize(("batches", "examples"), [(5, 10), (4, 9), (4, 11), (3, 7)])
 def test_an_update_that_skips_or_repeats_examples_is_an_error(batches, examples):
-    trainer = SimpleNamespace(batches=batches, examples=examples)
-    data = updating._Batches([ROWS[0]] * 5, 3, np.random.default_rng(0))  # 2 batches, read twice in 4 steps
+    trainer = SimpleNamespace(steps=batches, examples=examples)
+    data = trainers_of_updates.Steps([ROWS[0]] * 5, 3, np.random.default_rng(0))  # 2 batches, read twice in 4 steps
     with pytest.raises(RuntimeError, match="instead of 10 to 10 in 4"):
         updating.check_learned(trainer, data, 4)
-    updating.check_learned(SimpleNamespace(batches=4, examples=10), data, 4)
-    updating.check_learned(SimpleNamespace(batches=3, examples=8), data, 3)
+    updating.check_learned(SimpleNamespace(steps=4, examples=10), data, 4)
+    updating.check_learned(SimpleNamespace(steps=3, examples=8), data, 3)
 
 
 def test_the_average_of_one_is_itself(tiny):
@@ -343,3 +345,86 @@ def test_a_short_training_logs_its_loss(tiny, steps, logged):
     learned(tiny[0], ROWS, config, report=lambda step, total, logs: reports.append((step, total, logs)))
     assert [step for step, _, logs in reports if "loss" in logs] == logged
     assert {total for _, total, _ in reports} == {steps}
+
+
+def shared_rows(count=24):
+    """Two contexts, each with many endings."""
+    return [Example((2, *range(20 + i % 2, 40), 50 + i), (60 + i, 1), 1 + i / count) for i in range(count)]
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_packed_and_padded_updates_learn_the_same(tiny, lora_rank):
+    """All examples in one step, so that both forms take the same steps."""
+    config = replace(FAST, batch=64, lora_rank=lora_rank)
+    rows = shared_rows()
+    padded = weights(learned(tiny[0], rows, replace(config, packed=False)))
+    packed = weights(learned(tiny[0], rows, replace(config, packed=True)))
+    torch.testing.assert_close(packed, padded, atol=2e-4, rtol=0)
+    assert not torch.equal(packed, padded), "another order of sums"
+    assert not torch.allclose(padded, weights(tiny[0]), atol=1e-3), "something was learned"
+    assert torch.equal(weights(learned(tiny[0], rows, config)), padded), "the default"
+
+
+def test_a_packed_step_holds_groups_of_several_contexts():
+    rows = [Example((2, context, 9), (20, tail)) for context in range(30, 38) for tail in range(40, 48)]
+    steps = trainers_of_updates.Steps(rows, 16, np.random.default_rng(0), packed=True)
+    assert sorted(row for batch in steps.batches for row in batch) == sorted(rows), "each example once"
+    contexts = [Counter(row.prompt_ids[1] for row in batch) for batch in steps.batches]
+    assert all(len(batch) == 16 for batch in steps.batches)
+    assert all(len(counts) >= 2 and min(counts.values()) >= 4 for counts in contexts)
+
+
+def test_a_model_that_takes_no_packed_examples_is_told_of(tiny, monkeypatch, caplog):
+    monkeypatch.setattr(updating, "refusal", lambda model, longest: "it counts in sevens")
+    assert not updating.choose_form(tiny[0], shared_rows(), replace(FAST, packed=True), 0).packed
+    assert "shared prefixes are computed for each example: it counts in sevens" in caplog.text
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("tokens", [1, 40, 100])
+def test_parts_of_a_step_add_up_to_the_step(tiny, packed, tokens):
+    config = replace(FAST, batch=8, packed=packed)
+    whole = weights(learned(tiny[0], shared_rows(), config))
+    parts = weights(learned(tiny[0], shared_rows(), replace(config, tokens=tokens)))
+    torch.testing.assert_close(parts, whole, atol=2e-4, rtol=0)
+
+
+def test_parts_fit(tiny):
+    rows = [*shared_rows(), *ROWS]
+    for form in (trainers_of_updates.Form(0, "left"), trainers_of_updates.Form(0, "left", packed=True)):
+        parts = form.parts(rows, 100)
+        assert sorted(row for part in parts for row in part) == sorted(rows)
+    padded = trainers_of_updates.Form(0, "left").parts(rows, 100)
+    assert all(len(p) * max(len(r.prompt_ids) + len(r.ids) for r in p) <= 100 for p in padded)
+
+
+def test_out_of_memory_halves_what_is_computed_at_once(tiny, monkeypatch, caplog):
+    real, asked = trainers_of_updates.Form.loss, []
+
+    def scarce(self, model, examples, device):
+        asked.append(len(examples))
+        if len(examples) > 2:
+            raise torch.OutOfMemoryError("no memory")
+        return real(self, model, examples, device)
+
+    config = replace(FAST, batch=8, packed=False, tokens=400)
+    whole = weights(learned(tiny[0], shared_rows(), config))
+    monkeypatch.setattr(trainers_of_updates.Form, "loss", scarce)
+    monkeypatch.setattr(torch.accelerator, "empty_cache", lambda: None)
+    parts = weights(learned(tiny[0], shared_rows(), config))
+    torch.testing.assert_close(parts, whole, atol=2e-4, rtol=0)
+    assert [record.message for record in caplog.records if "out of memory" in record.message] == [
+        "update: out of memory; at most 200 tokens at once from here",
+        "update: out of memory; at most 100 tokens at once from here",
+        "update: out of memory; at most 50 tokens at once from here",
+    ], "said once each, and not tried again at every step"
+
+
+def test_an_example_too_large_by_itself_ends_the_update(tiny, monkeypatch):
+    def never(self, model, examples, device):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(trainers_of_updates.Form, "loss", never)
+    monkeypatch.setattr(torch.accelerator, "empty_cache", lambda: None)
+    with pytest.raises(torch.OutOfMemoryError):
+        learned(tiny[0], ROWS)

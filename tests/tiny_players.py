@@ -7,7 +7,8 @@ from agents.example import Example
 from agents.pocket import build_model, build_tokenizer
 from agents.render import Renderer
 from clarify_env.games.base import Reply
-from trainers.learning.update import UpdateOptions, update
+from trainers.learning.options import UpdateOptions
+from trainers.learning.update import update
 from trainers.runs.store import save_model
 
 HINTS = dict(

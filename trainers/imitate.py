@@ -69,13 +69,11 @@ def oracle_games(experiment: Experiment, run: Run) -> Iterator[Trajectory]:
         name = ORACLE if role in experiment.learns else setup.game.players[role][0]
         players[role] = setup.game.player(role, setup.task, name, **setup.options)
     starts: list[Start] = []
-    size = experiment.training_episodes() or budget
-    while len(starts) < budget:
-        for index in rng.permutation(size)[: budget - len(starts)].tolist():
-            episode = setup.task.episode("train", index)
-            weights = setup.weights(episode)
-            hidden = int(rng.choice(len(weights), p=weights))
-            starts.append(Start(episode, hidden, prices[rng.integers(len(prices))], int(rng.integers(2**62))))
+    for index in experiment.training_indices(budget, rng):
+        episode = setup.task.episode("train", index)
+        weights = setup.weights(episode)
+        hidden = int(rng.choice(len(weights), p=weights))
+        starts.append(Start(episode, hidden, prices[rng.integers(len(prices))], int(rng.integers(2**62))))
     advance = run.bar("the oracle plays", len(starts), "games")
     for game in experiment.play(starts, players, chunk=experiment.selfplay.chunk):
         advance(1)

@@ -342,6 +342,16 @@ class Description:
         """Senders that are no roles: what calls them is a move, what they return is a move too, and is never rerun."""
         return {}
 
+    def demonstrate(
+        self, task: Any, episode: Any, prices: Prices, rng: np.random.Generator, **options: Any
+    ) -> Sequence[Turn]:
+        """Turns of a game played by demonstrators that know every action and disregard the prices, for a warm start.
+
+        Raises:
+            ValueError: The game has no demonstrators.
+        """
+        raise ValueError(f"game {self.name} has no demonstrations to start from")
+
     def solve(self, task: Any, episodes: Sequence[Any], **options: Any) -> Sequence[Solved] | None:
         """Solves episodes; ``None``: the game has no oracle, and is measured without regret."""
         return None

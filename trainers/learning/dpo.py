@@ -17,7 +17,8 @@ from trl import DPOConfig, DPOTrainer
 from agents.context import check_length
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.options import UpdateOptions, number_of_steps
-from trainers.learning.update import Progress, optimizers, trainable, training_options
+from trainers.learning.trainer import Progress
+from trainers.learning.update import optimizers, trainable, training_options
 from trainers.selection.pairs import Preference
 
 

@@ -26,6 +26,10 @@ class UpdateOptions:
     """Share of the steps in which the learning rate rises, in [0, 1]; it then falls to zero along a cosine."""
     weight_decay: float = option(0.01, least=0)
     """Weight decay of either optimizer; at least 0."""
+    tokens: int = option(16_384, least=1)
+    """Most tokens computed at once; the examples of a step are split to fit. Halved when memory runs out."""
+    packed: bool = option(False)
+    """Compute prefixes that examples share once (`learning.packing`), if the model can; steps mix fewer episodes."""
     lora_rank: int = option(0, least=0)
     """Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight."""
     runs: int = option(1, least=1, most=1000)

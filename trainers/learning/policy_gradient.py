@@ -13,7 +13,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.options import UpdateOptions
-from trainers.learning.update import Progress, optimizers, trainable, training_options
+from trainers.learning.trainer import Progress
+from trainers.learning.update import optimizers, trainable, training_options
 from trainers.runs.experiment import Policy
 from trainers.runs.processes import Report
 

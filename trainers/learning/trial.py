@@ -8,7 +8,8 @@ from agents.batching import batching_of
 from agents.example import Example
 from trainers.learning.adapters import NoLayerError
 from trainers.learning.loss import collate, weighted_loss
-from trainers.learning.update import UpdateOptions, parallel_runs, trainable
+from trainers.learning.options import UpdateOptions
+from trainers.learning.update import parallel_runs, trainable
 from trainers.runs.experiment import Policy
 from trainers.runs.processes import check_transfer
 

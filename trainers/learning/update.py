@@ -1,4 +1,4 @@
-"""The weighted language-model update of all likelihood methods, by a subclass of `transformers.Trainer`."""
+"""The weighted language-model update of all likelihood methods (`learning.trainer`)."""
 
 import copy
 import math
@@ -11,84 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-)
+from transformers import PreTrainedModel, PrinterCallback
 
 from agents.batching import batching_of
 from agents.context import check_length
 from agents.example import Example
 from trainers.learning.adapters import with_lora
 from trainers.learning.devices import UpdateArguments, device_options
-from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.muon import Muon
-from trainers.learning.options import UpdateOptions, check_finite, number_of_steps
+from trainers.learning.options import UpdateOptions, number_of_steps
+from trainers.learning.packing import gain, refusal
+from trainers.learning.trainer import LOG, Form, Progress, Steps, WeightedTrainer, one_step
 from trainers.runs.processes import Report, run_processes
-
-
-class _Batches(Dataset):
-    """Batches of examples of similar length, to avoid padding."""
-
-    def __init__(self, examples: Sequence[Example], size: int, rng: np.random.Generator):
-        order = rng.permutation(len(examples))
-        window = 32 * size
-        batches: list[list[Example]] = []
-        for start in range(0, len(order), window):
-            by_length = sorted(
-                order[start : start + window], key=lambda i: len(examples[i].prompt_ids) + len(examples[i].ids)
-            )
-            batches += [[examples[i] for i in by_length[k : k + size]] for k in range(0, len(by_length), size)]
-        self.batches = [batches[i] for i in rng.permutation(len(batches))]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> list[Example]:
-        return self.batches[index]
-
-
-class WeightedTrainer(Trainer):
-    """`transformers.Trainer` with `weighted_loss`.
-
-    Attributes:
-        batches: Batches learned from so far.
-        examples: Examples in them, each as often as it was learned.
-    """
-
-    batches = examples = 0
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Computes `weighted_loss`."""
-        self.batches += 1
-        self.examples += len(inputs["weights"])
-        loss = weighted_loss(model, inputs)
-        return (loss, None) if return_outputs else loss
-
-
-class Progress(TrainerCallback):
-    """Reports a trainer's steps and logs to a function, and stops a training whose loss is not finite.
-
-    Args:
-        report: Called with step, number of steps and logs.
-    """
-
-    def __init__(self, report: Report):
-        self.report = report
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        """Reports step, number of steps and logs; see `transformers.TrainerCallback`.
-
-        Raises:
-            FloatingPointError: The loss is not finite.
-        """
-        logs = logs or {}
-        for name in {"loss", "train_loss"} & logs.keys():  # during the training, and the mean at its end
-            check_finite("loss", logs[name])
-        self.report(state.global_step, state.max_steps, logs)
 
 
 def update(
@@ -123,23 +57,38 @@ def update(
     check_length(model, longest, f"an example of {longest} tokens to learn from")
     if not all(math.isfinite(weight) for example in examples for weight in (example.weight, *example.first_weights)):
         raise ValueError("an example's weight is not a finite number: a reward must have been NaN")
+    form = choose_form(model, examples, config, pad)
     seeds = [seed + 1000 * run for run in range(config.runs)]
     progress = partial(_of_runs, report, [0] * config.runs)
     at_once = parallel_runs(model, config)
     if at_once > 1:
         start = pickle.dumps(model)
-        models = run_processes(_trained_apart, [(start, examples, config, s, pad) for s in seeds], progress, at_once)
+        models = run_processes(_trained_apart, [(start, examples, config, s, form) for s in seeds], progress, at_once)
         return average([pickle.loads(pickled) for pickled in models]).eval()
     return (
         average(
             [
-                _trained(copy.deepcopy(model), examples, config, s, pad, partial(progress, run))
+                _trained(copy.deepcopy(model), examples, config, s, form, partial(progress, run))
                 for run, s in enumerate(seeds)
             ]
         )
         .to(model.dtype)
         .eval()
     )
+
+
+def choose_form(model: PreTrainedModel, examples: Sequence[Example], config: UpdateOptions, pad: int) -> Form:
+    """Returns the form in which a model learns from examples; the log says what ``update.packed`` saves, or why not."""
+    padded = Form(pad, batching_of(model).side)
+    if not config.packed:
+        return padded
+    reason = refusal(model, max(len(example.prompt_ids) + len(example.ids) for example in examples))
+    if reason is not None:
+        LOG.warning("update.packed: shared prefixes are computed for each example: %s", reason)
+        return padded
+    tokens, nodes = gain(examples)
+    LOG.info("update: %d of %d tokens are computed, those of shared prefixes once", nodes, tokens)
+    return padded._replace(packed=True)
 
 
 def parallel_runs(model: PreTrainedModel, config: UpdateOptions) -> int:
@@ -165,26 +114,20 @@ def _of_runs(report: Report, done: list[int], run: int, step: int, steps: int, l
 
 
 def _trained_apart(
-    model: bytes, examples: Sequence[Example], config: UpdateOptions, seed: int, pad: int, report: Report
+    model: bytes, examples: Sequence[Example], config: UpdateOptions, seed: int, form: Form, report: Report
 ) -> bytes:
     """Runs `_trained` in a process of its own, with pickled models."""
-    return pickle.dumps(_trained(pickle.loads(model), examples, config, seed, pad, report))
+    return pickle.dumps(_trained(pickle.loads(model), examples, config, seed, form, report))
 
 
 def _trained(
-    model: PreTrainedModel, examples: Sequence[Example], config: UpdateOptions, seed: int, pad: int, report: Report
+    model: PreTrainedModel, examples: Sequence[Example], config: UpdateOptions, seed: int, form: Form, report: Report
 ) -> PreTrainedModel:
     half = model.device.type == "cuda" and model.dtype == torch.bfloat16 and not config.lora_rank
     torch.manual_seed(seed)  # initial weights of adapters are random
     model = trainable(model, config)
-    batches = _Batches(examples, config.batch, np.random.default_rng(seed))
+    data = Steps(examples, config.batch, np.random.default_rng(seed), form.packed)
     steps = number_of_steps(len(examples), config)
-    side = batching_of(model).side
-
-    def collator(items: Sequence[Sequence[Example]]) -> dict[str, torch.Tensor]:
-        (batch,) = items  # an item of the data set is a whole batch
-        return collate(batch, pad, side)
-
     arguments = UpdateArguments(
         **training_options(config, steps, seed),
         **device_options(model.device),
@@ -194,29 +137,31 @@ def _trained(
     trainer = WeightedTrainer(
         model=model,
         args=arguments,
-        train_dataset=batches,
-        data_collator=collator,
+        train_dataset=data,
+        data_collator=one_step,
         callbacks=[Progress(report)],
         optimizers=optimizers(model, config),
+        form=form,
+        tokens=config.tokens,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if arguments.world_size == 1:  # else each process learns from its share of the batches
-        check_learned(trainer, batches, steps)
+        check_learned(trainer, data, steps)
     return model.merge_and_unload() if config.lora_rank else model
 
 
-def check_learned(trainer: WeightedTrainer, batches: _Batches, steps: int) -> None:
+def check_learned(trainer: WeightedTrainer, data: Steps, steps: int) -> None:
     """Checks that each step has learned from one batch, and each whole pass from every example once.
 
     Raises:
         RuntimeError: It has not.
     """
-    examples, (whole, rest) = sum(map(len, batches.batches)), divmod(steps, len(batches))
+    examples, (whole, rest) = sum(map(len, data.batches)), divmod(steps, len(data))
     least, most = whole * examples, (whole + bool(rest)) * examples
-    if trainer.batches != steps or not least <= trainer.examples <= most:
+    if trainer.steps != steps or not least <= trainer.examples <= most:
         raise RuntimeError(
-            f"update: {steps} steps learned from {trainer.examples} examples in {trainer.batches} batches, instead of "
+            f"update: {steps} steps learned from {trainer.examples} examples in {trainer.steps} batches, instead of "
             f"{least} to {most} in {steps}"
         )
 

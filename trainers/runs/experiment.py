@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from agents import checks, kinds
 from agents.selfplay import Start, play
 from clarify_env.games.base import Agent, Trajectory
@@ -220,6 +222,13 @@ class Experiment:
         if most > (size or most):
             raise ValueError(f"budget.episodes must lie in 1 to {size}, the training episodes there are, not {most}")
         return most
+
+    def training_indices(self, count: int, rng: np.random.Generator) -> Iterator[int]:
+        """Yields indices of training episodes, in passes of a new order each."""
+        size = self.training_episodes() or count
+        while count > 0:
+            yield from rng.permutation(size)[:count].tolist()
+            count -= size
 
     def at(self, **changes: Any) -> Experiment:
         """Returns a copy with some attributes changed."""

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agents.checks import is_folder
+from agents.gguf import digest, is_gguf
 from agents.pocket import SHIPPED
 from trainers.runs.paths import at_home
 from trainers.runs.store import read_json, write_json
@@ -37,6 +38,8 @@ def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
     manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None
     if manifest and is_folder(manifest.parent) and manifest.exists():
         identity["weights"] = read_json(manifest).get("sha256")
+    elif model and is_gguf(str(model)) and Path(str(model)).is_file():
+        identity["weights"] = digest(Path(str(model)))
     return identity
 
 

@@ -22,6 +22,7 @@ from clarify_env.games.clarification.actions import (
 )
 from clarify_env.games.clarification.decisions import action_of, decision
 from clarify_env.games.clarification.oracle import Solved, solve
+from clarify_env.games.clarification.pretraining.demonstrations import turns
 from clarify_env.games.clarification.rules import REASONING, ClarificationGame, closing_answer
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
@@ -161,6 +162,12 @@ class Clarification(Description):
         if role == "user":
             return ScriptedUser(task)
         return ScriptedAssistant(task, name, options.get("max_questions", 2))
+
+    def demonstrate(
+        self, task: Task, episode: Episode, prices: Prices, rng: np.random.Generator, **options: Any
+    ) -> list[Turn]:
+        """See `clarify_env.games.clarification.pretraining.demonstrations.turns`."""
+        return turns(task, episode, Costs(*prices), rng, **options)
 
     def solve(self, task: Task, episodes: Sequence[Episode], **options: Any) -> list[Solved]:
         """Solves episodes by `clarify_env.games.clarification.oracle`."""

@@ -1,7 +1,7 @@
 """Renders views of the clarification game as chat messages and as transcripts."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from clarify_env.costs import Costs, plain
 from clarify_env.games.base import View
@@ -46,10 +46,52 @@ Reply to the assistant. To a question, answer just what was asked, in a few word
 not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
 that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
+
+class Phrasing(NamedTuple):
+    """Wording of a prompt in natural language whose costs stand last.
+
+    All that stands before the costs is the same at every cost, so that it is read once in play and in learning.
+
+    Attributes:
+        rules: System message, before the context; ``{begin}`` and ``{reasoning}`` follow from the game's option
+            ``reasoning``.
+        costs: Follows the query; ``{alpha}`` and ``{beta}`` are the costs.
+    """
+
+    rules: str
+    costs: str
+
+
+PHRASINGS = {
+    "natural": Phrasing(
+        """\
+You answer questions that may be ambiguous. {begin} with one of three tags:
+#CLARIFY and one question, to ask the user which reading is meant;
+#ANSWER and one short answer, to answer the likeliest reading;
+#MULTI_ANS and one line a reading, "label: answer", to answer several readings.
+A right answer earns 1, and questions and words cost something{reasoning}. Earn as much as you can.""",
+        "Each question costs {alpha}, each word {beta}.",
+    ),
+    "brief": Phrasing(
+        """\
+{begin} with #CLARIFY (ask which reading is meant), #ANSWER (answer the likeliest one) or #MULTI_ANS (answer several, \
+one line each: "label: answer"). A right answer earns 1; questions and words are charged{reasoning}.""",
+        "Cost of a question: {alpha}. Cost of a word: {beta}.",
+    ),
+    "budget": Phrasing(
+        """\
+You are an assistant whose user is in a hurry. What they ask may have several meanings. You may guess: write \
+#ANSWER and the answer. You may give several answers: write #MULTI_ANS and a line for each meaning, "label: answer". \
+Or you may ask back: write #CLARIFY and your question. {begin} with one of these. Being right is worth 1 point to the \
+user; asking and every word you write take points away{reasoning}.""",
+        "Points lost: {alpha} if you ask back, {beta} for every word of the answer.",
+    ),
+}
+
 # Entries of the text caches, more than the default plane has training costs.
 _CACHE = 4096
 
-STYLES = ("pocket", "zero_shot", "few_shot", "reasoning")
+STYLES = ("pocket", "zero_shot", "few_shot", "reasoning", *PHRASINGS)
 
 
 def messages(view: View, style: str = "zero_shot") -> Messages:
@@ -58,8 +100,9 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     Args:
         view: What the role sees.
         style: ``"pocket"`` (costs or intent alone, for models that learned the rules in training), ``"zero_shot"``
-            (with the rules written out), ``"few_shot"`` (with worked games as well) or ``"reasoning"`` (asks for
-            reasoning before the tag, which the game must allow).
+            (with the rules written out), ``"few_shot"`` (with worked games as well), ``"reasoning"`` (asks for
+            reasoning before the tag, which the game must allow), or one of `PHRASINGS` (rules written out, costs after
+            the query).
 
     Returns:
         Messages with roles ``system``, ``user`` and ``assistant``; ``assistant`` is the role of ``view``.
@@ -76,7 +119,10 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
         chat = [{"role": "system", "content": _user_system(query, secret, style)}]
     else:
         query, context, costs, _, reasoning = facts
-        system = assistant_system(costs, context, style, reasoning)
+        if style in PHRASINGS:
+            system, query = _shared_system(context, style, reasoning), f"{query}\n{_costs_last(costs, style)}"
+        else:
+            system = assistant_system(costs, context, style, reasoning)
         chat = [{"role": "system", "content": system}, {"role": "user", "content": query}]
     for sender, text, _ in view[1]:
         chat.append({"role": "assistant" if sender == role else "user", "content": text})
@@ -104,6 +150,19 @@ def assistant_system(costs: Costs, context: str, style: str, reasoning: str) -> 
             )
         rules += _THINK
     return rules + context
+
+
+@lru_cache(maxsize=_CACHE)
+def _shared_system(context: str, style: str, reasoning: str) -> str:
+    """System message of a phrasing: rules and context, the same at every cost."""
+    begin, price = _REASONING[reasoning]
+    rules = PHRASINGS[style].rules.format(begin=begin, reasoning=price)
+    return f"{rules}\n{context}" if context else rules
+
+
+@lru_cache(maxsize=_CACHE)
+def _costs_last(costs: Costs, style: str) -> str:
+    return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3))
 
 
 @lru_cache(maxsize=_CACHE)

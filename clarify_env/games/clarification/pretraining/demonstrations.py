@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clarify_env.costs import Costs
-from clarify_env.games.base import Reply, View
+from clarify_env.games.base import Reply, Turn, View
 from clarify_env.games.clarification.actions import Clarify, kind, parse
 from clarify_env.games.clarification.facts import assistant_facts
 from clarify_env.games.clarification.plans import list_message, shortest_answer, shortest_label
@@ -82,16 +82,30 @@ class Demonstrator:
         return questions_asked, remaining
 
 
-def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
-    """Plays one demonstration game and yields each turn of both roles as a chat."""
+def turns(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator, **options: Any) -> list[Turn]:
+    """Plays one demonstration game, with the scripted user, and returns the turns of both roles.
+
+    Args:
+        task: The task.
+        episode: The episode; its intent is drawn by weight.
+        costs: Costs that the assistant sees, and disregards.
+        rng: Random generator of everything that is drawn.
+        **options: The game's own options.
+    """
     weights = [reading.weight for reading in episode.interpretations]
-    game = ClarificationGame(task, episode, int(rng.choice(len(weights), p=weights)), costs)
+    game = ClarificationGame(task, episode, int(rng.choice(len(weights), p=weights)), costs, **options)
     user = ScriptedUser(task)
     players = {"assistant": Demonstrator(task, rng).say, "user": lambda view: user.say(view, int(rng.integers(2**31)))}
     while game.to_move:
         game.apply(Reply(players[game.to_move](game.view(game.to_move))))
-    first = kind(game.turns[0].action)
-    for turn in game.turns:
+    return game.turns
+
+
+def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
+    """Plays one demonstration game and yields each turn of both roles as a chat."""
+    played = turns(task, episode, costs, rng)
+    first = kind(played[0].action)
+    for turn in played:
         text = turn.reply.text
         assert text is not None, "scripted players always write"
         yield _last_message(turn.view, text, f"{turn.role}/{first}")

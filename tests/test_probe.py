@@ -1,0 +1,78 @@
+"""The probe: what a model can do of a game, and what to do next."""
+
+import json
+
+import pytest
+from conftest import SMALL
+
+from agents.hf import HFAgent
+from clarify_env.games.base import Reply
+from trainers import probe
+from trainers.evaluation.probing import advice
+
+ROW = {
+    "role": "assistant",
+    "opening": "",
+    "games": 8,
+    "valid": 1.0,
+    "ended": 1.0,
+    "score": 0.8,
+    "score_clear": 1.0,
+    "tokens": 5.0,
+    "actions": {"answer": 1.0},
+}
+USER = ROW | {"role": "user", "actions": {}}
+
+
+def rows(free=(), opened=(), user=()):
+    openings = [ROW | {"opening": tag} | dict(opened) for tag in ("#CLARIFY", "#ANSWER")]
+    return [ROW | dict(free), *openings, USER | dict(user)]
+
+
+ADVICE = [
+    (rows(), ["Ready"]),
+    (rows(free={"valid": 0.1}), ["Ready", "valid after an opening (100%) but seldom by themselves (10%)"]),
+    (rows(free={"valid": 0.0}, opened={"valid": 0.2}), ["Not ready", "0% of its games are valid, and 20% after"]),
+    (rows(free={"ended": 0.2}, opened={"ended": 0.2}), ["Not ready", "80% of its messages reach"]),
+    (rows(opened={"score_clear": 0.1}), ["Ready", "It scores 0.10 on episodes with nothing hidden"]),
+    (rows(opened={"score_clear": None}), ["Ready"]),
+    (rows(user={"score": 0.1}), ["Ready", "As user it scores 0.10"]),
+    (rows(user={"ended": 0.5}), ["Ready", "do not let it play that role"]),
+]
+
+
+@pytest.mark.parametrize(("given", "beginnings"), ADVICE)
+def test_advice(given, beginnings):
+    sentences = advice(given, ["assistant"], 48)
+    assert len(sentences) == len(beginnings)
+    assert all(part in sentence for part, sentence in zip(beginnings, sentences, strict=True))
+
+
+def test_every_role_and_opening_is_played(command, tmp_path):
+    folder = tmp_path / "run"
+    assert command(probe, *SMALL, "probe.episodes=2", "probe.examples=1", f"run_dir={folder}") == (0, "")
+    result = json.loads((folder / "probe.json").read_text())
+    played = [(row["role"], row["opening"], row["games"]) for row in result["rows"]]
+    openings = ["", "#CLARIFY", "#ANSWER", "#MULTI_ANS"]
+    assert played == [*(("assistant", opening, 2) for opening in openings), ("user", "", 2)]
+    assert all(game["turns"][0][1].startswith(game["opening"]) for game in result["games"])
+    assert result["tokens_per_second"] > 0 and len(result["games"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "verdict"),
+    [
+        ("#ANSWER Ada Brandt", True, "Ready to learn"),
+        ("I am a helpful assistant.", True, "Not ready"),
+        ("#ANSWER Ada Brandt and so on and on", False, "Not ready"),
+    ],
+)
+def test_the_verdict_follows_what_the_model_writes(command, tmp_path, monkeypatch, text, end, verdict):
+    def act(self, views, seeds, openings=None):
+        ids = (5, self.renderer.end_id) if end else (5, 6)
+        return [Reply(text, (1,), ids, (0.0, 0.0)) for _ in views]
+
+    monkeypatch.setattr(HFAgent, "act", act)
+    folder = tmp_path / "run"
+    assert command(probe, *SMALL, "probe.episodes=2", f"run_dir={folder}") == (0, "")
+    assert json.loads((folder / "probe.json").read_text())["advice"][0].startswith(verdict)

@@ -1,0 +1,146 @@
+"""Probes of a language model: what it can do of a game before it learns, and what to do next.
+
+A model is ready to learn by self-play if its own messages, or those it writes after an opening, are valid and end, and
+if it knows the facts: then some of its games earn more than others, and selection has something to keep.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.selfplay import Start
+from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.setup import Setup
+from trainers.runs.experiment import Experiment, Policy
+
+# Shares below which a model is not ready.
+VALID, ENDED, KNOWN = 0.5, 0.9, 0.5
+
+
+class Probe(NamedTuple):
+    """Games in which the model plays one role, with scripted partners.
+
+    Attributes:
+        role: The role.
+        opening: What its first message was made to begin with; empty: nothing.
+        games: The games.
+    """
+
+    role: str
+    opening: str
+    games: list[Trajectory]
+
+
+def play_probes(experiment: Experiment, policy: Policy, episodes: Sequence[Any]) -> Iterator[Probe]:
+    """Plays every role with every opening, at temperature 1; each episode once at training prices drawn for it."""
+    setup = experiment.setup
+    model = experiment.players(policy, 1.0)[experiment.learns[0]]
+    prices = experiment.plane.train()
+    for role in setup.game.roles:
+        partners = scripted_partners(setup, role)
+        if partners is None:
+            continue
+        own = role in experiment.learns
+        openings = ["", *setup.game.openings.get(role, {}).values()] if own else [""]
+        for opening in openings:
+            rng = np.random.default_rng(experiment.seed)  # the same deals for every opening
+            starts = [
+                Start(
+                    episode,
+                    setup.game.draw(episode, rng),
+                    prices[rng.integers(len(prices))],
+                    int(rng.integers(2**62)),
+                    prefixes={role: opening} if opening else {},
+                )
+                for episode in episodes
+            ]
+            games = list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
+            yield Probe(role, opening, games)
+
+
+def scripted_partners(setup: Setup, role: str) -> dict[str, Agent] | None:
+    """Returns the scripted players of all other roles; ``None`` if the game lacks one."""
+    others = [other for other in setup.game.roles if other != role]
+    if not all(setup.game.players.get(other) for other in others):
+        return None
+    return {
+        other: setup.game.player(other, setup.task, setup.game.players[other][0], **setup.options) for other in others
+    }
+
+
+def probed(setup: Setup, probe: Probe, end_ids: Collection[int]) -> dict[str, Any]:
+    """Returns the figures of a probe.
+
+    Args:
+        setup: Game, task and options.
+        probe: Its games.
+        end_ids: Ids that end a message.
+
+    Returns:
+        ``role``, ``opening``, ``games``; ``valid``, the share of games without an invalid message; ``ended``, the share
+        of its messages that end before the limit on their length; ``score``, the mean score; ``score_clear``, that of
+        episodes without anything hidden (``None`` if there are none); ``tokens`` per message; ``actions``, the share of
+        each kind of its first message.
+    """
+    turns = [turn for game in probe.games for turn in game.moves((probe.role,))]
+    clear = [g for g in probe.games if len(setup.weights(setup.task.lookup(g.episode_id))) == 1]
+    firsts = [game.moves((probe.role,))[:1] for game in probe.games]
+    acts = probe.role in setup.game.learns  # kinds of messages are those of learning roles
+    kinds = Counter(setup.game.kind(first[0]) for first in firsts if first and acts)
+    total = max(sum(kinds.values()), 1)
+    return {
+        "role": probe.role,
+        "opening": probe.opening,
+        "games": len(probe.games),
+        "valid": _mean([not game.result.flags.get("invalid", False) for game in probe.games]),
+        "ended": _mean([turn.reply.ids is not None and turn.reply.ids[-1] in end_ids for turn in turns]),
+        "score": _mean([game.result.of(probe.role).score for game in probe.games]),
+        "score_clear": _mean([game.result.of(probe.role).score for game in clear]) if clear else None,
+        "tokens": _mean([len(turn.reply.ids or ()) for turn in turns]),
+        "actions": {kind: count / total for kind, count in kinds.items()},
+    }
+
+
+def advice(rows: Sequence[Mapping[str, Any]], learns: Sequence[str], max_new_tokens: int) -> list[str]:
+    """Returns what to do next, one sentence each; the first says whether the model is ready."""
+    own = [row for row in rows if row["role"] in learns]
+    free = [row for row in own if not row["opening"]]
+    opened = [row for row in own if row["opening"]] or free
+    sentences = []
+    if (ended := _mean([row["ended"] for row in own])) < ENDED:
+        sentences.append(
+            f"{1 - ended:.0%} of its messages reach assistant.max_new_tokens={max_new_tokens} without an end: raise it "
+            "if they are cut off, else let a warm start teach it to end them."
+        )
+    valid, valid_opened = _mean([row["valid"] for row in free]), _mean([row["valid"] for row in opened])
+    if max(valid, valid_opened) < VALID:
+        sentences.append(
+            f"{valid:.0%} of its games are valid, and {valid_opened:.0%} after an opening: warm-start it "
+            "(python -m trainers.sft), or try another prompt (prompts=natural, brief, budget)."
+        )
+    elif valid < VALID:
+        sentences.append(
+            f"Its messages are valid after an opening ({valid_opened:.0%}) but seldom by themselves ({valid:.0%}): "
+            "methods that force openings can learn from it; a warm start (python -m trainers.sft) makes more of it."
+        )
+    known = [row["score_clear"] for row in opened if row["score_clear"] is not None]
+    if known and max(known) < KNOWN:
+        sentences.append(
+            f"It scores {max(known):.2f} on episodes with nothing hidden: it lacks the facts of this task. Choose a "
+            "task with a context, a larger model, or a warm start."
+        )
+    partners = [row for row in rows if row["role"] not in learns]
+    for row in partners:
+        if row["score"] < KNOWN * max((other["score"] for other in own), default=0.0) or row["ended"] < ENDED:
+            sentences.append(
+                f"As {row['role']} it scores {row['score']:.2f}: do not let it play that role (user=self)."
+            )
+    ready = max(valid, valid_opened) >= VALID and ended >= ENDED
+    verdict = "Ready to learn by self-play." if ready else "Not ready to learn by self-play."
+    return [verdict, *sentences]
+
+
+def _mean(values: Sequence[Any]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

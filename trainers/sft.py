@@ -1,0 +1,72 @@
+"""Warm start: supervised fine-tuning of a chat model on a game's demonstrations, which disregard the prices.
+
+A chat model that cannot play yet learns the form of the messages and how each action is carried out, and no policy:
+each action is demonstrated equally often at every price. Every method can start from the result, an ordinary model
+folder: ``assistant.model=RUN/checkpoints/iteration-1``.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.example import Example
+from clarify_env.games.base import Turn
+from trainers.evaluation.measure import measure, validate
+from trainers.learning.improve import check_update, improve
+from trainers.learning.options import UpdateOptions, update_tokens
+from trainers.runs.command import command
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
+
+if TYPE_CHECKING:
+    from agents.render import Renderer
+
+
+def sft(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
+    """Fine-tunes on ``budget.games`` demonstrated games, and measures."""
+    played = demonstrations(experiment)
+    base = experiment.load_policy()
+    check_update(base, update)
+    examples = learned_turns(experiment, experiment.renderer(base), played)
+    validate(run, experiment, experiment.players(base, 1.0), iteration=0)
+    policy = improve(experiment, update, run, base, examples, 1)
+    validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
+    used = {
+        "games": len(played),
+        "generated_tokens": 0,
+        "gold_labels": experiment.gold_labels(episode_id for episode_id, _ in played),
+        "update_tokens": update_tokens(examples, update),
+    }
+    measure(run, experiment, partial(experiment.players, policy), method="sft", budget=used)
+
+
+def demonstrations(experiment: Experiment) -> list[tuple[str, list[Turn]]]:
+    """Plays the demonstrated games, on training episodes at training prices drawn independently.
+
+    Returns:
+        The episode's id and the turns of each game.
+
+    Raises:
+        ValueError: The game has no demonstrators.
+    """
+    setup, prices = experiment.setup, experiment.plane.train()
+    rng = np.random.default_rng([experiment.seed, 2])
+    games = []
+    for index in experiment.training_indices(experiment.budget.games, rng):
+        episode, at = setup.task.episode("train", index), prices[rng.integers(len(prices))]
+        games.append((episode.id, list(setup.game.demonstrate(setup.task, episode, at, rng, **setup.options))))
+    return games
+
+
+def learned_turns(experiment: Experiment, renderer: "Renderer", games: list[tuple[str, list[Turn]]]) -> list[Example]:
+    """Returns an example per turn of the learning roles, and of partners that the policy plays (``user=self``)."""
+    roles = {*experiment.learns, *experiment.partners}
+    turns = [turn for _, game in games for turn in game if turn.role in roles]
+    return [Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text or "")) for turn in turns]
+
+
+main: Any = command(sft)
+
+if __name__ == "__main__":
+    main()
