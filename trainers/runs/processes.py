@@ -10,8 +10,10 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -126,13 +128,13 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
     processes, results = [], {}
     try:
         for number in wave:
-            pipe, child_pipe = context.Pipe()
-            process = context.Process(target=_carry_out, args=(child_pipe, threads), daemon=True)
-            with _uninterrupted():
+            with _uninterrupted():  # a process that has started is one that is ended below
+                pipe, child_pipe = context.Pipe()
+                process = context.Process(target=_carry_out, args=(child_pipe, threads), daemon=True)
                 process.start()
-            child_pipe.close()
-            processes.append(process)
-            running[pipe] = number
+                child_pipe.close()
+                processes.append(process)
+                running[pipe] = number
         for pipe, number in running.items():
             _send(pipe, (work, wave[number]), number)
         while running:
@@ -160,15 +162,24 @@ def _at_once(work: Callable, wave: dict[int, tuple], report: Callable, threads: 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Blocks SIGINT, for the processes that are started as well: Ctrl-C interrupts this process, which ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+    """Puts off Ctrl-C until the end, and blocks SIGINT for the processes started inside: their parent ends them.
+
+    Blocking it here as well would not do: another thread of this process may take the signal.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    resource_tracker.ensure_running()  # it would unblock SIGINT when the first process starts it
+    interrupts: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _send(pipe: Connection, message: Any, number: int) -> None:
