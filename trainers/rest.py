@@ -46,7 +46,7 @@ class RestOptions:
 
     iterations: int = option(1, least=1)
     """Rounds of grow, select and improve, which share the budget; one round selects 99.9 % of the oracle's reward."""
-    hindsight: int = option(140, least=0)
+    hindsight: int = option(120, least=0)
     """Training prices at which each episode's games are selected; 0: only those that they were played at."""
     dearest: float = option(0.1, least=0, most=1)
     """Probability that drawn costs are replaced by (max alpha, max beta), otherwise seldom drawn together."""
