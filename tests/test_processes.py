@@ -95,7 +95,8 @@ def test_ctrl_c_interrupts_whoever_asked_and_the_processes_say_nothing(tmp_path)
     """A terminal sends SIGINT to all of them, also while they import."""
     (tmp_path / "asks.py").write_text(
         textwrap.dedent("""
-        import pathlib, sys, time
+        import pathlib, signal, sys, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background are begun without it
         from trainers.runs.processes import run_processes
 
         def works(folder, report):
