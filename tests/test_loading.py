@@ -64,7 +64,8 @@ ADAPTERS = [
 
 
 @pytest.mark.parametrize(("kind", "make"), ADAPTERS, ids=[kind for kind, _ in ADAPTERS])
-def test_an_adapter_is_merged_into_its_base_model(tiny_folder, tmp_path, caplog, kind, make):
+def test_an_adapter_is_merged_into_its_base_model(tiny_folder, tmp_path, caplog, monkeypatch, kind, make):
+    monkeypatch.chdir(tmp_path)  # a relative name is looked up in the working folder as well
     base = shutil.copytree(tiny_folder, tmp_path / "base")
     folder = tmp_path / "adapter"
     expected = make(base, folder)
