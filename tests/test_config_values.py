@@ -142,9 +142,11 @@ def check(outcome, name, rng):
     if result is None:
         return
     code, _, error = result
-    said = f"{name} {words}: {error[:3000]}"
-    assert code == 1 and error.startswith("error: ") and error.endswith("\n") and error.count("\n") == 1, said
-    assert "Traceback" not in error and names_an_option(error, words), said
+    command_and_error = f"{name} {words}: {error[:3000]}"
+    assert code == 1 and error.startswith("error: ") and error.endswith("\n") and error.count("\n") == 1, (
+        command_and_error
+    )
+    assert "Traceback" not in error and names_an_option(error, words), command_and_error
 
 
 @pytest.mark.parametrize("name", NAMES)

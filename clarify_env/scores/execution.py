@@ -168,10 +168,10 @@ def _tokens(query: str) -> list[_Token] | None:
     tokens, end = [], 0
     for text in (query, f"{query}*/"):  # SQLite lets the end of the text close a comment
         try:
-            found = SQLite.Tokenizer().tokenize(text)
+            sqlite_tokens = SQLite.Tokenizer().tokenize(text)
         except SqlglotError:
             continue
-        for token in found:
+        for token in sqlite_tokens:
             if text_of := query[token.start : token.end + 1]:  # a comment alone gives an empty token
                 tokens.append(_Token(text_of, any(map(str.isspace, query[end : token.start]))))
                 end = token.end + 1
