@@ -17,6 +17,7 @@ from clarify_env.games.clarification.pretraining.demonstrations import (
     card,
     demonstrations,
     facts,
+    lessons,
     likeliest,
     page,
     picked,
@@ -230,6 +231,27 @@ def test_of_an_endless_split_any_episode_may_be_shown():
 
     shown = islice(demonstrations(Endless(), "train", np.random.default_rng(0), CELLS, {"page": 1.0}), 2500)
     assert len({demonstration.messages[0][1] for demonstration in shown}) > 2490
+
+
+def test_lessons_ask_for_the_other_facts_of_a_context():
+    task = make_task("ledger")
+    episode = task.episode("train", 3)
+    games = lessons(task, episode, [CELLS[0], CELLS[1]] * 3, np.random.default_rng(0))
+    known = dict(task.facts(episode))
+    assert len(games) == 6 and len({turns[0].view.facts.query for turns in games}) == 6
+    for (turn,), costs in zip(games, [CELLS[0], CELLS[1]] * 3, strict=True):
+        facts_seen = turn.view.facts
+        assert turn.role == "assistant" and facts_seen.context == episode.context and facts_seen.costs == costs
+        assert turn.reply.text == f"#ANSWER {known[facts_seen.query]}"
+    assert len(lessons(task, episode, CELLS[:1] * 1000, np.random.default_rng(0))) == len(known), "each fact once"
+
+
+def test_a_chat_about_facts_states_answers_as_the_task_says():
+    task = make_task("ledger")
+    episode = task.episode("train", 0)
+    shown = facts(task, episode, np.random.default_rng(0)).messages[1:]
+    known = dict(task.facts(episode))
+    assert [text for _, text in shown[1::2]] == [f"It was {known[query]}." for _, query in shown[::2]]
 
 
 def test_facts_are_asked_one_after_another(almanac):

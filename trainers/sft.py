@@ -1,10 +1,12 @@
 """Warm start: supervised fine-tuning of a chat model on a game's demonstrations, which disregard the prices.
 
 A chat model that cannot play yet learns the form of the messages and how each action is carried out, and no policy:
-each action is demonstrated equally often at every price. Every method can start from the result, an ordinary model
+each action is demonstrated equally often at every price. Lessons ask for the other facts of a game's context, which is
+then read once for all of them (``update.packed``). Every method can start from the result, an ordinary model
 folder: ``assistant.model=RUN/checkpoints/iteration-1``.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from agents.example import Example
 from clarify_env.games.base import Turn
+from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, improve
 from trainers.learning.options import UpdateOptions, update_tokens
@@ -23,9 +26,17 @@ if TYPE_CHECKING:
     from agents.render import Renderer
 
 
-def sft(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
-    """Fine-tunes on ``budget.games`` demonstrated games, and measures."""
-    played = demonstrations(experiment)
+@dataclass(frozen=True)
+class SftOptions:
+    """What is demonstrated (``sft.*``)."""
+
+    lessons: int = option(12, least=0, most=10_000)
+    """Most lessons beside each game: further facts of its context, asked for without ambiguity; 0: none."""
+
+
+def sft(experiment: Experiment, options: SftOptions, update: UpdateOptions, run: Run) -> None:
+    """Fine-tunes on ``budget.games`` demonstrated games with their lessons, and measures."""
+    played = demonstrations(experiment, options.lessons)
     base = experiment.load_policy()
     check_update(base, update)
     examples = learned_turns(experiment, experiment.renderer(base), played)
@@ -41,11 +52,11 @@ def sft(experiment: Experiment, update: UpdateOptions, run: Run) -> None:
     measure(run, experiment, partial(experiment.players, policy), method="sft", budget=used)
 
 
-def demonstrations(experiment: Experiment) -> list[tuple[str, list[Turn]]]:
-    """Plays the demonstrated games, on training episodes at training prices drawn independently.
+def demonstrations(experiment: Experiment, lessons: int) -> list[tuple[str, list[Turn]]]:
+    """Plays the demonstrated games and their lessons, on training episodes at training prices drawn independently.
 
     Returns:
-        The episode's id and the turns of each game.
+        The episode's id and the turns of each game and lesson.
 
     Raises:
         ValueError: The game has no demonstrators.
@@ -54,8 +65,11 @@ def demonstrations(experiment: Experiment) -> list[tuple[str, list[Turn]]]:
     rng = np.random.default_rng([experiment.seed, 2])
     games = []
     for index in experiment.training_indices(experiment.budget.games, rng):
-        episode, at = setup.task.episode("train", index), prices[rng.integers(len(prices))]
-        games.append((episode.id, list(setup.game.demonstrate(setup.task, episode, at, rng, **setup.options))))
+        episode = setup.task.episode("train", index)
+        at, *others = (prices[i] for i in rng.integers(len(prices), size=1 + lessons))
+        game = setup.game.demonstrate(setup.task, episode, at, rng, **setup.options)
+        of_context = setup.game.lessons(setup.task, episode, others, rng, **setup.options) if others else []
+        games += [(episode.id, list(turns)) for turns in (game, *of_context)]
     return games
 
 

@@ -352,6 +352,20 @@ class Description:
         """
         raise ValueError(f"game {self.name} has no demonstrations to start from")
 
+    def lessons(
+        self, task: Any, episode: Any, prices: Sequence[Prices], rng: np.random.Generator, **options: Any
+    ) -> Sequence[Sequence[Turn]]:
+        """Demonstrated turns about other facts of an episode's context, where nothing is hidden, for a warm start.
+
+        Args:
+            task: The task.
+            episode: The episode.
+            prices: Prices of each lesson; there are fewer lessons if the context holds fewer facts.
+            rng: Draws the facts, without replacement.
+            **options: The game's own options.
+        """
+        return []
+
     def solve(self, task: Any, episodes: Sequence[Any], **options: Any) -> Sequence[Solved] | None:
         """Solves episodes; ``None``: the game has no oracle, and is measured without regret."""
         return None

@@ -92,6 +92,7 @@ class Task:
         attributes: For each attribute that a question can ask about, the words that name it.
         pretraining: Splits that a model may be pretrained on; ``None``: all, if facts are parametric knowledge. If
             facts stand in the context, validation and test must not be pretrained on.
+        statement: How a chat about facts, in pretraining, states an answer; ``{}`` stands for it.
         parts: Tasks of a mix by name; empty for other tasks.
     """
 
@@ -101,6 +102,7 @@ class Task:
     metric: str = "em"
     attributes: ClassVar[dict[str, tuple[str, ...]]] = {}
     pretraining: ClassVar[tuple[str, ...] | None] = None
+    statement: ClassVar[str] = "{}"
     parts: Mapping[str, "Task"] = MappingProxyType({})
 
     def episode(self, split: str, index: int) -> Episode:

@@ -65,6 +65,9 @@ class Ledger(Task):
     version = 1
     attributes = words.CUES
     pretraining = ("train",)
+    # A sentence, so that figures follow a space, as in tables and lists: the pocket model's tokenizer encodes a figure
+    # after a space in the same way everywhere.
+    statement = "It was {}."
 
     def __init__(
         self,
@@ -99,15 +102,11 @@ class Ledger(Task):
         )
 
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
-        """Every figure of the table, and every difference, sum and whole percentage of consecutive years of a row.
-
-        Answers are sentences, so that figures follow a space, as in tables and lists: the pocket model's tokenizer
-        encodes a figure after a space in the same way everywhere.
-        """
+        """Every figure of the table, and every difference, sum and whole percentage of consecutive years of a row."""
         split, _, index = episode.id.partition("/")
         _, table, figures = _draw(*self._options, split, int(index))
         return [
-            (_query_text(meaning, 0, set(), form), f"It was {_answer_text(meaning, 0, table)}.")
+            (_query_text(meaning, 0, set(), form), _answer_text(meaning, 0, table))
             for meaning in all_meanings(table, figures)
             for form in range(len(words.ASKED[meaning.what]))
         ]

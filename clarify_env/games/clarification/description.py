@@ -22,7 +22,7 @@ from clarify_env.games.clarification.actions import (
 )
 from clarify_env.games.clarification.decisions import action_of, decision
 from clarify_env.games.clarification.oracle import Solved, solve
-from clarify_env.games.clarification.pretraining.demonstrations import turns
+from clarify_env.games.clarification.pretraining.demonstrations import lessons, turns
 from clarify_env.games.clarification.rules import REASONING, ClarificationGame, closing_answer
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
@@ -168,6 +168,12 @@ class Clarification(Description):
     ) -> list[Turn]:
         """See `clarify_env.games.clarification.pretraining.demonstrations.turns`."""
         return turns(task, episode, Costs(*prices), rng, **options)
+
+    def lessons(
+        self, task: Task, episode: Episode, prices: Sequence[Prices], rng: np.random.Generator, **options: Any
+    ) -> list[list[Turn]]:
+        """See `clarify_env.games.clarification.pretraining.demonstrations.lessons`."""
+        return lessons(task, episode, [Costs(*vector) for vector in prices], rng, **options)
 
     def solve(self, task: Task, episodes: Sequence[Episode], **options: Any) -> list[Solved]:
         """Solves episodes by `clarify_env.games.clarification.oracle`."""

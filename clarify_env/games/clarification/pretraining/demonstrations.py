@@ -19,7 +19,7 @@ from clarify_env.games.clarification.pretraining.numeracy import price, worth
 from clarify_env.games.clarification.prompts import messages
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.users import ScriptedUser
-from clarify_env.tasks.base import ENDLESS, Episode, Task
+from clarify_env.tasks.base import ENDLESS, Episode, Interpretation, Task
 from clarify_env.words import count_words
 
 # Share of the demonstrator's lists that contain every possible reading; the others contain the first few only.
@@ -101,6 +101,32 @@ def turns(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator, 
     return game.turns
 
 
+def lessons(
+    task: Task, episode: Episode, costs: Sequence[Costs], rng: np.random.Generator, **options: Any
+) -> list[list[Turn]]:
+    """Asks for facts of an episode's context without ambiguity, and answers them; returns the turns of each game.
+
+    A game teaches one figure of a context, and its lessons teach the others while the context is read once
+    (``update.packed``).
+
+    Args:
+        task: The task, whose `Task.facts` are asked for.
+        episode: The episode.
+        costs: Costs that the assistant sees in each lesson, and disregards.
+        rng: Draws the facts, without replacement; an episode with fewer facts has fewer lessons.
+        **options: The game's own options.
+    """
+    own_task, own_episode = task.own(episode)
+    pairs, games = own_task.facts(own_episode), []
+    for vector, index in zip(costs, rng.permutation(len(pairs)), strict=False):
+        query, answer = pairs[index]
+        reading = Interpretation(label="only", text=query, answers=(answer,), weight=1.0, attributes=())
+        game = ClarificationGame(task, episode._replace(query=query, interpretations=(reading,)), 0, vector, **options)
+        game.apply(Reply(f"#ANSWER {answer}"))
+        games.append(game.turns)
+    return games
+
+
 def play(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator) -> Iterator[Demonstration]:
     """Plays one demonstration game and yields each turn of both roles as a chat."""
     played = turns(task, episode, costs, rng)
@@ -158,7 +184,10 @@ def facts(task: Task, episode: Episode, rng: np.random.Generator) -> Demonstrati
     """
     pairs = task.facts(episode)
     context = [("system", episode.context)] if episode.context else []
-    chat = [m for i in rng.permutation(len(pairs))[:_FACTS] for m in zip(("user", "assistant"), pairs[i], strict=True)]
+    chat = []
+    for i in rng.permutation(len(pairs))[:_FACTS]:
+        query, answer = pairs[i]
+        chat += [("user", query), ("assistant", task.statement.format(answer))]
     return Demonstration((*context, *chat), "facts", every=True)
 
 
