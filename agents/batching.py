@@ -25,6 +25,7 @@ from agents.forward import (
     evaluating,
     forward_of,
 )
+from agents.recorded import Steps, recorded_rows
 
 LOG = logging.getLogger("clarify_env.run.models")
 
@@ -53,11 +54,13 @@ class Batching(NamedTuple):
         shared: Prefixes that prompts share may be prefilled once, apart from what follows them.
         padded: Prompts of different lengths may share a batch, padded on the left.
         cache: Name of the model's cache, one of `agents.forward.CACHES`; ``None``: every token computes its row anew.
+        recorded: Steps may be recorded (`agents.recorded`), on a GPU.
     """
 
     shared: bool
     padded: bool
     cache: str | None
+    recorded: bool = False
 
     @property
     def way(self) -> str:
@@ -102,9 +105,10 @@ def _compare(model: Any) -> Batching:
             cache = _cache_of(forward, sequences[0], device)
         except _FAULTS as error:
             raise ValueError(f"a forward pass of {name} fails: {_reason(error)}") from error
-        for batching in _candidates(cache, _keeps_every_token(model)):
+        candidates = list(_candidates(cache, _keeps_every_token(model), device.type == "cuda"))
+        for batching in candidates:
             try:
-                logits = _together(forward, sequences, device, batching)
+                logits = _together(forward, sequences, device, batching, Steps(model))
             except torch.OutOfMemoryError:
                 raise
             except _FAULTS as error:
@@ -123,7 +127,7 @@ def _compare(model: Any) -> Batching:
         )
     # Where rounding is coarse, so is it in rows of equal length.
     batching = next(way for way, difference in differences.items() if difference <= max(rounding, 3 * least))
-    _tell(name, batching, next(_candidates(cache, _keeps_every_token(model))))
+    _tell(name, batching, candidates[0])
     return batching
 
 
@@ -135,8 +139,10 @@ def _tell(name: str, batching: Batching, fastest: Batching) -> None:
         manner = "every token computes its whole row anew, which is slow: the model has no cache that rows can share"
     elif not batching.padded:
         manner = "prompts of different lengths are decoded apart: the model reads padding"
-    else:
+    elif not batching.shared:
         manner = "prefixes that prompts share are computed for each: the model counts padding as distance"
+    else:
+        manner = "decoding steps are not recorded as CUDA graphs, which is slow: the model cannot, or changes by it"
     if (name, manner) not in _TOLD:
         _TOLD.add((name, manner))
         LOG.warning("%s: %s", name, manner)
@@ -173,10 +179,12 @@ def _cache_of(forward: Forward, sequence: Sequence[int], device: torch.device) -
     return next(caches, None)
 
 
-def _candidates(cache: str | None, keeps_every_token: bool) -> Iterator[Batching]:
+def _candidates(cache: str | None, keeps_every_token: bool, records: bool) -> Iterator[Batching]:
     """Ways of batching, the fastest first."""
     if cache is not None:
         if keeps_every_token:
+            if records:
+                yield Batching(True, True, cache, recorded=True)
             yield Batching(True, True, cache)
         yield Batching(False, True, cache)
         yield Batching(False, False, cache)
@@ -184,18 +192,19 @@ def _candidates(cache: str | None, keeps_every_token: bool) -> Iterator[Batching
 
 
 def _together(
-    forward: Forward, sequences: Sequence[Sequence[int]], device: torch.device, batching: Batching
+    forward: Forward, sequences: Sequence[Sequence[int]], device: torch.device, batching: Batching, steps: Steps
 ) -> torch.Tensor:
     """Logits as `_alone` computes them, of all sequences decoded together; shape [sequences, reply + 1, vocabulary]."""
     prompts = [sequence[:-_REPLY] for sequence in sequences]
     # The first prompt has a row more, so that rows of one prompt are compared as well.
     index = [0, *range(len(prompts))]
-    rows = make_rows(forward, device, prompts, index, 0, batching, shared=_PREFIX if batching.shared else 0)
-    steps = [rows.logits]
+    shared = _PREFIX if batching.shared else 0
+    rows = make_rows(forward, device, prompts, index, 0, batching, steps, shared=shared, new_tokens=_REPLY)
+    logits = [rows.logits]
     for token in range(-_REPLY, 0):
         rows.append(torch.tensor([sequences[i][token] for i in index], device=device))
-        steps.append(rows.logits)
-    return torch.stack(steps, dim=1)[1:]
+        logits.append(rows.logits)
+    return torch.stack(logits, dim=1)[1:]
 
 
 def make_rows(
@@ -205,15 +214,32 @@ def make_rows(
     rows: Sequence[int],
     pad: int,
     batching: Batching,
+    steps: Steps | None = None,
     *,
     shared: int = 0,
+    new_tokens: int = 0,
 ) -> Rows:
-    """Prefills rows as a model's batches may be made; see `agents.forward`."""
+    """Prefills rows as a model's batches may be made; see `agents.forward`.
+
+    Args:
+        forward: Calls the model.
+        device: Device of the model.
+        prompts: Token ids of each distinct prompt.
+        rows: For each row, the index of its prompt.
+        pad: Id to pad with.
+        batching: What the model's batches may do.
+        steps: Recorded steps of the model, which are used if it can; ``None``: they are not.
+        shared: Length of the prefix that is prefilled once for all prompts that begin with it; 0: none.
+        new_tokens: Most tokens that are appended.
+    """
     if batching.cache is None:
         return RecomputedRows(forward, device, prompts, rows, pad)
     if not batching.padded:
         return SeparateRows(forward, device, prompts, rows, cache=batching.cache)
-    return CachedRows(forward, device, prompts, rows, pad, shared=shared, cache=batching.cache)
+    cached = CachedRows(forward, device, prompts, rows, pad, shared=shared, cache=batching.cache)
+    if not batching.recorded or steps is None:
+        return cached
+    return recorded_rows(forward, cached, steps, new_tokens) or cached
 
 
 def _difference(logits: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:

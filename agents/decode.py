@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from agents.batching import batching_of, make_rows
-from agents.forward import forward_of, in_evaluation_mode, left_pad
+from agents.forward import base_of, forward_of, in_evaluation_mode, left_pad
+from agents.recorded import steps_of
 
 __all__ = ["Sample", "decode", "left_pad", "shared_length", "uniforms"]
 
@@ -21,6 +22,8 @@ __all__ = ["Sample", "decode", "left_pad", "shared_length", "uniforms"]
 _SHARED_AT = 0.2
 # Drop finished rows once they are at least this fraction of the batch: each drop copies the cache.
 _DROP_AT = 0.2
+# Tokens of a chunk of the vocabulary; 128 divides those of most models.
+_CHUNK = 128
 
 
 class Sample(NamedTuple):
@@ -82,7 +85,10 @@ def decode(
     """
     device, batching = model.device, batching_of(model)
     shared = shared_length(prompts) if batching.shared else 0
-    state = make_rows(forward_of(model), device, prompts, rows, pad, batching, shared=shared)
+    # Adapters around a model may be switched on and off.
+    steps = steps_of(model) if batching.recorded and model is base_of(model) else None
+    forward = forward_of(model)
+    state = make_rows(forward, device, prompts, rows, pad, batching, steps, shared=shared, new_tokens=max_new_tokens)
     end_ids = torch.tensor([end] if isinstance(end, int) else list(end), device=device)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     opening_ids = torch.full((len(rows), max(map(len, openings), default=0)), -1)  # -1: free
@@ -94,6 +100,7 @@ def decode(
     lengths = torch.full((len(rows),), max_new_tokens, device=device)
     alive = torch.arange(len(rows), device=device)  # index into `rows` of each row of the state
     unfinished = torch.ones(len(rows), dtype=torch.bool, device=device)
+    count = _Count(len(rows), device)
     for step in range(max_new_tokens):
         token, logprob = _draw(state.logits, draws[alive, step], temperature)
         if step < opening_ids.shape[1]:
@@ -102,13 +109,15 @@ def decode(
         tokens[alive, step] = token
         logprobs[alive, step] = logprob.gather(1, token[:, None])[:, 0]
         ended = unfinished & torch.isin(token, end_ids)
-        lengths[alive[ended]] = step + 1
+        lengths[alive] = torch.where(ended, step + 1, lengths[alive])
         unfinished &= ~ended
-        remaining = int(unfinished.sum())
+        remaining = count(unfinished)
         if remaining == 0 or step + 1 == max_new_tokens:
             break
         if remaining <= (1 - _DROP_AT) * len(unfinished):
             keep = unfinished.nonzero()[:, 0]
+            if not len(keep):
+                break  # the count was that of the step before
             state.keep(keep)
             alive, token, unfinished = alive[keep], token[keep], unfinished[keep]
         state.append(token)
@@ -117,6 +126,31 @@ def decode(
         Sample(tuple(row[:n]), tuple(probs[:n]))
         for row, probs, n in zip(tokens, logprobs, lengths.tolist(), strict=True)
     ]
+
+
+class _Count:
+    """Counts unfinished rows without waiting for the device: on a GPU the result is the count of the call before.
+
+    To wait in each step would leave the GPU idle while the next one is launched.
+    """
+
+    def __init__(self, rows: int, device: torch.device):
+        self._rows, self._calls, self._waits = rows, 0, device.type != "cuda"
+        if not self._waits:
+            self._counts = torch.empty(2, dtype=torch.long, pin_memory=True)
+            self._events = [torch.cuda.Event(), torch.cuda.Event()]
+
+    def __call__(self, unfinished: torch.Tensor) -> int:
+        if self._waits:
+            return int(unfinished.sum())
+        now, before = self._calls % 2, (self._calls + 1) % 2
+        self._counts[now].copy_(unfinished.sum(), non_blocking=True)
+        self._events[now].record()
+        self._calls += 1
+        if self._calls == 1:
+            return self._rows
+        self._events[before].synchronize()
+        return int(self._counts[before])
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
@@ -137,8 +171,32 @@ def _draw(logits: torch.Tensor, draws: torch.Tensor, temperature: float) -> tupl
     """Samples one token per row: the inverse of the cumulative distribution at the row's uniform number."""
     if temperature == 0:
         return logits.argmax(1), logits.float().log_softmax(1)
-    logprob = (logits.float() / temperature).log_softmax(1)
-    cumulative = logprob.double().exp().cumsum(1)
+    logits = logits.float()
+    logprob = (logits if temperature == 1 else logits / temperature).log_softmax(1)
+    probabilities = logprob.double().exp_()
+    # A scan along a vocabulary keeps one block of a GPU busy for each row.
+    search = _search_in_chunks if probabilities.device.type == "cuda" else _search
+    return search(probabilities, draws), logprob
+
+
+def _search(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Returns the first index of each row at which the cumulative sum reaches the draw; overwrites probabilities."""
+    cumulative = probabilities.cumsum_(1)
     # The last sum differs from 1 by rounding; scaling by it keeps every draw inside the vocabulary.
-    token = torch.searchsorted(cumulative, (draws * cumulative[:, -1])[:, None])[:, 0].clamp(max=logits.shape[1] - 1)
-    return token, logprob
+    index = torch.searchsorted(cumulative, (draws * cumulative[:, -1])[:, None])[:, 0]
+    return index.clamp(max=cumulative.shape[1] - 1)
+
+
+def _search_in_chunks(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Computes `_search`, up to rounding of the sums: sums of chunks first, then those inside the chunk that is hit."""
+    vocabulary = probabilities.shape[1]
+    if vocabulary % _CHUNK:
+        probabilities = torch.nn.functional.pad(probabilities, (0, -vocabulary % _CHUNK))
+    chunks = probabilities.view(len(probabilities), -1, _CHUNK)
+    cumulative = chunks.sum(2).cumsum(1)
+    target = (draws * cumulative[:, -1])[:, None]
+    hit = torch.searchsorted(cumulative, target).clamp(max=cumulative.shape[1] - 1)
+    before = torch.where(hit > 0, cumulative.gather(1, (hit - 1).clamp(min=0)), 0)
+    inside = before + chunks.gather(1, hit[..., None].expand(-1, -1, _CHUNK))[:, 0].cumsum(1)
+    index = torch.searchsorted(inside, target).clamp(max=_CHUNK - 1)
+    return (hit * _CHUNK + index)[:, 0].clamp(max=vocabulary - 1)

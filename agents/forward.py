@@ -121,6 +121,9 @@ class CachedRows:
         pad: Id to pad with, on the left.
         shared: Length of the prefix that is prefilled once for all prompts that begin with it; 0: none.
         cache: Name of the cache, one of `CACHES`.
+
+    Attributes:
+        mask: Attention mask, shape [rows, length]; 0 is padding.
     """
 
     def __init__(
@@ -136,11 +139,17 @@ class CachedRows:
     ):
         self._forward, self._name, self._device = forward, cache, device
         self.logits: torch.Tensor
+        self.mask: torch.Tensor
         self._cache: Any = None
         self._prefill(prompts, pad, shared)
         fork = torch.tensor(rows, device=device)
         self.logits = self.logits.index_select(0, fork)
         self.keep(fork)
+
+    @property
+    def layers(self) -> list[Any]:
+        """Returns the layers of the cache, with ``keys`` and ``values`` of shape [rows, heads, length, width]."""
+        return self._cache.layers
 
     def _prefill(self, prompts: Sequence[Sequence[int]], pad: int, shared: int) -> None:
         ids, mask = (part.to(self._device) for part in left_pad([prompt[shared:] for prompt in prompts], pad))
@@ -151,7 +160,7 @@ class CachedRows:
             self._cache = getattr(self._forward(input_ids=prefixes, use_cache=True, logits_to_keep=1), self._name)
             self._cache.reorder_cache(torch.tensor([index[start] for start in starts], device=self._device))
             mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
-        self._mask = mask
+        self.mask = mask
         self._step(ids, mask, positions(mask)[:, shared:])
 
     def _step(self, ids: torch.Tensor, mask: torch.Tensor, position_ids: torch.Tensor) -> None:
@@ -168,14 +177,14 @@ class CachedRows:
     def keep(self, index: torch.Tensor) -> None:
         """Drops all rows but those of an index; see `Rows`."""
         self._cache.reorder_cache(index)
-        self._mask = self._mask[index]
+        self.mask = self.mask[index]
 
     def append(self, tokens: torch.Tensor) -> None:
         """Appends a token to each row; see `Rows`."""
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], dim=1)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
         # A recurrent state holds all that was read, so its mask is of the new token alone.
-        mask = self._mask if self._name == CACHES[0] else self._mask[:, -1:]
-        self._step(tokens[:, None], mask, positions(self._mask)[:, -1:])
+        mask = self.mask if self._name == CACHES[0] else self.mask[:, -1:]
+        self._step(tokens[:, None], mask, self.mask.sum(1, keepdim=True) - 1)
 
 
 class SeparateRows:

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from agents import batching, recorded
 from agents import decode as decoding
 from agents.decode import decode, left_pad, shared_length, uniforms
 
@@ -251,6 +254,44 @@ def test_extreme_draws_stay_inside_the_vocabulary():
     assert token.tolist() == [0, 2, 2], "the first that has a probability, a middle one, the last that has one"
 
 
+@pytest.mark.parametrize("vocabulary", [5, 128, 1000, 1280])
+def test_a_search_in_chunks_finds_the_same(vocabulary):
+    draws = torch.from_numpy(uniforms(range(200), 1)[:, 0])
+    draws[:2] = torch.tensor([0.0, 1 - 2.0**-53])
+    spread = torch.randn(200, vocabulary, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    probabilities = (6 * spread).softmax(1)
+    probabilities[::3, : vocabulary // 2] = 0
+    found = decoding._search_in_chunks(probabilities.clone(), draws)
+    assert found.tolist() == decoding._search(probabilities.clone(), draws).tolist()
+
+
+def test_without_memory_for_recorded_steps_rows_grow_plainly(tiny, prompts, play, monkeypatch, caplog):
+    model = copy.deepcopy(tiny[0])
+    expected = play(model, prompts, [0, 1, 2], range(3))
+    setattr(model, batching._ATTRIBUTE, batching.batching_of(model)._replace(recorded=True))
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(recorded.Steps, "find", full)
+    assert play(model, prompts, [0, 1, 2], range(3)) == expected
+    assert "without recorded steps: out of memory" in caplog.text
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
+def test_fused_norms_compute_the_same(tiny, architecture):
+    model = copy.deepcopy(tiny[0]) if architecture == "llama" else other(tiny[1], architecture)
+    ids = torch.arange(20)[None]
+    with torch.inference_mode():
+        plain = model(ids).logits
+        with recorded.fused_norms(model):
+            norms = [module for module in model.modules() if "forward" in vars(module)]
+            fused = model(ids).logits
+        assert torch.equal(model(ids).logits, plain), "only inside"
+    assert len(norms) == (0 if architecture == "gpt2" else 2 * len(model.model.layers) + 1)
+    assert torch.allclose(fused, plain, atol=1e-4)
+
+
 def test_uniforms():
     draws = uniforms(range(2000), 16)
     assert draws.min() >= 0 and draws.max() < 1
@@ -270,3 +311,22 @@ def test_torchs_random_state_is_left_alone(tiny, prompts, play):
     before = torch.random.get_rng_state()
     play(tiny[0], prompts, [0], [0])
     assert (torch.random.get_rng_state() == before).all()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_steps_over_a_cache_of_fixed_size_decode_the_same(tiny, architecture, prompts, play, monkeypatch):
+    """What a GPU records is run plainly on a CPU: in larger batches, then smaller ones that find the memory used."""
+    model = copy.deepcopy(tiny[0]) if architecture == "llama" else other(tiny[1], architecture)
+    batches = [(range(24), 12), (range(7), 40), (range(100, 190), 30)]
+
+    def replies():
+        return [play(model, prompts, [row % 3 for row in rows], rows, max_new_tokens=most) for rows, most in batches]
+
+    expected = replies()
+    setattr(model, batching._ATTRIBUTE, batching.batching_of(model)._replace(recorded=True))
+    made = []
+    keep = recorded.RecordedRows.keep
+    monkeypatch.setattr(recorded.RecordedRows, "keep", lambda self, index: (made.append(self._step), keep(self, index)))
+    for samples, others in zip(replies(), expected, strict=True):
+        assert close(samples, others)
+    assert architecture == "qwen2" or len({id(step) for step in made}) > 2, "rows that ended made smaller steps"

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from agents import hf
+from agents.batching import batching_of
 from agents.example import Example
 from agents.hf import HFAgent, load
 from agents.pocket import SHIPPED
+from agents.recorded import release
 from clarify_env.costs import Costs
 from clarify_env.games.base import Message, View
 from clarify_env.games.clarification.facts import AssistantFacts
@@ -48,6 +50,32 @@ def test_large_models_are_bf16_and_play(half):
     assert replies == agent.act(VIEWS * 5, list(range(20))), "same seeds, same replies"
     scored = agent.sampler.logprobs([Example(reply.prompt_ids, reply.ids) for reply in replies])
     assert all(np.allclose(r.logprobs, s, atol=0.1) for r, s in zip(replies, scored, strict=True))
+
+
+def test_recorded_steps_play_as_plain_ones(tiny_folder):
+    """Batches of many sizes, the largest not first, so that memory grows and steps are used again."""
+    model, tokenizer = load(tiny_folder)
+    batching = batching_of(model)
+    assert batching.recorded
+    agent = HFAgent(model, tokenizer, style="pocket", max_new_tokens=40)
+    batches = [(VIEWS[:1], [7]), (VIEWS * 30, list(range(120))), (VIEWS * 2, list(range(8)))] * 2
+    recorded = [agent.act(*batch) for batch in batches]
+    model._clarify_batching = batching._replace(recorded=False)
+    for replies, others in zip(recorded, [agent.act(*batch) for batch in batches], strict=True):
+        assert [reply.ids for reply in replies] == [other.ids for other in others]
+        assert all(np.allclose(r.logprobs, o.logprobs, atol=1e-3) for r, o in zip(replies, others, strict=True))
+
+
+def test_recorded_steps_follow_weights(tiny_folder):
+    """Weights that change in place, that move, and memory given back for an update."""
+    model, tokenizer = load(tiny_folder)
+    agent = HFAgent(model, tokenizer, style="pocket", max_new_tokens=8)
+    for change in (lambda: model.lm_head.weight.data.neg_(), model.double, release):
+        agent.act(VIEWS, [0, 1, 2, 3])
+        change()
+        replies = agent.act(VIEWS, [0, 1, 2, 3])
+        scored = agent.sampler.logprobs([Example(reply.prompt_ids, reply.ids) for reply in replies])
+        assert all(np.allclose(r.logprobs, s, atol=1e-3) for r, s in zip(replies, scored, strict=True))
 
 
 @pytest.mark.parametrize("rank", [0, 2])

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PrinterCallback
 from agents.batching import batching_of
 from agents.context import check_length
 from agents.example import Example
+from agents.recorded import release
 from trainers.learning.adapters import with_lora
 from trainers.learning.devices import UpdateArguments, device_options
 from trainers.learning.muon import Muon
@@ -58,6 +59,7 @@ def update(
     if not all(math.isfinite(weight) for example in examples for weight in (example.weight, *example.first_weights)):
         raise ValueError("an example's weight is not a finite number: a reward must have been NaN")
     form = choose_form(model, examples, config, pad)
+    release()
     seeds = [seed + 1000 * run for run in range(config.runs)]
     progress = partial(_of_runs, report, [0] * config.runs)
     at_once = parallel_runs(model, config)
