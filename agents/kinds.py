@@ -142,11 +142,11 @@ class Models:
                 )
         return self._loaded[key]
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, level: int = logging.WARNING) -> None:
         """Logs a sentence on a model, once."""
         if sentence not in self._said:
             self._said.add(sentence)
-            _LOG.warning(sentence)
+            _LOG.log(level, sentence)
 
 
 def model_path(model: str, task: str, option: str = "assistant.model") -> str | Path:

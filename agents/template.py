@@ -3,8 +3,9 @@
 All of this is found by rendering probes when the template is set up.
 """
 
+import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +22,16 @@ _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError,
 _PROBE, _OTHER = "qqqq", "zzzz"
 # A word in brackets, such as [INST], <<SYS>> or <|im_start|>.
 _BRACKETED = re.compile(r"[<◁\[{]+[^\s<>◁▷\[\]{}]*[^\W\d_][^\s<>◁▷\[\]{}]*[>▷\]}]+")
+# Added tokens in brackets that are ordinary text.
+_HTML = re.compile(
+    "</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i|code|pre|sub|sup|p|ul|ol|li)>"
+)
+# Texts that a template looks for inside messages, to leave part of one out or to switch something on.
+_LOOKED_FOR = re.compile(
+    r"""(?:\.(?:r?split|r?partition|replace|startswith|endswith|find)\(\s*(?P<a>"[^"]+"|'[^']+')"""
+    r"""|(?P<b>"[^"]+"|'[^']+')\s+(?:not\s+)?in\b)"""
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Last characters of lines that are prose, not markers.
 _PROSE = ".,;!?'\")"
 
@@ -45,9 +56,11 @@ class ChatTemplate:
         end_id: Id of the token that ends an assistant message.
         end_ids: All ids that end a reply, ``end_id`` first.
         turn_end_ids: Ids that end an earlier assistant message in a later prompt.
-        reserved: Texts that may not occur inside a message, the longest first: special tokens, and the tokens and
-            markers that the template writes.
+        reserved: Texts that may not occur inside a message, the longest first: special tokens and other control tokens,
+            the tokens and markers that the template writes, and those that it looks for inside messages.
+        control_ids: Ids of the reserved texts that are tokens, but for that of unknown characters.
         notes: Sentences that a user should read.
+        section: Config section of the role's options, for errors.
 
     Raises:
         ValueError: The template cannot be used; the message names the option.
@@ -62,7 +75,7 @@ class ChatTemplate:
         reasons: bool = False,
         section: str = "assistant",
     ):
-        self.tokenizer, self._section = tokenizer, section
+        self.tokenizer, self.section = tokenizer, section
         self._variables = dict(options or {})
         day = parse_day(self._variables.pop("date", None), f"{section}.template.date")
         self.source = choose(tokenizer, self._variables.pop("chat_template", None), f"{section}.template")
@@ -79,6 +92,8 @@ class ChatTemplate:
         self._find_ends(eos_ids)
         self._opening = self._find_opening(reasons)
         self.reserved = self._find_reserved()
+        unknown = {tokenizer.unk_token_id} - {*self.turn_end_ids}  # what a tokenizer makes of ordinary characters
+        self.control_ids = frozenset(self._id(text) for text in self.reserved if text in self._added) - unknown
         # Whether the tokenizer looks reserved tokens up in normalised text.
         normalises = tokenizer.is_fast and tokenizer.backend_tokenizer.normalizer is not None
         self._folds = normalises and any(self._added[text].normalized for text in self.reserved if text in self._added)
@@ -93,10 +108,11 @@ class ChatTemplate:
             return self._apply(self._adapted(chat)) + self._opening
         except _REFUSALS as error:
             roles = ", ".join(message["role"] for message in chat)
-            raise ValueError(f"{self._section}.model: its chat template refuses a chat of {roles}: {error}") from error
+            raise ValueError(f"{self.section}.model: its chat template refuses a chat of {roles}: {error}") from error
 
     def scrub(self, text: str) -> str:
-        """Replaces reserved texts by spaces."""
+        """Replaces reserved texts by spaces, and lone surrogates, which no tokenizer takes, by U+FFFD."""
+        text = _SURROGATE.sub("\ufffd", text)
         # Replace by a space, so that the text on both sides cannot join into a new marker; repeat, because a marker may
         # contain spaces.
         while any(marker in text for marker in self.reserved):
@@ -106,11 +122,10 @@ class ChatTemplate:
 
     def _unfolded(self, text: str) -> str:
         """Replaces by spaces what becomes a reserved token only when the tokenizer normalises it."""
-        ids = {self._id(marker) for marker in self.reserved if marker in self._added}
         while True:
             encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
             spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-            folded = [span for token, span in spans if token in ids and span[0] < span[1]]
+            folded = [span for token, span in spans if token in self.control_ids and span[0] < span[1]]
             if not folded:
                 return text
             for start, end in reversed(folded):
@@ -165,8 +180,8 @@ class ChatTemplate:
         except _REFUSALS as error:
             reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{self._section}.model: its chat template cannot render a chat of {', '.join(roles)}: {reason}; "
-            f"{self._section}.template.chat_template can name another template"
+            f"{self.section}.model: its chat template cannot render a chat of {', '.join(roles)}: {reason}; "
+            f"{self.section}.template.chat_template can name another template"
         )
 
     def _reads(self, *roles: str) -> bool:
@@ -200,9 +215,9 @@ class ChatTemplate:
         token, next_token = self._tokens.search(tail), self._tokens.match(between.lstrip())
         if text := tail[: token.start() if token else None].strip():
             raise ValueError(
-                f"{self._section}.model: its chat template ends an assistant's message with the text {text!r}, which "
+                f"{self.section}.model: its chat template ends an assistant's message with the text {text!r}, which "
                 "is no token of the model, so the end of a reply cannot be told; "
-                f"{self._section}.template.chat_template can name another template"
+                f"{self.section}.template.chat_template can name another template"
             )
         eos: Any = self.tokenizer.eos_token_id
         named = [*([] if eos is None else [eos]), *eos_ids]
@@ -215,7 +230,7 @@ class ChatTemplate:
             self.end_id = named[0]
         else:
             raise ValueError(
-                f"{self._section}.model: neither its chat template nor its tokenizer or generation settings name a "
+                f"{self.section}.model: neither its chat template nor its tokenizer or generation settings name a "
                 "token that ends a reply"
             )
         self.end_ids = tuple(dict.fromkeys([self.end_id, *named]))
@@ -237,26 +252,27 @@ class ChatTemplate:
             if closed != asked:
                 asked = closed
                 self.notes.append(
-                    f"{self._section}.template.enable_thinking=false is given to the chat template, since replies may "
+                    f"{self.section}.template.enable_thinking=false is given to the chat template, since replies may "
                     "not hold reasoning (game.reasoning)"
                 )
         replied, (*_, before_reply, reply) = self._conversation("user", "assistant", prompt=False)
         opened, header = asked[query[1] :], replied[before_reply[1] : reply[0]]
         if reasons and not header.startswith(opened):
             return ""
-        opening = reply_opening(opened, header, self.source, self._added, self._section)
+        opening = reply_opening(opened, header, self.source, self._added, self.section)
         if opening:
             self.notes.append(
-                f"{self._section}.model: {opening!r} is added to the prompts of its chat template, so that the text of "
+                f"{self.section}.model: {opening!r} is added to the prompts of its chat template, so that the text of "
                 "a reply comes next, since replies may not hold reasoning (game.reasoning)"
             )
         return opening
 
     def _find_reserved(self) -> list[str]:
-        """Returns all special tokens, and the tokens and markers that the template writes around messages."""
+        """Returns all control tokens, and the markers that the template writes around messages or looks for in them."""
         reserved = set(self.tokenizer.all_special_tokens)
-        reserved |= {token for token, added in self._added.items() if added.special}
+        reserved |= {token for token, added in self._added.items() if added.special or _is_control(token)}
         reserved |= set(self._tokens.findall(self.source))
+        reserved |= set(_looked_for(self.source))
         for roles, prompt in ((("user", "assistant", "user"), True), (("user", "assistant"), False)):
             start = ("system",) if self._system else ()
             text, spans = self._spans((*start, *roles), prompt)
@@ -269,6 +285,22 @@ class ChatTemplate:
             texts = (text.strip() for line in lines for text in self._tokens.split(line))
             reserved |= {text for text in texts if _is_marker(text)}
         return sorted(filter(str.strip, reserved), key=lambda text: (-len(text), text))
+
+
+def _is_control(token: str) -> bool:
+    """Returns whether an added token has the form of a control token: ``<|fim_prefix|>`` has, ``<td>`` has not."""
+    return _BRACKETED.fullmatch(token) is not None and _HTML.fullmatch(token) is None
+
+
+def _looked_for(source: str) -> Iterator[str]:
+    """Yields the markers that a template looks for inside messages, such as ``</think>`` or ``/no_think``."""
+    for match in _LOOKED_FOR.finditer(source):
+        try:
+            text = ast.literal_eval(match["a"] or match["b"]).strip()
+        except (SyntaxError, ValueError):  # no literal of Python
+            continue
+        if text[:1] in {*"<[{/|◁"} and any(map(str.isalpha, text)):
+            yield text
 
 
 def _probe(*roles: str) -> Messages:

@@ -57,6 +57,7 @@ def test_every_role_and_opening_is_played(command, tmp_path):
     assert played == [*(("assistant", opening, 2) for opening in openings), ("user", "", 2)]
     assert all(game["turns"][0][1].startswith(game["opening"]) for game in result["games"])
     assert result["tokens_per_second"] > 0 and len(result["games"]) == 5
+    assert (folder / "run.log").read_text().count("its chat template keeps earlier turns in later prompts") == 1
 
 
 @pytest.mark.parametrize(

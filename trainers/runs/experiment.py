@@ -5,6 +5,7 @@ It is built once from the config (`trainers.runs.build`). No library function be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from agents.render import Renderer
+
+# Whether a chat template rewrites earlier turns, for the log of a run.
+_REWRITES = (
+    "its chat template writes earlier turns anew in later prompts (such as reasoning, which it drops), so each turn is "
+    "learned as an example of its own, and games of several turns are not learned as one text (grpo, contrastive)"
+)
+_KEEPS = "its chat template keeps earlier turns in later prompts, token for token"
 
 
 class Policy(NamedTuple):
@@ -164,19 +172,22 @@ class Experiment:
         return Policy(*load(folder, trust_remote_code=options.trust_remote_code, device=options.device))
 
     def renderer(self, policy: Policy) -> Renderer:
-        """Returns the renderer of the policy's prompts."""
+        """Returns the renderer of the policy's prompts; logs once whether its template rewrites earlier turns."""
         from agents.generation import eos_ids
         from agents.render import Renderer
 
         game, options, role = self.setup.game, self.language_model(), self.learns[0]
-        return Renderer(
+        section = self.sections.get(role, role)
+        renderer = Renderer(
             policy.tokenizer,
             partial(game.chat, style=options.style or game.default_style),
             options.template,
             eos_ids=eos_ids(policy.model),
             reasons=game.reasons(role, **self.setup.options),
-            section=self.sections.get(role, role),
+            section=section,
         )
+        self.models.say(f"{section}.model: {_REWRITES if renderer.rewrites else _KEEPS}", logging.INFO)
+        return renderer
 
     def players(self, policy: Policy | None, temperature: float) -> dict[str, Agent]:
         """Makes the agents by role.
