@@ -5,6 +5,7 @@ probability 0 in sampling, scoring and learning alike. Not honoured: what shapes
 log-probabilities that methods learn from must be those of the distribution sampled from.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -104,6 +105,33 @@ def choose_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     added = {index: token.content for index, token in tokenizer.added_tokens_decoder.items()}
     choices = [_setting(model, "pad_token_id"), tokenizer.eos_token_id, *eos_ids(model), *tokenizer.all_special_ids]
     tokenizer.pad_token = next((added[index] for index in choices if index in added), tokenizer.eos_token)
+
+
+def played_settings(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_ids: Sequence[int], max_new_tokens: int
+) -> GenerationConfig:
+    """Returns generation settings by which ``generate`` of transformers samples as the project plays.
+
+    Args:
+        model: Its suppressed ids are kept.
+        tokenizer: Names the padding token.
+        end_ids: Ids that end a reply, at least one.
+        max_new_tokens: Longest reply in tokens.
+
+    Returns:
+        Sampling at temperature 1 from the whole distribution; with ``do_sample=False`` generation is greedy.
+    """
+    own_ids = {name: _setting(model, name) for name in ("bos_token_id", "suppress_tokens", "bad_words_ids")}
+    return GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(end_ids),
+        pad_token_id=tokenizer.pad_token_id,
+        **own_ids,
+    )
 
 
 def not_honoured(model: PreTrainedModel | None) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.template import ChatTemplate
+from agents.template import ChatTemplate, PlainPrompt
 from clarify_env.games.base import View
 from clarify_env.games.description import Messages
 
@@ -80,14 +80,23 @@ class Renderer:
         Raises:
             ValueError: The template refuses a chat, or some message still changes the control tokens.
         """
-        chats = [
-            [message | {"content": self.scrub(message["content"])} for message in self.chat(view)] for view in views
-        ]
+        chats = [self._scrubbed(view) for view in views]
         prompts = self._tokenize(chats)
         for index, (chat, ids) in enumerate(zip(chats, prompts, strict=True)):
             if not self._keeps_structure(chat, ids):
                 prompts[index] = self._plain_prompt(chat)
         return prompts
+
+    def plain(self, view: View) -> PlainPrompt:
+        """Returns what transformers alone needs to render a view's prompt."""
+        return self._template.plain(self._scrubbed(view))
+
+    def text(self, view: View) -> str:
+        """Returns a view's prompt as text, with control tokens."""
+        return self._template.render(self._scrubbed(view))
+
+    def _scrubbed(self, view: View) -> Messages:
+        return [message | {"content": self.scrub(message["content"])} for message in self.chat(view)]
 
     def _tokenize(self, chats: Sequence[Messages]) -> list[tuple[int, ...]]:
         texts = [self._template.render(chat) for chat in chats]

@@ -7,7 +7,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -34,6 +34,20 @@ _LOOKED_FOR = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Last characters of lines that are prose, not markers.
 _PROSE = ".,;!?'\")"
+
+
+class PlainPrompt(NamedTuple):
+    """A prompt as transformers alone renders it, with the day on which it does so.
+
+    Attributes:
+        messages: First argument of ``tokenizer.apply_chat_template``.
+        variables: Further keyword arguments of it, beside ``add_generation_prompt=True, tokenize=False``.
+        opening: Text to add after it; mostly empty.
+    """
+
+    messages: list[dict[str, Any]]
+    variables: dict[str, Any]
+    opening: str
 
 
 class ChatTemplate:
@@ -109,6 +123,17 @@ class ChatTemplate:
         except _REFUSALS as error:
             roles = ", ".join(message["role"] for message in chat)
             raise ValueError(f"{self.section}.model: its chat template refuses a chat of {roles}: {error}") from error
+
+    def plain(self, chat: Messages) -> PlainPrompt:
+        """Returns what transformers alone needs to render the prompt of a chat; see `PlainPrompt`."""
+        messages: Any = self._adapted(chat)
+        if self._parts:
+            messages = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
+        variables = {name: value for name, value in self._variables.items() if name != "day_of_run"}
+        own: Any = self.tokenizer.chat_template
+        if self.source != (own.get("default") if isinstance(own, dict) else own):
+            variables["chat_template"] = self.source
+        return PlainPrompt(messages, variables, self._opening)
 
     def scrub(self, text: str) -> str:
         """Replaces reserved texts by spaces, and lone surrogates, which no tokenizer takes, by U+FFFD."""

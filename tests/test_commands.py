@@ -61,6 +61,8 @@ ENTRY = {
     "leak",
     "fixed",
     "dominance",
+    "optimal_match",
+    "optimal_match_ci",
 }
 
 
@@ -356,7 +358,7 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
     summary = json.loads((folder / "summary.json").read_text())
     for modes in summary["eval"].values():
         for entry in modes.values():
-            assert entry["regret"] == pytest.approx(0) and entry["dominance"] == 1
+            assert entry["regret"] == pytest.approx(0) and entry["dominance"] == entry["optimal_match"] == 1
     for entry in summary["steering"].values():
         assert entry["policy"] == pytest.approx(entry["oracle"])
 

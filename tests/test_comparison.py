@@ -38,7 +38,8 @@ def finished(folder, method, seed, reward, entities=ENTITIES, games=100):
         "questions": 0.2,
         "words": 4.0,
         "dominance": 1.0,
-        "share": {"clarify": 0.2, "answer": 0.4, "multi_answer": 0.4, "invalid": 0.0},
+        "optimal_match": 0.873,
+        "share": {"clarify": 0.2, "answer": 0.37, "multi_answer": 0.4, "invalid": 0.034},
     }
     side = {"clarify": [[0.5, 0.5], [0.1, 0.1]], "words": [[5.0, 4.0]] * 2, "reward": [[0.6, 0.6]] * 2}
     (folder / "summary.json").write_text(
@@ -146,6 +147,7 @@ def test_tables_and_page(cells, tmp_path, capsys):
     assert len(re.findall(r"-0\.110 \[|−0\.110 \[", row)) == len(SETS), "no difference without its interval"
     html = (tmp_path / "comparison.html").read_text()
     assert "<b>list</b>" not in html and "&lt;b&gt;list" in html
+    assert html.count("<td>3.4</td><td>87.3</td></tr>") == 3 * len(SETS), "malformed messages are told from decisions"
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {"steering-almanac.png", "plane-almanac.png"}
     assert "worse" in capsys.readouterr().out

@@ -126,6 +126,8 @@ def test_it_is_what_the_command_measures(almanac, tmp_path, strategy, monkeypatc
         assert [row["reward_low"], row["reward_high"]] == entry["reward_ci"]
         for name in ("reward", "accuracy", "questions", "words", "oracle", "gap_closed", "dominance", "regret"):
             assert row[name] == entry[name], name
+        assert row["optimal_match"] == entry["optimal_match"]
+        assert [row["optimal_match_low"], row["optimal_match_high"]] == entry["optimal_match_ci"]
         for action, share in entry["share"].items():
             assert row[f"share_{action}"] == share
     capsys.readouterr()

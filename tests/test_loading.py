@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from agents import kinds
 from agents.example import Example
 from agents.hf import load
+from clarify_env.costs import CostPlane
 from clarify_env.games import find_game
 from clarify_env.games.setup import Setup
 from trainers.learning import policy_gradient
@@ -147,7 +148,8 @@ def own_folder(tiny_folder, tmp_path_factory):
 
 def experiment(almanac, folder, **options):
     block = kinds.HF(str(folder), device="cpu", style="pocket", **options)
-    return Experiment(Setup(find_game("clarification"), almanac), blocks={"assistant": block, "user": kinds.Scripted()})
+    blocks = {"assistant": block, "user": kinds.Scripted()}
+    return Experiment(Setup(find_game("clarification"), almanac), CostPlane(), blocks)
 
 
 def test_code_of_a_model_runs_only_where_it_is_trusted(own_folder):
@@ -161,7 +163,7 @@ def test_trust_travels_to_the_checkpoints_of_a_run(own_folder, almanac, tmp_path
     policy = trusting.load_policy()
     assert type(policy.model).__name__ == "OwnForCausalLM"
     if learned == "update":
-        run = type("Run", (), {"dir": tmp_path, "steps": lambda *_: lambda *_: None})()
+        run = type("Run", (), {"dir": tmp_path, "identity": {"command": "sft"}, "steps": lambda *_: lambda *_: None})()
         again = improve(trusting, UpdateOptions(epochs=1, lora_rank=2), run, policy, EXAMPLES, 1)
     else:
         model = policy_gradient.learn(type("Trainer", (), {"train": lambda self: None, "model": policy.model})())

@@ -38,6 +38,8 @@ def _entry(reward: float) -> dict:
         "leak": 0.004,
         "fixed": {"guess": 0.41, "list": 0.49, "ask": 0.47, "threshold": 0.5},
         "dominance": 0.95,
+        "optimal_match": 0.942,
+        "optimal_match_ci": [0.913, 0.9651],
     }
 
 
@@ -228,6 +230,7 @@ def test_the_table_stands_in_the_page(whole):
         "410,233",
         "starting point",
         "leak %",
+        "94.2 (91.3 to 96.5)",
     ):
         assert expected in text, expected
 

@@ -67,10 +67,33 @@ def test_summarize_by_hand():
     assert summarize(GAME, played, against, [ASHFORD, ASHFORD], 0)["accuracy_clear"] is None
     low, high = found["reward_ci"]
     assert 0.3 <= low < 0.5 < high <= 0.7
+    assert found["optimal_match"] == 0 and found["optimal_match_ci"] == [0, 0], "no action was the best one"
     near = grid(reward=[[0.8, 0.64], [0.4, 0.22]])
     assert summarize(GAME, near, against, EPISODES, 0)["dominance"] == 1, "short by 0.02: within the margin"
     equal = Reference(np.full((2, 2), 0.4), None, None, {name: np.full((2, 2), 0.4) for name in FIXED}, BY_ACTION)
     assert summarize(GAME, played, equal, EPISODES, 0)["gap_closed"] is None, "there is no gap"
+
+
+MATCHES = [
+    ([[0, 1], [2, 3]], 1.0, "the best ones, the second of two equal ones too; one message is no decision"),
+    ([[0, 1], [3, 3]], 1.0, "of the decisions alone"),
+    ([[1, 1], [2, 2]], 0.75, "one of four is worse"),
+    ([[0, 0], [1, 3]], 1 / 3, "a plan that is worse, and one that there is not"),
+    ([[3, 3], [3, 3]], None, "nobody decides"),
+]
+
+
+@pytest.mark.parametrize(("first", "expected", "why"), MATCHES, ids=[why for *_, why in MATCHES])
+def test_optimal_match(first, expected, why):
+    best = np.array([[[0.9, 0.5, 0.1], [0.6, 0.7, 0.1]], [[0.6, -np.inf, 0.6], [0.4, 0.3, 0.4]]])
+    against = Reference(best.max(-1), None, None, {name: np.zeros((2, 2)) for name in FIXED}, best)
+    found = summarize(GAME, grid()._replace(first=np.array(first)), against, EPISODES, 0)
+    assert found["optimal_match"] == (expected if expected is None else pytest.approx(expected)), why
+    if expected is None:
+        assert found["optimal_match_ci"] is None
+    else:
+        low, high = found["optimal_match_ci"]
+        assert 0 <= low <= expected <= high <= 1
 
 
 def test_labels_are_reported_where_every_question_has_one():
@@ -103,4 +126,5 @@ def test_without_an_oracle_there_is_no_regret():
     against = Reference(np.ones((2, 2)), None, None, {"guess": np.zeros((2, 2))}, np.ones((2, 2, 1)))
     beside = summarize(Plain(), played, against, EPISODES, 0)
     own = {"oracle", "regret", "regret_action", "gap_closed", "fixed", "dominance"}
+    own |= {"optimal_match", "optimal_match_ci"}
     assert {name: value for name, value in beside.items() if name not in own} == found

@@ -218,7 +218,7 @@ def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: 
     return preferences
 
 
-main: Any = command(contrastive, check=check)
+main: Any = command(contrastive, check=check, tries=True)
 
 if __name__ == "__main__":
     main()

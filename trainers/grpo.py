@@ -246,7 +246,7 @@ def _log_path(run: Run) -> Path:
     return folder / "iteration-1.jsonl"
 
 
-main: Any = command(grpo, check=check)
+main: Any = command(grpo, check=check, tries=True)
 
 if __name__ == "__main__":
     main()

@@ -218,7 +218,7 @@ def by_rule(
     return [Example.of(renderer.encode(message.view), message.reply, message.share) for message in selected]
 
 
-main: Any = command(rest, check=check)
+main: Any = command(rest, check=check, tries=True)
 
 if __name__ == "__main__":
     main()

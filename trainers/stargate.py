@@ -151,7 +151,7 @@ class FixedAnswerer:
         return replies
 
 
-main: Any = command(stargate, check=check)
+main: Any = command(stargate, check=check, tries=True)
 
 if __name__ == "__main__":
     main()

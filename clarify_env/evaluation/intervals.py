@@ -24,12 +24,40 @@ def intervals(measures: Sequence[np.ndarray], episodes: Sequence, seed: int, dra
         seed: Seed of the draws.
         draws: Number of resamples.
     """
-    owner, sizes, rng = *_owners(entities(episodes)), np.random.default_rng(seed)
-    rng.integers(1, size=(draws, 1))  # as `interval` draws of one run
-    resampled = rng.integers(len(sizes), size=(draws, len(sizes)))
+    owner, sizes, resampled = _resampled(episodes, seed, draws)
     numbers = sizes[resampled].sum(1)
     sums = [np.bincount(owner, weights=values.mean(1), minlength=len(sizes)) for values in measures]
     return [np.quantile(of_entity[resampled].sum(1) / numbers, [0.025, 0.975]).tolist() for of_entity in sums]
+
+
+def share_interval(
+    part: np.ndarray, whole: np.ndarray, episodes: Sequence, seed: int, draws: int = 1000
+) -> list[float] | None:
+    """95 % interval of the share sum(part) / sum(whole) by bootstrap over entities.
+
+    Args:
+        part: What is counted, shape [episodes, prices]; at most ``whole``.
+        whole: What it is a share of, shape [episodes, prices].
+        episodes: The episodes.
+        seed: Seed of the draws.
+        draws: Number of resamples; those without anything to be a share of are left out.
+
+    Returns:
+        Lower and upper end, in [0, 1]; ``None``: ``whole`` is 0 everywhere.
+    """
+    owner, sizes, resampled = _resampled(episodes, seed, draws)
+    parts, wholes = (
+        np.bincount(owner, weights=counts.sum(1), minlength=len(sizes))[resampled].sum(1) for counts in (part, whole)
+    )
+    nonempty = wholes > 0
+    return np.quantile(parts[nonempty] / wholes[nonempty], [0.025, 0.975]).tolist() if nonempty.any() else None
+
+
+def _resampled(episodes: Sequence, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (index of each episode's entity, number of episodes of each entity, entities of each resample)."""
+    owner, sizes, rng = *_owners(entities(episodes)), np.random.default_rng(seed)
+    rng.integers(1, size=(draws, 1))  # as `interval` draws of one run
+    return owner, sizes, rng.integers(len(sizes), size=(draws, len(sizes)))
 
 
 def _owners(about: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,9 @@ import numpy as np
 from clarify_env.evaluation.played import Played
 from clarify_env.games.description import Prices, Solved
 
+# Values that differ by no more than this, in units of reward, differ by rounding.
+_EQUAL = 1e-9
+
 
 class Reference(NamedTuple):
     """Values of the oracle and the fixed strategies; shapes [episodes, prices].
@@ -63,10 +66,22 @@ def check_not_beaten(played: Played, against: Reference, episodes: Sequence) -> 
     """
     over = np.where(played.by_lot, -np.inf, played.values["reward"] - against.oracle)
     e, c = np.unravel_index(over.argmax(), over.shape)
-    if over[e, c] > 1e-9:
+    if over[e, c] > _EQUAL:
         raise AssertionError(
             f"a policy beats the oracle by {over[e, c]:.4f} on {episodes[int(e)].id}: its plans have a hole"
         )
+
+
+def optimal_decisions(played: Played, against: Reference) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the decisions that the oracle would take too; a decision is the action of a valid first message.
+
+    Returns:
+        Whether the best plan that begins with the policy's first action is worth as much as the oracle's (actions of
+        equal value are all optimal), and whether there is a decision, the first message being valid; both of shape
+        [episodes, prices].
+    """
+    valid = played.first < against.by_action.shape[-1]
+    return valid & (lost_by_action(played, against) <= _EQUAL), valid
 
 
 def lost_by_action(played: Played, against: Reference) -> np.ndarray:

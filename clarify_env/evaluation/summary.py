@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from clarify_env.evaluation.intervals import bootstrap
+from clarify_env.evaluation.intervals import bootstrap, share_interval
 from clarify_env.evaluation.played import Played
-from clarify_env.evaluation.reference import Reference, lost_by_action
+from clarify_env.evaluation.reference import Reference, lost_by_action, optimal_decisions
 from clarify_env.games.description import Description
 
 # Dominance counts the prices at which policy reward >= reward of the best fixed strategy - this margin.
@@ -28,8 +28,10 @@ def summarize(
 
     Returns:
         Means over episodes and prices: the reward with its interval, every measure of the game, the share of each first
-        action; and with an oracle its value, regret, gap closed (``None``: the best fixed strategy earns as much as the
-        oracle), fixed strategies and dominance.
+        action among all first messages, ``invalid`` apart; and with an oracle its value, regret, gap closed (``None``:
+        the best fixed strategy earns as much as the oracle), fixed strategies, dominance, and optimal match: the share
+        of valid first messages whose action the oracle would take too, with its interval (both ``None``: no first
+        message is valid).
     """
     means = {name: float(values.mean()) for name, values in played.values.items()}
     kinds = (*game.actions, "invalid")
@@ -38,9 +40,18 @@ def summarize(
     share["invalid"] = means.pop("invalid", share["invalid"])
     reward = means.pop("reward")
     entry = {"reward": reward, "reward_ci": bootstrap(played.values["reward"], episodes, seed)}
+    match = {} if against is None else _optimal_match(played, against, episodes, seed)
     if against is not None:
         entry |= _beside_oracle(played, against)
-    return entry | means | {"share": share} | game.summary(episodes, played.values, played.first)
+    return entry | means | match | {"share": share} | game.summary(episodes, played.values, played.first)
+
+
+def _optimal_match(played: Played, against: Reference, episodes: Sequence, seed: int) -> dict[str, Any]:
+    optimal, valid = optimal_decisions(played, against)
+    return {
+        "optimal_match": float(optimal.sum() / valid.sum()) if valid.any() else None,
+        "optimal_match_ci": share_interval(optimal, valid, episodes, seed),
+    }
 
 
 def _beside_oracle(played: Played, against: Reference) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Table(Sequence[dict[str, Any]]):
     * ``share_ACTION``: share of first messages of each kind, in [0, 1]; ``share_invalid``: share of invalid games;
     * and, if the game has an oracle, ``oracle``, ``percent_of_oracle`` (100 reward / oracle), ``regret``,
       ``best_fixed`` (name of the fixed strategy with the highest reward), ``best_fixed_reward``, ``gap_closed`` (0: the
-      reward of that strategy, 1: the oracle's; ``None``: both are equal) and ``dominance``, as in a run's summary.
+      reward of that strategy, 1: the oracle's; ``None``: both are equal), ``dominance``, and ``optimal_match`` (share
+      of valid first messages whose action the oracle would take too, with its interval), as in a run's summary.
 
     A value is ``None`` where it is not defined. ``str(table)`` is a table for people.
 
@@ -90,6 +91,7 @@ class Table(Sequence[dict[str, Any]]):
     def _row(self, of_set: CostSet) -> dict[str, Any]:
         entry = summarize(self._game, of_set.played, of_set.against, self.episodes, self._seed)
         share, fixed = entry.pop("share"), entry.pop("fixed", None)
+        match_bounds = entry.pop("optimal_match_ci", None) or (None, None)
         del entry["reward_ci"]
         row: dict[str, Any] = {"costs": of_set.name}
         if self._priced:
@@ -101,6 +103,8 @@ class Table(Sequence[dict[str, Any]]):
             row[name] = value
             if name in measured:
                 row[f"{name}_low"], row[f"{name}_high"] = bounds[measured.index(name)]
+            elif name == "optimal_match":
+                row[f"{name}_low"], row[f"{name}_high"] = match_bounds
         row |= {f"share_{action}": value for action, value in share.items()}
         if fixed is not None:
             row["percent_of_oracle"] = 100 * row["reward"] / row["oracle"] if row["oracle"] > 0 else None

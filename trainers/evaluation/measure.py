@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarify_env.evaluation.episodes import split_episodes
@@ -18,7 +19,7 @@ from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.steering import steering_report
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
-from trainers.runs.store import append_lines, read_json, write_json
+from trainers.runs.store import append_lines, last_checkpoint, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from trainers.evaluation.jobs import Job, Players
@@ -128,6 +129,8 @@ def measure(
             summary["reasoning"] = rule
         if by_task := evaluation.by_task():
             summary["tasks"] = {name: part.results() for name, part in by_task.items()}
+        if (folder := last_checkpoint(run.dir)) is not None:
+            _write_card(folder, experiment, evaluation, agents, summary)
         write_json(summary_path, summary)
     run.report = write_report(run.dir)
     summary = read_json(summary_path)
@@ -155,6 +158,27 @@ def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, age
     rewards = evaluation.by_set(lambda _, played, __: played.values["reward"].mean(1).tolist())
     episodes = {"entities": entities(evaluation.episodes), "reward": rewards}
     write_json(run.dir / "evaluation.json", {"grid": evaluation.maps(), "sets": sets, "episodes": episodes})
+
+
+def _write_card(
+    folder: Path, experiment: Experiment, evaluation: Evaluation, agents: Mapping[str, Agent], summary: dict[str, Any]
+) -> None:
+    """Rewrites the card of a checkpoint with its results, and with a game of ``transcripts.jsonl`` as its example."""
+    from trainers.reporting.card import CARD, card, first_view, show
+
+    policy: Any = agents[experiment.learns[0]]
+    game = next((played.transcripts[0][0] for job, played, _ in evaluation.of_jobs() if _is_example(job, played)), None)
+    if game is None:
+        view, message = first_view(experiment), None
+    else:
+        turn = game.moves(experiment.learns)[0]
+        view, message = turn.view, turn.reply.text
+    example = None if view is None else show(policy.renderer, view, message)
+    write_text(folder / CARD, card(experiment, folder, summary["method"], example, summary))
+
+
+def _is_example(job: Job, played: Played) -> bool:
+    return job.mode == "greedy" and bool(played.transcripts)
 
 
 def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:

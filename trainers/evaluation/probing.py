@@ -35,29 +35,35 @@ class Probe(NamedTuple):
 
 def play_probes(experiment: Experiment, policy: Policy, episodes: Sequence[Any]) -> Iterator[Probe]:
     """Plays every role with every opening, at temperature 1; each episode once at training prices drawn for it."""
-    setup = experiment.setup
-    model = experiment.players(policy, 1.0)[experiment.learns[0]]
-    prices = experiment.plane.train()
-    for role in setup.game.roles:
-        partners = scripted_partners(setup, role)
-        if partners is None:
+    game = experiment.setup.game
+    for role in game.roles:
+        if scripted_partners(experiment.setup, role) is None:
             continue
-        own = role in experiment.learns
-        openings = ["", *setup.game.openings.get(role, {}).values()] if own else [""]
+        openings = ["", *game.openings.get(role, {}).values()] if role in experiment.learns else [""]
         for opening in openings:
-            rng = np.random.default_rng(experiment.seed)  # the same deals for every opening
-            starts = [
-                Start(
-                    episode,
-                    setup.game.draw(episode, rng),
-                    prices[rng.integers(len(prices))],
-                    int(rng.integers(2**62)),
-                    prefixes={role: opening} if opening else {},
-                )
-                for episode in episodes
-            ]
-            games = list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
-            yield Probe(role, opening, games)
+            yield play_probe(experiment, policy, role, opening, episodes)
+
+
+def play_probe(experiment: Experiment, policy: Policy, role: str, opening: str, episodes: Sequence[Any]) -> Probe:
+    """Plays one role with one opening and scripted partners, which the game must have; see `play_probes`."""
+    setup, prices = experiment.setup, experiment.plane.train()
+    model = experiment.players(policy, 1.0)[experiment.learns[0]]
+    partners = scripted_partners(setup, role)
+    assert partners is not None, "a role without a scripted player"
+    rng = np.random.default_rng(experiment.seed)  # the same deals for every opening
+    starts = [
+        Start(
+            episode,
+            setup.game.draw(episode, rng),
+            prices[rng.integers(len(prices))],
+            int(rng.integers(2**62)),
+            prefixes={role: opening} if opening else {},
+        )
+        for episode in episodes
+    ]
+    return Probe(
+        role, opening, list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
+    )
 
 
 def scripted_partners(setup: Setup, role: str) -> dict[str, Agent] | None:

@@ -11,7 +11,7 @@ from agents.example import Example
 from trainers.learning.options import UpdateOptions
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.run import Run
-from trainers.runs.store import save_model
+from trainers.runs.store import checkpoint_folder, save_model
 from trainers.selection.pairs import Preference
 
 if TYPE_CHECKING:
@@ -92,8 +92,16 @@ def checkpoint(
         iteration: Number of the iteration.
         make: Makes the model.
     """
-    folder = run.dir / "checkpoints" / f"iteration-{iteration}"
+    folder = checkpoint_folder(run.dir, iteration)
     if not folder.exists():
+        from agents.generation import played_settings
+        from trainers.reporting.card import card, first_view, show
+
         folder.parent.mkdir(exist_ok=True)
-        save_model(make(), start.tokenizer, folder)
+        model, renderer, view = make(), experiment.renderer(start), first_view(experiment)
+        model.generation_config = played_settings(
+            model, start.tokenizer, renderer.end_ids, experiment.language_model().max_new_tokens
+        )
+        example = None if view is None else show(renderer, view)
+        save_model(model, start.tokenizer, folder, card(experiment, folder, run.identity["command"], example))
     return experiment.load(folder)

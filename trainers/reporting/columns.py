@@ -29,9 +29,14 @@ class Column(NamedTuple):
     percent: bool = False
     terminal: bool = True
 
-    def text(self, entry: Mapping[str, Any]) -> str:
-        """Formats the measure of an entry; a dash if the entry lacks it."""
-        value = entry.get(self.name)
+    def text(self, entry: Mapping[str, Any], interval: bool = False) -> str:
+        """Formats the measure of an entry, with its interval if that is wanted and known; a dash if there is none."""
+        value, bounds = entry.get(self.name), entry.get(f"{self.name}_ci")
+        if interval and bounds is not None:
+            return f"{self._number(value)} ({' to '.join(map(self._number, bounds))})"
+        return self._number(value)
+
+    def _number(self, value: float | None) -> str:
         return percent(value, places=self.places) if self.percent and value is not None else fixed(value, self.places)
 
 
@@ -54,6 +59,7 @@ _CHOSEN = {
     "clarification": (
         (Column("accuracy", "accuracy"), Column("questions", "questions", 2), Column("words", "words", 1)),
         (
+            Column("optimal_match", "optimal match %", 1, percent=True),
             Column("ungrounded", "ungrounded %", 1, percent=True, terminal=False),
             Column("leak", "leak %", 1, percent=True, terminal=False),
             Column("action_f1", "action F1"),

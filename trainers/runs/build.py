@@ -64,7 +64,8 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
     logging.getLogger(LOG).info(experiment.task.report())
     if learns:
         check_splits(experiment.task)
-        experiment.language_model()
+        if experiment.language_model().style == "prior":
+            raise ValueError("prompts=prior is for trainers.prompted alone, which estimates the priors that it states")
     if measures:
         check_evaluation(experiment)
     return experiment

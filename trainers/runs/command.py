@@ -8,6 +8,7 @@ import gc
 import inspect
 import os
 import re
+import shlex
 import sys
 import traceback
 from argparse import ArgumentParser
@@ -35,7 +36,7 @@ from trainers.runs.experiment import Experiment
 from trainers.runs.help import help_page
 from trainers.runs.identity import check_claim, config_hash, run_identity
 from trainers.runs.malloc import keep_freed
-from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, SelfPlayOptions
+from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, RolloutOptions, SelfPlayOptions
 from trainers.runs.overrides import CommandLine
 from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
@@ -64,6 +65,7 @@ class Command:
         learns: Whether it has a budget of games to learn from.
         measures: Whether it ends in an evaluation.
         root: Whether ``options`` is the root of the config and there is no experiment.
+        tries: Whether a run first tries whether its chat model can play at all, and says so where it cannot.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class Command:
         learns: bool,
         measures: bool,
         root: bool,
+        tries: bool,
     ):
         self.name, self.function, self.check = name, function, check
-        self.learns, self.measures, self.root = learns, measures, root
+        self.learns, self.measures, self.root, self.tries = learns, measures, root, tries
         self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
         self.with_experiment = False
         for parameter in inspect.signature(function).parameters.values():
@@ -139,7 +142,20 @@ class Command:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
         with Run(run_dir(config), prepared.identity) as run:
             _save_hydra(run.dir / ".hydra", config)
+            if self.tries and not run.continues:
+                self._try_model(run, **prepared.arguments)
             self.function(run=run, **prepared.arguments)
+
+    def _try_model(
+        self, run: Run, experiment: Experiment, rollouts: RolloutOptions | None = None, **others: object
+    ) -> None:
+        """Warns if almost no message of the policy's model is valid, before the long part of a run."""
+        from trainers.evaluation.readiness import try_model, warning
+
+        trial = try_model(experiment, forced=rollouts is not None and rollouts.forced > 0)
+        words = shlex.join(word for word in _as_written(HydraConfig.get().overrides.task) if _chooses_players(word))
+        if trial and (sentence := warning(trial, experiment.setup.game, words, self.learns)):
+            run.log.warning(sentence)
 
     def read(self, config: DictConfig) -> dict[str, Any]:
         """Returns the arguments of the function: options by parameter, and the experiment.
@@ -174,6 +190,16 @@ class Command:
         if section_name != ROOT:
             return section(config, section_name)
         return {key: value for key, value in section(config, ROOT).items() if key not in ("run_dir", "hydra")}
+
+
+def _as_written(overrides: Sequence[str]) -> list[str]:
+    """Returns hydra's overrides as a user writes them, without the signs that `CommandLine` adds."""
+    return [override.lstrip("+") for override in overrides]
+
+
+def _chooses_players(override: str) -> bool:
+    """Returns whether an override is about task, game or players, which other commands take as well."""
+    return re.split(r"[.=@]", override.lstrip("~"), maxsplit=1)[0] in _SECTIONS
 
 
 class Prepared(NamedTuple):
@@ -214,10 +240,11 @@ def command(
     learns: bool = True,
     measures: bool = True,
     root: bool = False,
+    tries: bool = False,
 ) -> Callable[[], None]:
     """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
-    entry = COMMANDS[name] = Command(name, function, check, learns, measures, root)
+    entry = COMMANDS[name] = Command(name, function, check, learns, measures, root, tries)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
     offer_plugins()

@@ -25,6 +25,7 @@ class Run:
 
     Attributes:
         report: File with the results, once it has been written.
+        continues: Whether the directory already held this run.
 
     Raises:
         ValueError: The directory cannot be made or written, it holds a run of another config (the message shows the
@@ -37,7 +38,7 @@ class Run:
         self.dir = folder
         self.report: Path | None = None
         make_run_dir(self.dir)
-        self._continues = (self.dir / "config.json").exists()
+        self.continues = (self.dir / "config.json").exists()
         self.identity = claim(self.dir, identity)
         self._lock = FileLock(self.dir / ".lock", timeout=0)  # the system releases it when the process is killed
         self.log = logging.getLogger(LOG)
@@ -58,7 +59,7 @@ class Run:
 
         self.events = SummaryWriter(str(self.dir / "tensorboard"))
         self.progress = Phases()
-        self.progress.say(f"run directory: {self.dir}" + (", continued" if self._continues else ""))
+        self.progress.say(f"run directory: {self.dir}" + (", continued" if self.continues else ""))
         self.progress.start()
         handler = logging.FileHandler(self.dir / "run.log", encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

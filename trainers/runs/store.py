@@ -207,11 +207,40 @@ def replay(record: dict[str, Any], setup: Setup) -> Trajectory:
     return trajectory(record["id"], record["seed"], game, agents)
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Saves a model folder of transformers, written to a temporary folder and renamed."""
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file to a temporary file and renames it."""
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def checkpoint_folder(run_dir: Path, iteration: int) -> Path:
+    """Returns the folder of the model that an iteration makes."""
+    return run_dir / "checkpoints" / f"iteration-{iteration}"
+
+
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """Returns the folder of the last iteration's model; ``None``: there is none."""
+    count = 0
+    while checkpoint_folder(run_dir, count + 1).exists():
+        count += 1
+    return checkpoint_folder(run_dir, count) if count else None
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path, card: str | None = None) -> None:
+    """Saves a model folder of transformers, written to a temporary folder and renamed.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        path: The folder.
+        card: Content of ``README.md``; ``None``: there is none.
+    """
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     model.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
+    if card is not None:
+        (aside / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)
     aside.rename(path)

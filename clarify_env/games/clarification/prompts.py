@@ -88,13 +88,17 @@ user; asking and every word you write take points away{reasoning}.""",
     ),
 }
 
+# The wording of "natural", with a line on how likely each reading is before the costs (arXiv 2602.16699).
+PRIOR = "prior"
+PHRASINGS[PRIOR] = PHRASINGS["natural"]
+
 # Entries of the text caches, more than the default plane has training costs.
 _CACHE = 4096
 
 STYLES = ("pocket", "zero_shot", "few_shot", "reasoning", *PHRASINGS)
 
 
-def messages(view: View, style: str = "zero_shot") -> Messages:
+def messages(view: View, style: str = "zero_shot", prior: str = "") -> Messages:
     """Renders a view as chat messages.
 
     Args:
@@ -103,12 +107,13 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
             (with the rules written out), ``"few_shot"`` (with worked games as well), ``"reasoning"`` (asks for
             reasoning before the tag, which the game must allow), or one of `PHRASINGS` (rules written out, costs after
             the query).
+        prior: Line on how likely each reading is, which the style ``"prior"`` states before the costs.
 
     Returns:
         Messages with roles ``system``, ``user`` and ``assistant``; ``assistant`` is the role of ``view``.
 
     Raises:
-        ValueError: There is no such style, or the game does not allow reasoning.
+        ValueError: There is no such style, the game does not allow reasoning, or the style ``"prior"`` has no line.
     """
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
@@ -120,7 +125,8 @@ def messages(view: View, style: str = "zero_shot") -> Messages:
     else:
         query, context, costs, _, reasoning = facts
         if style in PHRASINGS:
-            system, query = _shared_system(context, style, reasoning), f"{query}\n{_costs_last(costs, style)}"
+            last = _costs_last(costs, style) if style != PRIOR else _prior_and_costs(prior, costs)
+            system, query = _shared_system(context, style, reasoning), f"{query}\n{last}"
         else:
             system = assistant_system(costs, context, style, reasoning)
         chat = [{"role": "system", "content": system}, {"role": "user", "content": query}]
@@ -163,6 +169,14 @@ def _shared_system(context: str, style: str, reasoning: str) -> str:
 @lru_cache(maxsize=_CACHE)
 def _costs_last(costs: Costs, style: str) -> str:
     return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3))
+
+
+def _prior_and_costs(prior: str, costs: Costs) -> str:
+    if not prior:
+        raise ValueError(
+            "prompts.style=prior states how likely the model finds each reading, which only trainers.prompted estimates"
+        )
+    return f"{prior}\n{_costs_last(costs, PRIOR)}"
 
 
 @lru_cache(maxsize=_CACHE)

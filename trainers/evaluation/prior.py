@@ -1,0 +1,200 @@
+"""Priors in prompts (arXiv 2602.16699): how likely the model itself finds each reading of a query, calibrated.
+
+A model's estimate of a reading is the softmax over the episode's readings of the mean log-probability per token of the
+reading's label, as its answer to the question which one is meant. Isotonic regression on training episodes, whose
+readings have known weights, maps estimates to probabilities.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from agents.example import Example
+from clarify_env.evaluation.episodes import split_episodes
+from clarify_env.games.base import View
+from clarify_env.games.clarification.prompts import PRIOR, messages
+from clarify_env.games.description import Messages
+from clarify_env.tasks.base import Episode
+from trainers.runs.experiment import Experiment
+from trainers.runs.run import Run
+from trainers.runs.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from agents.hf import HFAgent
+
+# Training episodes on which estimates are calibrated, and episodes scored at once.
+_CALIBRATION, _CHUNK = 100, 16
+_ASKED = """\
+The user's question may be ambiguous. Say which of its readings the user most likely means; write that reading alone."""
+_ONE = "Likelihood: there is one reading."
+
+
+class Isotonic(NamedTuple):
+    """A non-decreasing function, linear between its points and constant beyond them.
+
+    Attributes:
+        x: Positions of the points, increasing or equal.
+        y: Values there, non-decreasing.
+    """
+
+    x: list[float]
+    y: list[float]
+
+    def __call__(self, estimates: np.ndarray) -> np.ndarray:
+        """Returns the value at each estimate, shape as given."""
+        return np.interp(estimates, self.x, self.y)
+
+
+def fit_isotonic(estimates: Sequence[float], targets: Sequence[float]) -> Isotonic:
+    """Fits the non-decreasing function of least squared error, by pooling adjacent violators.
+
+    Args:
+        estimates: Positions, at least one.
+        targets: The value to approach at each position.
+    """
+    positions, inverse, counts = np.unique(estimates, return_inverse=True, return_counts=True)
+    sums = np.bincount(inverse, weights=np.asarray(targets, dtype=float))
+    blocks: list[list[float]] = []  # sum of targets, their number, first and last position
+    for position, total, count in zip(positions.tolist(), sums.tolist(), counts.tolist(), strict=True):
+        blocks.append([total, count, position, position])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            total, count, _, last = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+            blocks[-1][3] = last
+    x = [position for block in blocks for position in block[2:]]
+    return Isotonic(x, [block[0] / block[1] for block in blocks for _ in range(2)])
+
+
+def estimates(agent: HFAgent, episodes: Sequence[Episode]) -> Iterator[dict[int, float]]:
+    """Yields for each episode the model's estimate of each reading, by the reading's index; they sum to 1."""
+    renderer: Any = copy.copy(agent.renderer)
+    renderer.chat = _as_it_is
+    for start in range(0, len(episodes), _CHUNK):
+        questions = [(_in_order(episode), episode) for episode in episodes[start : start + _CHUNK]]
+        rows = [
+            Example(renderer.encode(_question(episode, order)), renderer.tokenize_reply(_label(episode, reading)))
+            for order, episode in questions
+            for reading in order
+        ]
+        means = iter([float(np.mean(logprobs)) for logprobs in agent.sampler.logprobs(rows)])
+        for order, _ in questions:
+            scores = np.array([next(means) for _ in order])
+            odds = np.exp(scores - scores.max())
+            yield dict(zip(order, (odds / odds.sum()).tolist(), strict=True))
+
+
+def likelihood(episode: Episode, estimate: Mapping[int, float], calibration: Isotonic) -> str:
+    """Returns the line on an episode's readings, in the order of their labels; the probabilities sum to 1.
+
+    Args:
+        episode: The episode.
+        estimate: The model's estimate of each reading.
+        calibration: Maps estimates to probabilities.
+    """
+    if len(estimate) == 1:
+        return _ONE
+    values = calibration(np.array(list(estimate.values())))
+    total = values.sum()
+    shares = values / total if total > 0 else np.full(len(values), 1 / len(values))
+    parts = [f"{_label(episode, reading)} {share:.0%}" for reading, share in zip(estimate, shares, strict=True)]
+    return f"Likelihood: {', '.join(parts)}."
+
+
+def with_prior(
+    experiment: Experiment, run: Run, players: Callable[[float], dict[str, Any]]
+) -> Callable[[float], dict[str, Any]]:
+    """Returns players whose policy reads the likelihoods of the readings in its prompts, if their style is ``prior``.
+
+    The likelihoods of the evaluation's episodes, and the calibration, are written to ``prior.json``.
+
+    Args:
+        experiment: Task, game, players and evaluation options.
+        run: Run whose directory holds the file.
+        players: Makes the players at a temperature.
+    """
+    if not states_prior(experiment):
+        return players
+    role = experiment.learns[0]
+    path = run.dir / "prior.json"
+    if not path.exists():
+        write_json(path, _estimated(experiment, run, players(1.0)[role]))
+    return partial(_reading, players, role, read_json(path)["likelihoods"])
+
+
+def states_prior(experiment: Experiment) -> bool:
+    """Returns whether the policy's prompts state how likely the readings are."""
+    options = experiment.policy_options
+    return options is not None and options.style == PRIOR
+
+
+def calibration_episodes(experiment: Experiment) -> list[Episode]:
+    """Returns the training episodes with several readings among the first ones.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if "train" not in experiment.task.sizes:
+        raise ValueError(f"prompts=prior is calibrated on training episodes, and task {experiment.task.name} has none")
+    episodes = split_episodes(experiment.task, "train", _CALIBRATION)
+    if ambiguous := [episode for episode in episodes if len(episode.interpretations) > 1]:
+        return ambiguous
+    raise ValueError(f"prompts=prior: no training episode of task {experiment.task.name} has several readings")
+
+
+def _estimated(experiment: Experiment, run: Run, agent: HFAgent) -> dict[str, Any]:
+    training = calibration_episodes(experiment)
+    options = experiment.evaluation
+    episodes = split_episodes(experiment.task, options.split, options.episodes, "eval.")
+    advance = run.bar("estimating likelihoods", len(training) + len(episodes), "episodes")
+    pairs = []
+    for episode, estimate in zip(training, estimates(agent, training), strict=True):
+        pairs += [(value, episode.interpretations[reading].weight) for reading, value in estimate.items()]
+        advance(1)
+    calibration = fit_isotonic(*zip(*pairs, strict=True))
+    lines = {}
+    for episode, estimate in zip(episodes, estimates(agent, episodes), strict=True):
+        lines[episode.id] = likelihood(episode, estimate, calibration)
+        advance(1)
+    return {"calibration": calibration._asdict(), "likelihoods": lines}
+
+
+def _reading(
+    players: Callable[[float], dict[str, Any]], role: str, lines: Mapping[str, str], temperature: float
+) -> dict[str, Any]:
+    """Makes the players; the policy's prompts state the lines, by episode."""
+    agents = players(temperature)
+    agents[role].renderer.chat = partial(_chat, lines)
+    return agents
+
+
+def _chat(lines: Mapping[str, str], view: View) -> Messages:
+    facts: Any = view.facts
+    return messages(view, PRIOR, lines[facts.episode_id])
+
+
+def _as_it_is(chat: Messages) -> Messages:
+    return chat
+
+
+def _in_order(episode: Episode) -> list[int]:
+    """Returns the readings in the order of their labels: the task's order may follow their weights."""
+    return sorted(range(len(episode.interpretations)), key=lambda reading: _label(episode, reading))
+
+
+def _question(episode: Episode, order: Sequence[int]) -> Messages:
+    system = f"{_ASKED}\n{episode.context}" if episode.context else _ASKED
+    readings = "; ".join(_label(episode, reading) for reading in order)
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": f"{episode.query}\nReadings: {readings}. Which one is meant?"},
+    ]
+
+
+def _label(episode: Episode, reading: int) -> str:
+    return episode.interpretations[reading].label
