@@ -162,9 +162,12 @@ def model_path(model: str, task: str, option: str = "assistant.model") -> str | 
     if model != "pocket":
         return model
     if task not in SHIPPED:
-        how = f"python -m trainers.pretrain task={task} pretrain.output=FOLDER"
+        section = option.removesuffix(".model")
+        kind = "" if "." in section else f"{section}=hf "
         raise ValueError(
-            f"{option}: no embedded model is made for task {task}; make one ({how}) and say {option}=FOLDER"
+            f"{option}: no embedded model is made for task {task}; name a chat model ({kind}{option}=FOLDER_OR_HUB_ID)"
+            ", or make one (python -m trainers.pretrain with the same task options and pretrain.output=FOLDER) and say "
+            f"{option}=FOLDER"
         )
     return SHIPPED[task]
 

@@ -121,7 +121,7 @@ def test_splits_are_by_story(load):
 
 WRONG = [
     (["ambiguity"], "maybe", "ambiguity must be ambiguous or non_ambiguous, not 'maybe'"),
-    (["id"], "1|1|2", "id '1|1|2' stands for a question already, at"),
+    (["id"], "1|1|2", "id '1|1|2' stands for a query already, at"),
     (["story"], None, "story is missing"),
     (["target_turn", "question"], "", "target_turn.question is empty"),
     (["target_turn", "answer"], ["Ann"], "target_turn.answer must be a string, not list"),

@@ -181,7 +181,7 @@ DROPPED = [
 def test_what_is_dropped_is_counted_and_said(load, annotations, options, reason):
     task = load(record(9, *annotations), **options)
     assert found(task, 9) is None and task.dropped == {reason: 1}
-    assert f"6 of 7 questions usable; dropped: {reason} (1)" in task.report()
+    assert f"6 of 7 queries usable; dropped: {reason} (1)" in task.report()
 
 
 def test_a_question_asked_twice_is_used_once(load):

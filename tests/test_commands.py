@@ -309,7 +309,7 @@ def test_bad_input_is_one_sentence(command, tmp_path, monkeypatch, module, overr
 def test_a_task_without_an_embedded_model_says_how_to_make_one(command, tmp_path):
     code, error = command(prompted, "task=sql", "assistant.model=pocket", f"run_dir={tmp_path / 'run'}")
     assert code == 1 and error.count("\n") == 1
-    assert "no embedded model is made for task sql; make one (python -m trainers.pretrain task=sql" in error
+    assert "made for task sql; name a chat model (assistant=hf assistant.model=FOLDER_OR_HUB_ID), or make one" in error
 
 
 @pytest.mark.parametrize("override", ["task=chess", "user=nobody", "costs=free", "rest.speed=3"])

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from clarify_env.costs import SETS
 from clarify_env.games.clarification.description import GAME
 from trainers import compare as comparing
-from trainers.compare import Cell, make_cells, run_cell
+from trainers.compare import Cell, CompareOptions, make_cells, run_cell
 from trainers.reporting.comparison import compared, markdown, write_comparison
 from trainers.runs.command import COMMANDS, CONF
 
@@ -356,6 +356,13 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
     assert "2 of 3 cells did not finish (swift/almanac/0, swift/almanac/1)" in done.stderr
     assert "rwsft.weight must be refit or swift" in done.stderr
     assert len(list((tmp_path / "cells").glob("prompted-*/summary.json"))) == 1
+
+
+@pytest.mark.parametrize("word", ["task=ledger", "+task=./mine.py", "task.name=ledger"])
+def test_a_task_is_no_override_of_every_cell(word):
+    with pytest.raises(ValueError, match=r"^overrides: .*task.* write \"~tasks.almanac\" \"\+tasks.NAME=\['.*task"):
+        CompareOptions(overrides=["eval.grid=2", word])
+    CompareOptions(overrides=["task.test_names=3", "assistant=hf"])
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def own_task(folder):
 
 
 def test_own_task_is_checked_and_measured(own_task):
-    run(own_task, sys.executable, "capitals.py")
+    assert run(own_task, sys.executable, "capitals.py").startswith("ok: every check of task capitals passed")
     for task in ("./capitals.py", "capitals:Capitals"):
         command = line_of("trainers.evaluate", f"task={task}", "assistant=scripted", *SMALL, "eval.sets=[between]")
         assert "capitals/test" in run(own_task, *command)

@@ -202,7 +202,7 @@ def test_history_stands_in_the_context_or_is_made_up_for(load):
 
 
 def test_long_contexts_are_left_out(load):
-    with pytest.raises(ValueError, match=r"no question is left .*context of more than 10 characters \(7\)"):
+    with pytest.raises(ValueError, match=r"no turns are left .*context of more than 10 characters \(7\)"):
         load(CLEAR, max_context=10)
 
 

@@ -300,10 +300,14 @@ def test_options_of_a_task_through_make(tmp_path):
 
 WRONG = [
     ({"task": "almanack"}, "unknown task 'almanack'; known: abgcoqa, almanac", "a slip"),
-    ({"task": "qa_jsonl"}, "task qa_jsonl: .*missing 1 required positional argument: 'path'", "no path"),
+    (
+        {"task": "qa_jsonl"},
+        r"task qa_jsonl needs option path: task.path=… in a command, task_options={'path': …} in Python",
+        "no path",
+    ),
     (
         {"task": "almanac", "task_options": {"names": 3}},
-        "task almanac: .*unexpected keyword argument 'names'",
+        "task almanac has no option 'names'; known: world_seed, ",
         "a slip",
     ),
     (

@@ -48,6 +48,13 @@ def test_advice(given, beginnings):
     assert all(part in sentence for part, sentence in zip(beginnings, sentences, strict=True))
 
 
+def test_a_model_that_is_not_there_leaves_no_run_directory(command, tmp_path):
+    folder = tmp_path / "run"
+    code, error = command(probe, *SMALL, "assistant.model=/nowhere/model", f"run_dir={folder}")
+    assert code == 1 and error.startswith("error: assistant.model: '/nowhere/model' is neither a folder that exists")
+    assert not folder.exists()
+
+
 def test_every_role_and_opening_is_played(command, tmp_path):
     folder = tmp_path / "run"
     assert command(probe, *SMALL, "probe.episodes=2", "probe.examples=1", f"run_dir={folder}") == (0, "")

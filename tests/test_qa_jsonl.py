@@ -40,7 +40,7 @@ def test_a_file_is_read(written):
     records[3]["interpretations"][1] |= {"weight": 0.75, "label": "old bridge"}
     task = make_task("qa_jsonl", path=written(records))
     assert task.sizes == {"train": 6, "validation": 2, "test": 4} and task.dropped == {}
-    assert task.report().endswith("questions.jsonl: 12 of 12 questions usable; dropped: none")
+    assert task.report().endswith("questions.jsonl: 12 of 12 queries usable; dropped: none")
     everything = {e.query: e for split in task.sizes for e in task.episodes(split)}
     assert len(everything) == 12
     first, second = everything["Who designed Name3?"].interpretations
@@ -77,7 +77,7 @@ def test_splits(written):
     check_task(task)
 
 
-def test_what_cannot_be_played_is_left_out_and_counted(written):
+def test_what_cannot_be_played_is_left_out_counted_and_named(written, caplog):
     more = [
         question("Many", *"bcdefgh"),
         question("Long", "one two three four five", "six"),
@@ -101,6 +101,10 @@ def test_what_cannot_be_played_is_left_out_and_counted(written):
         "labels that a question or a list cannot tell apart": 1,
     }
     assert sum(task.sizes.values()) + sum(task.dropped.values()) == 18, "every line is accounted for"
+    assert len(caplog.messages) == 5
+    assert caplog.messages[2].endswith(
+        ", line 15: reading without words of its own; the record cannot be played and is left out"
+    )
     (one,) = [e for split in task.sizes for e in task.episodes(split) if e.query == "Who designed One?"]
     assert one.context == "All there is to know." and one.interpretations[0].label == "only", "no need to ask"
 
@@ -154,7 +158,7 @@ WRONG = [
     ),
     (
         [question("A", "Ada", id="x"), question("B", "Jon", id="x")],
-        "line 2: id 'x' stands for a question already, at ",
+        "line 2: id 'x' stands for a query already, at ",
         "ids",
     ),
     ([lines()[0] | {"split": "test"}, lines()[1]], "line 2: split is missing, which other lines have", "all or none"),
@@ -163,7 +167,7 @@ WRONG = [
         "line 2: entity 'e' is also in split test",
         "an entity in two splits",
     ),
-    ([lines()[0]], "no question is left for validation and test", "too few"),
+    ([lines()[0]], "no queries are left for validation, test (", "too few"),
     (['{"question": "\\ud800?", "interpretations": []}'], "line 1: question holds half a character", "no Unicode"),
     (["[" * 100_000], "line 1: not JSON that can be read: nested too deep", "a bomb"),
     (['{"question": "Who?", "question": "What?"}'], "line 1: the line has the key 'question' twice", "a key twice"),
@@ -218,7 +222,7 @@ def test_a_mistake_is_dropped_counted_and_named(written, caplog, records, messag
         pytest.skip("a file that is too short, not a mistake")
     task = make_task("qa_jsonl", path=written([*lines(), *records]))
     assert task.dropped == {"not in the format": 1} and sum(task.sizes.values()) == 12
-    assert "12 of 13 questions usable; dropped: not in the format (1)" in task.report()
+    assert "12 of 13 queries usable; dropped: not in the format (1)" in task.report()
     (warning,) = caplog.messages
     assert message.replace("line 1", "line 13") in warning and "task.strict=true makes this an error" in warning
 
@@ -297,7 +301,7 @@ def test_weights_are_divided_by_their_sum(written, caplog, weights, shares, is_s
         reading["weight"] = weight
     task = make_task("qa_jsonl", path=written([record]), strict=True)
     assert [r.weight for r in task.episode("test", 0).interpretations] == pytest.approx(shares)
-    note = "weights that do not sum to 1 were divided by their sum in 1 of 1 questions"
+    note = "weights that do not sum to 1 were divided by their sum in 1 of 1 queries"
     assert (note in task.report()) == (note in caplog.text) == is_said
     assert str(task.path) in caplog.text or not is_said
 
@@ -340,12 +344,39 @@ def test_queries_that_differ_in_a_symbol_are_two(written):
     assert task.dropped == {"asked twice": 1} and sum(task.sizes.values()) == 14
 
 
+ONE = json.dumps(question("One", "Ada"))
+OTHER_FILES = [
+    ("a.csv", b"question,answer\nWho?,Ada\n", "a table"),
+    ("a.tsv", b"question\tanswer\nWho?\tAda\n", "a table"),
+    ("a.parquet", b"PAR1\x15\x04\x15", "a parquet file"),
+    ("a.xlsx", b"PK\x03\x04\x14\x00", "a zip archive or a spreadsheet"),
+    ("a.jsonl", ONE.encode("utf-16"), "a text in UTF-16"),
+    ("a.jsonl", f"{ONE}\n{ONE}\n".encode("utf-16"), "a text in UTF-16"),
+    ("a.json", f"[{ONE}]".encode(), "a JSON list"),
+    ("a.json", json.dumps([question("One", "Ada")], indent=2).encode(), "a JSON list"),
+    ("a.json", json.dumps(question("One", "Ada"), indent=2).encode(), "JSON over several lines"),
+    ("a.json", b'{"question":{"0":"Who?"},"interpretations":{"0":[]}}', "a JSON object of columns"),
+    ("a.jsonl", b'{"question": 3}', None),
+    ("a.csv", b'{"question": 3}', None),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "kind"), OTHER_FILES)
+def test_a_file_in_another_format_is_told_how_to_write_it(tmp_path, name, content, kind):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}, line 1: ") as error:
+        make_task("qa_jsonl", path=path)
+    advice = f"; the file is {kind}: write one JSON object per line in UTF-8, as datasets' to_json(FILE)"
+    assert (advice in str(error.value)) if kind else ("the file is" not in str(error.value))
+
+
 def test_options_and_files_that_are_wrong(written, tmp_path):
     path = written(lines())
     for options, message in (
         ({"metric": "bleu"}, "task.metric must be one of em, f1, em_symbols, f1_symbols, not 'bleu'"),
         ({"validation": 0.6, "test": 0.5}, "must be at least 0 and at most 1 together"),
-        ({"size": 3}, "unexpected keyword argument 'size'"),
+        ({"size": 3}, "task qa_jsonl has no option 'size'; known: path, "),
     ):
         with pytest.raises(ValueError, match=message):
             make_task("qa_jsonl", path=path, **options)
@@ -375,8 +406,8 @@ def test_check(written, capsys):
     path = written([*lines(), question("Many", *"bcdefgh")])
     assert tasks_command.main(["check", str(path)]) == 0
     said = capsys.readouterr().out
-    assert "12 of 13 questions usable; dropped: more than 6 readings (1)" in said
-    assert "test: 4 questions, 4 of 2 readings" in said and said.endswith(
+    assert "12 of 13 queries usable; dropped: more than 6 readings (1)" in said
+    assert "test: 4 episodes, 4 of 2 readings" in said and said.endswith(
         "ok: every check of task qa_jsonl passed on 12 episodes (6 of train, 2 of validation, 4 of test)\n"
     )
     assert tasks_command.main(["check", str(written(["{"], "broken.jsonl"))]) == 2
@@ -418,7 +449,7 @@ def test_help_names_commands_and_tasks(capsys, command, flag):
 
 def test_the_oracle_is_shown_on_a_file(written, capsys):
     assert tasks_command.main(["oracle", str(written(lines())), "split=validation"]) == 0
-    assert "qa_jsonl, validation: 2 questions" in capsys.readouterr().out
+    assert "qa_jsonl, validation: 2 episodes" in capsys.readouterr().out
 
 
 def test_check_says_where_symbols_are_kept(written, capsys):

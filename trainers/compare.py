@@ -128,6 +128,11 @@ class CompareOptions:
     def __post_init__(self) -> None:
         if strange := set(self.only) - set(self.methods):
             raise ValueError(f"only: {', '.join(sorted(strange))} is none of methods, {', '.join(self.methods)}")
+        if chosen := next(
+            (word for word in self.overrides if word.lstrip("+").startswith(("task=", "task.name="))), None
+        ):
+            name = f'"~tasks.almanac" "+tasks.NAME=[{chosen!r}]"'
+            raise ValueError(f"overrides: {chosen} would be reported under the names of tasks; write {name} instead")
         if self.tune and self.curve:
             raise ValueError("compare: tune and curve are two comparisons; choose one")
 
@@ -154,7 +159,7 @@ def compare(options: CompareOptions, run: Run) -> None:
         return
     make_run_dir(Path(options.cells), "cells")
     missing = [index for index, cell in enumerate(cells) if not cell.finished]
-    advance = run.bar("cells", len(cells), "cells")
+    advance = run.bar("comparing", len(cells), "runs")
     advance(len(cells) - len(missing))
     if options.launcher == "basic":
         failed = [reason for index in missing if (reason := _attempt(cells[index], advance))]

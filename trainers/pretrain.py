@@ -259,7 +259,7 @@ def manifest(
     return {"recipe": recipe(config, experiment, options), "sha256": {"model.safetensors": weights}, "start": start}
 
 
-main = command(pretrain, check=check, learns=False, measures=False)
+main = command(pretrain, check=check, learns=False, measures=False, plays=False)
 
 if __name__ == "__main__":
     main()

@@ -33,9 +33,12 @@ def probe(experiment: Experiment, options: ProbeOptions, run: Run) -> None:
     policy = experiment.load_policy()
     end_ids = experiment.renderer(policy).end_ids
     episodes = split_episodes(experiment.task, options.split, options.episodes)
+    run.progress.say(f"probing: {len(episodes)} episodes with each opening of every role")
     start, rows, shown = time.monotonic(), [], []
     for one in play_probes(experiment, policy, episodes):
         rows.append(probed(experiment.setup, one, end_ids))
+        elapsed = time.monotonic() - start
+        run.progress.say(f"{one.role}, {one.opening or 'free'}: {len(one.games)} games, {elapsed:.0f} s so far")
         shown += [
             {"role": one.role, "opening": one.opening, "turns": [[turn.role, turn.reply.text] for turn in game.turns]}
             for game in one.games[: options.examples]

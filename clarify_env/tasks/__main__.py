@@ -145,7 +145,7 @@ def check(name: str, task_options: dict[str, Any], plane: CostPlane, episodes: i
             continue
         counts = Counter(len(episode.interpretations) for episode in task.episodes(split))
         readings = ", ".join(f"{counts[n]} of {n} reading{'s' * (n > 1)}" for n in sorted(counts))
-        lines.append(f"{split}: {size} questions, {readings}")
+        lines.append(f"{split}: {size} episode{'s' * (size > 1)}, {readings}")
     lines += _equated_lines(task)
     return "\n".join([*lines, check_task(task, episodes=max(episodes, 20), plane=plane)])
 

@@ -181,7 +181,7 @@ def _record(record: Any, where: str, places: dict[str, str]) -> _Record:
     ambiguous = ambiguity == "ambiguous"
     if ambiguous:
         readings = _readings(field(record, "clarification_turn", dict, where), where)
-    once(places, key, where, f"id {key!r} stands for a question")
+    once(places, key, where, f"id {key!r} stands for a query")
     return _Record(key, field(record, "story", str, where), turns, question, ambiguous, tuple(readings))
 
 

@@ -1,5 +1,6 @@
 """Tasks: sources of episodes with splits, a scoring rule, and the replies of the scripted user."""
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
@@ -109,15 +110,20 @@ class Task:
         """Returns an episode. Deterministic: the same arguments give the same episode in every process.
 
         Raises:
-            ValueError: The task has no such split or index.
+            ValueError: The task has no such split or index, or its own code fails to make the episode.
         """
         size = self.split_size(split)
         if index < 0 or (size is not None and index >= size):
             raise ValueError(f"task {self.name} has no episode {index} in split {split!r} of {size}")
-        return self._episode(split, index)
+        try:
+            return self._episode(split, index)
+        except ValueError:
+            raise
+        except Exception as error:  # whatever another package's task raises
+            raise ValueError(f"task {self.name}: episode {index} of split {split}: {described(error)}") from error
 
     def _episode(self, split: str, index: int) -> Episode:
-        raise NotImplementedError
+        raise NotImplementedError(f"class {type(self).__name__} needs a method _episode(self, split, index)")
 
     def split_size(self, split: str) -> int | None:
         """Number of episodes of a split; ``None`` if it is endless.
@@ -306,6 +312,7 @@ _BUILT_IN = {
     }.items()
 }
 _REGISTRY: dict[str, type[Task]] = {}
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def register(cls: type[Task]) -> type[Task]:
@@ -359,14 +366,27 @@ def make_task(name: str, **options: Any) -> Task:
         ValueError: There is no such task, or it has no such option.
     """
     cls = task_class(name)
+    _check_options(name, inspect.signature(cls).parameters, options)
     try:
-        return cls(**options)
+        task = cls(**options)
     except (ValueError, OSError):
         raise
-    except TypeError as error:
-        raise ValueError(f"task {name}: {error}") from error
     except Exception as error:  # whatever another package's constructor raises
         raise ValueError(f"task {name} cannot be made: {described(error)}") from error
+    if not isinstance(getattr(task, "sizes", None), dict):
+        raise ValueError(f"task {name}: class {cls.__name__} needs sizes, such as {{'train': 100, 'test': 20}}")
+    return task
+
+
+def _check_options(name: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> None:
+    named = {key: parameter for key, parameter in parameters.items() if parameter.kind not in _VARIABLE}
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    if (unknown := next((key for key in options if key not in named), None)) is not None and not takes_any:
+        raise ValueError(f"task {name} has no option {unknown!r}; known: {', '.join(named) or 'none'}")
+    for key, parameter in named.items():
+        if parameter.default is inspect.Parameter.empty and key not in options:
+            places = f"task.{key}=… in a command, task_options={{{key!r}: …}} in Python"
+            raise ValueError(f"task {name} needs option {key}: {places}")
 
 
 def as_task(task: Any, options: Mapping[str, Any] | None = None) -> Any:

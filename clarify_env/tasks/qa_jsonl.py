@@ -21,6 +21,7 @@ from clarify_env.tasks.records import (
     field,
     json_lines,
     once,
+    other_format,
     parse_line,
     told_apart,
     typed,
@@ -34,6 +35,10 @@ LONGEST_LINE = 4_000_000
 # Weights whose sum differs from 1 by less are rounded shares.
 _TOLERANCE = 1e-6
 _FIELDS = ("id", "question", "context", "interpretations", "split", "entity")
+_HOW_WRITTEN = (
+    "write one JSON object per line in UTF-8, as datasets' to_json(FILE) or pandas' to_json(FILE, orient='records', "
+    "lines=True) do"
+)
 _READING_FIELDS = ("text", "answers", "weight", "label")
 
 
@@ -97,7 +102,12 @@ class QAJsonl(FileTask):
             raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
         required = check_shares(validation, test)
         self.metric, self.max_readings, self.max_answer_words = metric, max_readings, max_answer_words
-        records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
+        try:
+            records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
+        except ValueError as error:
+            if (kind := other_format(self.path)) is None:
+                raise
+            raise ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}") from error
         if any(record.split is not None for record in records):
             records = self._consistent(records)
         self.rescaled = sum(record.is_rescaled for record in records)
@@ -110,7 +120,7 @@ class QAJsonl(FileTask):
                 if playable.setdefault(identity, record._replace(episode=episode)).where != record.where:
                     raise UnusableError("asked twice")
             except UnusableError as reason:
-                self.dropped[str(reason)] += 1
+                self._drop_unplayable(record.where, str(reason))
         entities = list(dict.fromkeys(record.entity for record in playable.values()))
         split_of = drawn_splits(entities, validation, test, world_seed)
         world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
@@ -126,7 +136,7 @@ class QAJsonl(FileTask):
         return f"{super().report()}; {self._rescaled_text()}" if self.rescaled else super().report()
 
     def _rescaled_text(self) -> str:
-        return f"weights that do not sum to 1 were divided by their sum in {self.rescaled} of {self._total} questions"
+        return f"weights that do not sum to 1 were divided by their sum in {self.rescaled} of {self._total} {self.unit}"
 
     def _consistent(self, records: list[_Record]) -> list[_Record]:
         """Returns the records that state a split, and the same one as the others of their entity."""
@@ -187,7 +197,7 @@ def _record(line: bytes, where: str, path: str, places: dict[str, str]) -> _Reco
     key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
     entity = field(record, "entity", str, where) if "entity" in record else key
     readings, is_rescaled = _readings(_listed(record, where), where)
-    once(places, key, where, f"id {key!r} stands for a question")
+    once(places, key, where, f"id {key!r} stands for a query")
     return _Record(where, split, entity, Episode("", query, context, readings, {"entity": entity}), is_rescaled)
 
 

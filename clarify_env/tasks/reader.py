@@ -36,7 +36,7 @@ class FileTask(Task):
     """
 
     #: Name of what the numbers of the report count.
-    unit = "questions"
+    unit = "queries"
 
     def __init__(self, path: str | os.PathLike, world_seed: int, strict: bool):
         self.path, self.world_seed, self.strict = str(path), world_seed, strict
@@ -44,6 +44,7 @@ class FileTask(Task):
         self.equated: tuple[str, ...] = ()
         self._total = 0
         self._malformed: list[str] = []
+        self._unplayable: list[str] = []
         self._world: dict[str, list[Episode]] = {}
 
     def _read(
@@ -80,6 +81,11 @@ class FileTask(Task):
         self._malformed.append(str(error))
         self.dropped[MALFORMED] += count
 
+    def _drop_unplayable(self, where: str, reason: str) -> None:
+        """Counts a correct record that cannot be played."""
+        self.dropped[reason] += 1
+        self._unplayable.append(f"{where}: {reason}")
+
     def _settle(self, world: dict[str, list[Episode]], required: Sequence[str]) -> None:
         """Sets the episodes of the splits; splits without episodes do not exist.
 
@@ -90,12 +96,11 @@ class FileTask(Task):
         Raises:
             ValueError: A required split has no episodes.
         """
-        for message in self._malformed[:_MOST_NAMED]:
-            _LOGGER.warning("%s; the record is dropped (task.strict=true makes this an error)", message)
-        if len(self._malformed) > _MOST_NAMED:
-            _LOGGER.warning("%s: %d more records are dropped", self.path, len(self._malformed) - _MOST_NAMED)
+        self._warn(self._malformed, "the record is dropped (task.strict=true makes this an error)", "dropped")
+        self._warn(self._unplayable, "the record cannot be played and is left out", "left out")
         if empty := [split for split in required if not world[split]]:
-            raise ValueError(f"no question is left for {' and '.join(empty)} ({self.report()})")
+            advice = f"give more {self.unit}, or leave a split out (task.validation=0, task.test=0 or 1)"
+            raise ValueError(f"no {self.unit} are left for {', '.join(empty)} ({self.report()}); {advice}")
         self._world = {
             split: [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(world[split])]
             for split in SPLITS
@@ -108,6 +113,13 @@ class FileTask(Task):
             for episode in episodes
             if self.metric_of(episode) != self.metric
         )
+
+    def _warn(self, messages: Sequence[str], consequence: str, state: str) -> None:
+        """Names records in the log, the first ones one by one."""
+        for message in messages[:_MOST_NAMED]:
+            _LOGGER.warning("%s; %s", message, consequence)
+        if len(messages) > _MOST_NAMED:
+            _LOGGER.warning("%s: %d more records are %s", self.path, len(messages) - _MOST_NAMED, state)
 
     @property
     def usable(self) -> int:

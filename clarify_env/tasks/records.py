@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 import zlib
 from collections import Counter
@@ -111,6 +112,33 @@ def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, byt
                 yield where, line.rstrip(b"\r\n")
 
 
+# First bytes of files in other formats that people try.
+_OTHER_FORMATS = (
+    (b"PAR1", "a parquet file"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet"),
+    (b"\xff\xfe", "a text in UTF-16"),
+    (b"\xfe\xff", "a text in UTF-16"),
+    (b"[", "a JSON list"),
+)
+_COLUMNS = re.compile(rb'\s*\{"\w+":\s*\{')
+
+
+def other_format(path: str | os.PathLike) -> str | None:
+    """Returns what a file is that holds no JSON lines, as far as its beginning and its name tell; else ``None``."""
+    with opened(path) as file:
+        beginning = file.read(1000).lstrip()
+    for first_bytes, kind in _OTHER_FORMATS:
+        if beginning.startswith(first_bytes):
+            return kind
+    if beginning.rstrip() == b"{" or beginning.startswith((b"{\n", b"{\r")):
+        return "JSON over several lines"
+    if _COLUMNS.match(beginning):
+        return "a JSON object of columns"
+    if not beginning.startswith(b"{") and Path(path).suffix.lower() in (".csv", ".tsv"):
+        return "a table"
+    return None
+
+
 def parse_line(line: bytes, where: str) -> Any:
     """Parses a line of JSON.
 
@@ -118,7 +146,8 @@ def parse_line(line: bytes, where: str) -> Any:
         ValueError: It is no JSON; the message begins with ``where``.
     """
     try:
-        return json.loads(line, parse_constant=_no_number, object_pairs_hook=_object)
+        # Not json.loads(bytes), which reads the first line of a text in UTF-16 and no other.
+        return json.loads(line.decode("utf-8-sig"), parse_constant=_no_number, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON: {error.msg} (character {error.colno})") from error
     except UnicodeDecodeError as error:

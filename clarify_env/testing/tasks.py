@@ -15,7 +15,7 @@ from clarify_env.games.clarification.users import leaks
 from clarify_env.scores.answers import normalize
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Interpretation, Item, Task
-from clarify_env.testing.expect import expects, survives_json
+from clarify_env.testing.expect import expects, raises_nothing, survives_json
 from clarify_env.testing.fresh import in_fresh_process, inside
 
 _TOLERANCE = 1e-9
@@ -45,18 +45,20 @@ def check_task(
     split_of: dict[Any, str] = {}
     for split, size in task.sizes.items():
         for index in range(episodes if size is None else min(episodes, size)):
-            episode = task.episode(split, index)
-            where = f"task {task.name}, episode {episode.id}"
-            assert episode == task.episode(split, index), f"{where}: asked for twice, it differs"
-            assert episode.id not in by_id, f"{where}: the id stands for two episodes"
-            assert _lookup(task, episode.id) == episode, f"{where}: lookup() of its id does not find it"
-            assert survives_json(episode.meta), f"{where}: meta changes on its way through JSON"
-            first_split = split_of.setdefault(episode.meta.get("entity", episode.id), split)
-            assert first_split == split, f"{where}: its entity is also in split {first_split}"
-            by_id[episode.id] = episode
-            _check_readings(task, episode, where)
-            _check_user(task, episode, where)
-            _check_oracle(task, episode, costs, where)
+            with raises_nothing(f"task {task.name}: episode {index} of split {split}"):
+                episode = task.episode(split, index)
+                _check_types(episode, f"task {task.name}, episode {index} of split {split}")
+                where = f"task {task.name}, episode {episode.id}"
+                assert episode == task.episode(split, index), f"{where}: asked for twice, it differs"
+                assert episode.id not in by_id, f"{where}: the id stands for two episodes"
+                assert _lookup(task, episode.id) == episode, f"{where}: lookup() of its id does not find it"
+                assert survives_json(episode.meta), f"{where}: meta changes on its way through JSON"
+                first_split = split_of.setdefault(episode.meta.get("entity", episode.id), split)
+                assert first_split == split, f"{where}: its entity is also in split {first_split}"
+                by_id[episode.id] = episode
+                _check_readings(task, episode, where)
+                _check_user(task, episode, where)
+                _check_oracle(task, episode, costs, where)
         for index in (-1, *([] if size is None else [size])):
             with expects(ValueError, f"task {task.name}: episode {index} of split {split} should raise ValueError"):
                 task.episode(split, index)
@@ -111,6 +113,22 @@ def _lookup(task: Task, episode_id: str) -> Episode | None:
         return task.lookup(episode_id)
     except ValueError:
         return None
+
+
+def _check_types(episode: Episode, where: str) -> None:
+    """Checks the types of an episode: a text as answers would be a tuple of its letters."""
+    assert isinstance(episode, Episode), f"{where}: _episode must return an Episode, not {episode!r}"
+    texts = [("id", episode.id), ("query", episode.query), ("context", episode.context)]
+    for i, reading in enumerate(episode.interpretations):
+        assert isinstance(reading, Interpretation), f"{where}: reading {i} must be an Interpretation, not {reading!r}"
+        advice = f"such as ({reading.answers!r},)" if isinstance(reading.answers, str) else "such as ('Seoul',)"
+        is_tuple = isinstance(reading.answers, (tuple, list))
+        assert is_tuple, f"{where}: the answers of reading {i} must be a tuple, {advice}, not {reading.answers!r}"
+        texts += [(f"the label of reading {i}", reading.label), (f"the text of reading {i}", reading.text)]
+        texts += [(f"answer {k} of reading {i}", answer) for k, answer in enumerate(reading.answers)]
+    for name, value in texts:
+        assert isinstance(value, str), f"{where}: {name} must be a text, not {value!r}"
+    assert isinstance(episode.meta, dict), f"{where}: meta must be a dictionary, not {episode.meta!r}"
 
 
 def _check_readings(task: Task, episode: Episode, where: str) -> None:

@@ -64,6 +64,7 @@ class Command:
         check: Checks that arguments fit together, before a model is loaded; takes some of the function's parameters.
         learns: Whether it has a budget of games to learn from.
         measures: Whether it ends in an evaluation.
+        plays: Whether the players of the experiment play, so that their models must be there.
         root: Whether ``options`` is the root of the config and there is no experiment.
         tries: Whether a run first tries whether its chat model can play at all, and says so where it cannot.
     """
@@ -75,11 +76,13 @@ class Command:
         check: Callable[..., None] | None,
         learns: bool,
         measures: bool,
+        plays: bool,
         root: bool,
         tries: bool,
     ):
         self.name, self.function, self.check = name, function, check
-        self.learns, self.measures, self.root, self.tries = learns, measures, root, tries
+        self.learns, self.measures, self.plays = learns, measures, plays
+        self.root, self.tries = root, tries
         self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
         self.with_experiment = False
         for parameter in inspect.signature(function).parameters.values():
@@ -135,7 +138,7 @@ class Command:
             # Training draws from torch's global generator, and from no other global state.
             torch.manual_seed(arguments["experiment"].seed)
             disable_progress_bar()  # of transformers: it would disturb ours
-            if self.learns or self.measures:
+            if self.plays:
                 arguments["experiment"].load_models()
 
     def run(self, config: DictConfig, prepared: "Prepared") -> None:
@@ -171,7 +174,7 @@ class Command:
             arguments["experiment"] = build(config, learns=self.learns, measures=self.measures)
         if self.check is not None:
             self.check(**{name: arguments[name] for name in inspect.signature(self.check).parameters})
-        if self.with_experiment and (self.learns or self.measures):
+        if self.with_experiment and self.plays:
             arguments["experiment"].check_players()
         run_dir(config)
         return arguments
@@ -239,12 +242,13 @@ def command(
     check: Callable[..., None] | None = None,
     learns: bool = True,
     measures: bool = True,
+    plays: bool = True,
     root: bool = False,
     tries: bool = False,
 ) -> Callable[[], None]:
     """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
-    entry = COMMANDS[name] = Command(name, function, check, learns, measures, root, tries)
+    entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
     offer_plugins()

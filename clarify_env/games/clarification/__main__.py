@@ -47,7 +47,7 @@ def describe(task: str, split: str, max_questions: int, task_options: dict[str, 
     solved = solve(source, list(source.episodes(split)), max_questions)
     alphas, betas = plane.grid()
     grid = action_map(solved, alphas, betas)
-    parts = [f"{task}, {split}: {len(solved)} questions; alpha {list(plane.alpha)}, beta {list(plane.beta)}"]
+    parts = [f"{task}, {split}: {len(solved)} episodes; alpha {list(plane.alpha)}, beta {list(plane.beta)}"]
     parts += [_square(name, array, alphas, betas) for name, array in _squares(grid)]
     parts.append(_table({name: summarize(solved, plane.sets()[name]) for name in SETS}))
     return "\n\n".join(parts)
