@@ -13,6 +13,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from agents import recorded
 from agents.context import context_of
 from agents.forward import (
     CACHES,
@@ -105,7 +106,7 @@ def _compare(model: Any) -> Batching:
             cache = _cache_of(forward, sequences[0], device)
         except _FAULTS as error:
             raise ValueError(f"a forward pass of {name} fails: {_reason(error)}") from error
-        candidates = list(_candidates(cache, _keeps_every_token(model), device.type == "cuda"))
+        candidates = list(_candidates(cache, _keeps_every_token(model), recorded.ENABLED and device.type == "cuda"))
         for batching in candidates:
             try:
                 logits = _together(forward, sequences, device, batching, Steps(model))

@@ -20,6 +20,10 @@ from agents.forward import CACHES, CachedRows, Forward
 
 LOG = logging.getLogger("clarify_env.run.models")
 
+# Whether models on a GPU record their steps. No GPU has run this yet: tests/test_gpu.py and ``benchmarks/gpu.py
+# --recorded`` turn it on.
+ENABLED = False
+
 # Capacities are multiples of this number of tokens.
 _TOKENS = 64
 # Largest share of the device's memory that the cache may take, beside the plain cache of the prefill.

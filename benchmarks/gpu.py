@@ -41,6 +41,7 @@ from gpu_models import (
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from agents import recorded
 from agents.batching import batching_of
 from agents.decode import _draw
 from agents.example import Example
@@ -284,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="time of each measurement")
     parser.add_argument("--limit", type=float, default=450.0, help="seconds after which no measurement begins")
     parser.add_argument("--rows", type=int, default=64, help="replies decoded at once, and examples of a step")
+    parser.add_argument("--recorded", action="store_true", help="record decoding steps as CUDA graphs")
     parser.add_argument("--new", type=int, default=64, help="tokens of a reply, at least 2")
     parser.add_argument("--tokens", type=int, default=8192, help="update.tokens")
     parser.add_argument("--copy", type=int, default=2**31, help="bytes of the copied tensor")
@@ -294,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--new: a reply of one token has no decoding step")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU; --device cpu --size tiny --copy 67108864 --matrix 512 tries the script on a CPU")
-    device = torch.device(args.device)
+    device, recorded.ENABLED = torch.device(args.device), args.recorded
     logging.disable_progress_bar()
     torch.backends.cuda.enable_cudnn_sdp(False)  # as `agents.hf.load` does
     clock = Clock(device, args.seconds, args.limit)

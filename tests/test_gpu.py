@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import hf
+from agents import hf, recorded
 from agents.batching import batching_of
 from agents.example import Example
 from agents.hf import HFAgent, load
@@ -52,22 +52,24 @@ def test_large_models_are_bf16_and_play(half):
     assert all(np.allclose(r.logprobs, s, atol=0.1) for r, s in zip(replies, scored, strict=True))
 
 
-def test_recorded_steps_play_as_plain_ones(tiny_folder):
+def test_recorded_steps_play_as_plain_ones(tiny_folder, monkeypatch):
     """Batches of many sizes, the largest not first, so that memory grows and steps are used again."""
+    monkeypatch.setattr(recorded, "ENABLED", True)
     model, tokenizer = load(tiny_folder)
     batching = batching_of(model)
     assert batching.recorded
     agent = HFAgent(model, tokenizer, style="pocket", max_new_tokens=40)
     batches = [(VIEWS[:1], [7]), (VIEWS * 30, list(range(120))), (VIEWS * 2, list(range(8)))] * 2
-    recorded = [agent.act(*batch) for batch in batches]
+    recorded_replies = [agent.act(*batch) for batch in batches]
     model._clarify_batching = batching._replace(recorded=False)
-    for replies, others in zip(recorded, [agent.act(*batch) for batch in batches], strict=True):
+    for replies, others in zip(recorded_replies, [agent.act(*batch) for batch in batches], strict=True):
         assert [reply.ids for reply in replies] == [other.ids for other in others]
         assert all(np.allclose(r.logprobs, o.logprobs, atol=1e-3) for r, o in zip(replies, others, strict=True))
 
 
-def test_recorded_steps_follow_weights(tiny_folder):
+def test_recorded_steps_follow_weights(tiny_folder, monkeypatch):
     """Weights that change in place, that move, and memory given back for an update."""
+    monkeypatch.setattr(recorded, "ENABLED", True)
     model, tokenizer = load(tiny_folder)
     agent = HFAgent(model, tokenizer, style="pocket", max_new_tokens=8)
     for change in (lambda: model.lm_head.weight.data.neg_(), model.double, release):
