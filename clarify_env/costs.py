@@ -130,21 +130,21 @@ class CostPlane:
         return _train_costs(self)
 
     def draw(
-        self, size: int, rng: np.random.Generator, dearest: float = 0.0, word_ends: float = 0.0
+        self, size: int, rng: np.random.Generator, corner: float = 0.0, word_ends: float = 0.0
     ) -> tuple[Costs, ...]:
         """Draws training costs without replacement, or all of them if there are fewer than ``size``.
 
         Args:
             size: Number of cost pairs.
             rng: Random generator.
-            dearest: Probability that a drawn pair is replaced by (max alpha, max beta).
+            corner: Probability that a drawn pair is replaced by (max alpha, max beta).
             word_ends: Probability that a drawn beta is replaced by the smallest one; the same again for the largest.
         """
         costs = self.train()
         pairs = np.array([costs[i] for i in rng.choice(len(costs), min(size, len(costs)), replace=False)])
-        if dearest or word_ends:
+        if corner or word_ends:
             choice = np.searchsorted(
-                [dearest, dearest + word_ends, dearest + 2 * word_ends], rng.random(len(pairs)), "right"
+                [corner, corner + word_ends, corner + 2 * word_ends], rng.random(len(pairs)), "right"
             )
             pairs[choice == 0] = costs[-1]
             pairs[choice == 1, 1] = costs[0].beta

@@ -3,7 +3,9 @@
 What takes seconds to import is imported where it is used: the process that hands out the tests needs none of it.
 """
 
+import copy
 import gc
+import pickle
 import sys
 
 import numpy as np
@@ -40,6 +42,29 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configs_read_once():
+    """Keeps the configs that hydra has read from files; to read them was a third of the time of making a config."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+
+    def reading_once(load_config):
+        configs: dict[tuple[str, str], bytes] = {}
+
+        def load_once(source, config_path):
+            key = source.path, config_path
+            if key not in configs:
+                configs[key] = pickle.dumps(load_config(source, config_path))
+            return pickle.loads(configs[key])
+
+        return load_once
+
+    with pytest.MonkeyPatch.context() as patched:
+        for source in (FileConfigSource, ImportlibResourcesConfigSource):
+            patched.setattr(source, "load_config", reading_once(source.load_config))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +117,7 @@ def drawn():
 @pytest.fixture
 def command(monkeypatch, capsys, tiny_folder, request):
     """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.hydra import Hydra
     from hydra.types import RunMode
 
@@ -105,8 +131,19 @@ def command(monkeypatch, capsys, tiny_folder, request):
         monkeypatch.setattr(report, "_draw", lambda *_: {})
     # To learn whether a command is a sweep, hydra makes its config once more, a third of a test's time. None here is.
     monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: RunMode.RUN)
+    # A command composes its config before hydra does so again; here the second is a copy of the first.
+    load_configuration, loaded = ConfigLoaderImpl.load_configuration, {}
+
+    def load_once(loader, config_name, overrides, *args, **kwargs):
+        key = config_name, *overrides
+        if key not in loaded:
+            loaded[key] = load_configuration(loader, config_name, overrides, *args, **kwargs)
+        return copy.deepcopy(loaded[key])
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load_once)
 
     def run(module, *overrides):
+        loaded.clear()
         model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
         monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *model, *overrides])
         capsys.readouterr()

@@ -9,9 +9,13 @@ import subprocess
 import sys
 import tempfile
 
-# CPU seconds beside 1 for the import of hydra: what is aimed at, and what fails. An idle machine takes up to 3.6 now.
-AIM, MOST = 3.0, 4.0
+# Most CPU seconds beside 1 for the import of hydra.
+MOST = 3.0
 REPEATS = 6
+# Bytecode is kept, as in every installation: where it is not, each run compiles this project's modules and not hydra's.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+    "NO_PROGRESS": "1"
+}
 BESIDE = ["-c", "import hydra"]
 # What is shown or refused: the words of the command line, and what must stand in the output.
 SPOKEN = {
@@ -35,7 +39,7 @@ def cpu_seconds(arguments: list[str], folder: str) -> tuple[float, str]:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=folder,
-            env=os.environ | {"NO_PROGRESS": "1"},
+            env=ENVIRONMENT,
             capture_output=True,
             text=True,
         )
@@ -55,9 +59,7 @@ def main() -> int:
             seconds, output = cpu_seconds(arguments, folder)
             fault = "" if words in output and "Traceback" not in output else f"; {words} is not said: {output[-300:]}"
             failed |= bool(fault) or seconds > MOST * beside
-            print(
-                f"{name}: {seconds:.2f} s, {seconds / beside:.1f} times as long (aim {AIM:g}, at most {MOST:g}){fault}"
-            )
+            print(f"{name}: {seconds:.2f} s, {seconds / beside:.1f} times as long (at most {MOST:g}){fault}")
     return int(failed)
 
 

@@ -28,7 +28,7 @@ from trainers.learning import improve as improving
 from trainers.learning import update as updating
 from trainers.reporting.columns import fixed
 from trainers.runs import experiment as experiments
-from trainers.runs.command import CONF
+from trainers.runs.command import CONF, Command
 from trainers.runs.identity import config_hash
 from trainers.runs.store import ChunkLog, ChunkWriter
 
@@ -118,6 +118,7 @@ def check_files(folder, *names):
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched from elsewhere"
 
 
+@pytest.mark.slow
 def test_prompted_leaves_a_summary_and_a_report(command, drawn, tmp_path):
     folder = tmp_path / "run"
     assert command(prompted, *SMALL, f"run_dir={folder}") == (0, "")
@@ -263,8 +264,8 @@ BAD = [
     (rest, ["user=hf", "user.model=/nowhere/user"], r"/nowhere/user", "another model that is not there"),
     (rwsft, ["rwsft.weight=reward"], r"rwsft\.weight must be refit or swift, not 'reward'", "a weighting there is not"),
     (rest, ["rest.margin=-0.1"], r"rest\.margin must be a number of at least 0, not -0\.1", "weights below none"),
-    (rest, ["rest.dearest=-0.1"], r"rest\.dearest must be a number in \[0, 1\], not -0\.1", "less than never"),
-    (rest, ["rest.dearest=0.6", "rest.word_ends=0.3"], r"rest\.dearest and twice rest\.word_ends are", "over 1"),
+    (rest, ["rest.corner=-0.1"], r"rest\.corner must be a number in \[0, 1\], not -0\.1", "less than never"),
+    (rest, ["rest.corner=0.6", "rest.word_ends=0.3"], r"rest\.corner and twice rest\.word_ends are", "over 1"),
     (rest, ["rest.temperature=-1"], r"rest\.temperature must be a number of at least 0", "colder than the best"),
     (rest, ["update.runs=0"], r"update\.runs must be a whole number in \[1, 1000\], not 0", "no update"),
     (pretrain, ["pretrain.average=99"], r"pretrain\.average must be from 1 to the number", "too many"),
@@ -341,6 +342,7 @@ def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path,
         raise ValueError("far enough")
 
     monkeypatch.setattr(running.Run, "__init__", note)
+    monkeypatch.setattr(Command, "load", lambda *_: None)
     for overrides in ([], ["seed=0"], ["seed=1"], ["rest.hindsight=5"], ["rest.hindsight=5", "hydra.verbose=true"]):
         command(rest, *overrides)
     plain, same, seed, hindsight, verbose = made
@@ -363,6 +365,7 @@ def test_evaluate_a_scripted_assistant(command, tmp_path, monkeypatch):
         assert entry["policy"] == pytest.approx(entry["oracle"])
 
 
+@pytest.mark.slow
 def test_some_cost_sets_alone_are_measured_as_among_all(command, tmp_path):
     asked = ["assistant=scripted", "assistant.strategy=list", "eval.modes=[greedy]", *SMALL]
     found = []
@@ -577,12 +580,14 @@ def test_an_interrupted_sweep_has_a_table_of_what_was_done(sweep, monkeypatch):
     assert out.splitlines()[-1] == f"table: {folder.relative_to(Path.cwd())}/table.md"
 
 
+@pytest.mark.slow
 def test_batches_of_a_sweep_go_on_after_a_failed_one(sweep, monkeypatch):
     monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
     code, out, _, _ = sweep("eval.grid=1,2,3", "hydra.sweeper.max_batch_size=1")
     assert code == 1 and out.count(" done") == 2 and out.count(" failed") == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_without_a_failure_succeeds_and_keeps_hydras_folder(sweep, monkeypatch, tmp_path):
     monkeypatch.setattr(evaluate, "measure_policy", lambda *args, **kwargs: None)
     assert sweep("seed=0,1", "run_dir='a [b], (c)/${seed}'")[0] is None
@@ -639,6 +644,7 @@ def test_home_is_read_in_paths(command, monkeypatch, tmp_path, tiny_folder):
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_another_model_as_the_user_keeps_its_own_style_and_length_and_is_loaded_once(
     command, unmeasured, tmp_path, tiny_folder, monkeypatch
 ):
@@ -735,7 +741,10 @@ def test_a_scripted_assistant_cannot_learn_and_that_is_said_first(command, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["1e3", "20261127", "007", "true", "my runs (1)"])
+@pytest.mark.parametrize(
+    "name",
+    ["1e3", "my runs (1)", *(pytest.param(name, marks=pytest.mark.slow) for name in ("20261127", "007", "true"))],
+)
 def test_a_run_directory_is_named_as_it_was_written(command, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prompted, "measure_policy", lambda *args, **kwargs: None)

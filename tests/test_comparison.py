@@ -155,6 +155,7 @@ def test_tables_and_page(cells, tmp_path, capsys):
 
 def test_the_printed_table_is_not_cut_and_brackets_are_no_markup(cells, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("trainers.reporting.comparison._figures", lambda *_: {})
     name = "[red] a method of a very long name, longer than a terminal of 80 columns is wide, [/red] :smile:"
     comparison = compared(cells[0], "rest", 0)
     write_comparison(tmp_path, comparison)

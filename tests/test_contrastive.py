@@ -1,6 +1,7 @@
 """ACT's pairs in each of its cases, their tokens, and DPO's loss over them, by hand."""
 
 import json
+import logging
 import math
 from types import SimpleNamespace
 
@@ -67,10 +68,10 @@ def test_the_better_action_follows_the_costs(references, costs, better):
 def test_a_reference_is_the_best_game_of_the_best_first_message_for_the_reading(references):
     for intent in range(3):
         best = references.games(COSTS, intent)
-        answer, asked = side(best["answer"], "assistant"), side(best["clarify"], "assistant")
+        answer, question = side(best["answer"], "assistant"), side(best["clarify"], "assistant")
         assert texts(answer) == [GUESS], "the guess of the highest expected reward, right or not"
-        assert texts(asked) == [ASK, RIGHT[intent]]
-        assert side(best["clarify"], "assistant", 1) == asked[:1] == (Message("assistant", ASK),)
+        assert texts(question) == [ASK, RIGHT[intent]]
+        assert side(best["clarify"], "assistant", 1) == question[:1] == (Message("assistant", ASK),)
         assert {g.hidden for g in best.values()} == {intent}
 
 
@@ -262,12 +263,46 @@ def test_dpo_comes_to_prefer_the_chosen_sides(toy_pairs, tiny_folder, rank):
         assert loglikelihood(trained, row.chosen) - loglikelihood(trained, row.rejected) > before + 0.1
 
 
+def run_of(folder, recorded):
+    """What `prepare` needs of a run; what it records goes into a dictionary."""
+    return SimpleNamespace(
+        dir=folder,
+        log=logging.getLogger("clarify_env.run"),
+        recorded=lambda *a: False,
+        record=lambda phase, i, s, **values: recorded.update(values),
+    )
+
+
+@pytest.mark.parametrize(
+    ("most", "rewrites", "dropped", "sentence"),
+    [
+        (1024, True, 4, "several messages is no single text (contrastive.simulate=false"),  # as Qwen3's template does
+        (100, False, 1, "a side is longer than contrastive.max_tokens"),
+        (1024, False, 0, None),
+    ],
+)
+def test_prepare_says_how_many_pairs_it_leaves_out(toy_pairs, tmp_path, caplog, most, rewrites, dropped, sentence):
+    agent, pairs, _ = toy_pairs
+    first = pairs[0]._replace(chosen=(Message("assistant", GUESS),), rejected=(Message("assistant", LIST),))
+    long = first._replace(chosen=(Message("assistant", f"{GUESS} {'x ' * 400}"),))
+    if rewrites:
+        encode = agent.renderer.encode
+        agent.renderer.encode = lambda view: encode(view)[1:] if view.heard else encode(view)
+    rows = prepare(run_of(tmp_path, {}), agent.renderer, iter([first, *(pairs if rewrites else [long])]), most, 2)
+    left_out = [message for message in caplog.messages if "leaves out" in message]
+    assert len(rows) + dropped == (5 if rewrites else 2)
+    if sentence is None:
+        assert left_out == []
+    else:
+        (message,) = left_out
+        assert message.startswith(f"contrastive: round 2 leaves out {dropped} of {len(rows) + dropped} pairs: ")
+        assert sentence in message
+
+
 def test_prepare_counts_what_it_drops(toy_pairs, references, tmp_path):
     agent, pairs, _ = toy_pairs
     recorded = {}
-    run = SimpleNamespace(
-        dir=tmp_path, recorded=lambda *a: False, record=lambda phase, i, s, **values: recorded.update(values)
-    )
+    run = run_of(tmp_path, recorded)
     same = pairs[0]._replace(rejected=pairs[0].chosen)
     longest = len(agent.renderer.encode(pairs[0].view)) + 4
     rows = prepare(run, agent.renderer, iter([*pairs, same, None]), 1024, 1)

@@ -89,7 +89,7 @@ def test_cells_are_drawn_once_each():
 def test_ends_are_drawn_now_and_then():
     plane = CostPlane()
     (alphas, betas), rng = plane.train_values(), np.random.default_rng(0)
-    drawn = [cell for _ in range(100) for cell in plane.draw(1000, rng, dearest=0.1, word_ends=0.2)]
+    drawn = [cell for _ in range(100) for cell in plane.draw(1000, rng, corner=0.1, word_ends=0.2)]
     assert np.mean([cell == (alphas[-1], betas[-1]) for cell in drawn]) == pytest.approx(0.1, abs=0.01)
     for end, others in ((betas[0], alphas), (betas[-1], alphas[:-1])):
         there = [cell.alpha for cell in drawn if cell.beta == end and cell.alpha in others]

@@ -104,21 +104,21 @@ def test_guesses_follow_the_weights():
 
 
 def test_the_user_replies_to_what_was_said_and_makes_nothing_up(almanac):
-    rng, asked = np.random.default_rng(0), 0
+    rng, questions = np.random.default_rng(0), 0
     for episode in islice(almanac.episodes("train"), 150):
         everyone = range(len(episode.interpretations))
         for demonstration in play(almanac, episode, CELLS[0], rng):
             if demonstration.kind.startswith("user/"):
-                system, *_, (_, heard), (_, said) = demonstration.messages
+                system, *_, (_, heard), (_, answer) = demonstration.messages
                 assert system[1].startswith("You mean: ") and not any(c.isdigit() for c in system[1]), "no costs"
                 action = parse(heard)
                 if isinstance(action, Clarify):
-                    asked += 1
-                    assert said in {almanac.reply(action.question, i, episode) for i in everyone}
+                    questions += 1
+                    assert answer in {almanac.reply(action.question, i, episode) for i in everyone}
                 else:
                     offered = [action.text] if isinstance(action, Answer) else [item.answer for item in action.items]
-                    assert said == NONE_OF_THESE or normalize(said) in map(normalize, offered)
-    assert asked > 20
+                    assert answer == NONE_OF_THESE or normalize(answer) in map(normalize, offered)
+    assert questions > 20
 
 
 def test_after_a_question_the_answer_fits_the_reply(almanac):
@@ -141,27 +141,27 @@ def test_after_a_question_the_answer_fits_the_reply(almanac):
 
 
 def test_questions_tell_readings_apart_where_any_does(shown, almanac):
-    asked = 0
+    count = 0
     for d in shown:
         if d.kind == "assistant/clarify" and len(d.messages) == 3:
             question = parse(d.messages[-1][1]).question
             episode = next(e for e in almanac.episodes("train") if e.query == d.messages[1][1])
             replies = {almanac.reply(question, i, episode) for i in range(len(episode.interpretations))}
             assert len(replies) > 1 or len(episode.interpretations) == 1
-            asked += 1
-            if asked == 300:
+            count += 1
+            if count == 300:
                 return
 
 
 def test_facts_hold_every_reading(almanac):
     rng = np.random.default_rng(0)
     for episode in islice(almanac.episodes("test"), 50):
-        (_, asked), (_, written) = page(almanac, episode, rng).messages
-        assert asked == episode.query
+        (_, question), (_, written) = page(almanac, episode, rng).messages
+        assert question == episode.query
         for reading in episode.interpretations:
             assert f"{reading.label}: {reading.answers[0]}" in written and f"{round(100 * reading.weight)}%" in written
         cards = {card(almanac, episode, rng).messages for _ in range(60)}
-        assert {said for _, (_, said) in cards} == {reading.answers[0] for reading in episode.interpretations}
+        assert {answer for _, (_, answer) in cards} == {reading.answers[0] for reading in episode.interpretations}
 
 
 def test_what_a_page_opens_with_is_drawn(almanac):
@@ -174,10 +174,10 @@ def test_what_a_page_opens_with_is_drawn(almanac):
 def test_the_likeliest_reading_is_named_and_ties_are_drawn(almanac):
     rng = np.random.default_rng(0)
     for episode in islice(almanac.episodes("test"), 100):
-        (_, asked), (_, said) = likeliest(almanac, episode, rng).messages
+        (_, question), (_, answer) = likeliest(almanac, episode, rng).messages
         best = max(reading.weight for reading in episode.interpretations)
-        assert asked == f"{episode.query} Most likely?"
-        assert any(almanac.score(said, i, episode) for i, r in enumerate(episode.interpretations) if r.weight == best)
+        assert question == f"{episode.query} Most likely?"
+        assert any(almanac.score(answer, i, episode) for i, r in enumerate(episode.interpretations) if r.weight == best)
     even = ASHFORD._replace(interpretations=tuple(r._replace(weight=1 / 3) for r in ASHFORD.interpretations))
     assert len({likeliest(Toy(), even, rng).messages[-1] for _ in range(50)}) == 3
 
@@ -185,31 +185,31 @@ def test_the_likeliest_reading_is_named_and_ties_are_drawn(almanac):
 def test_what_tells_readings_apart_is_said(almanac):
     seen = Counter()
     for episode in islice(almanac.episodes("test"), 150):
-        (_, asked), (_, said) = apart(almanac, episode).messages
-        assert asked == f"{episode.query} Told apart by?"
-        replies = [almanac.reply(f"Which {said}?", i, episode) for i in range(len(episode.interpretations))]
-        assert said == "nothing" if len(replies) == 1 else len(set(replies)) == len(replies)
-        seen[said] += 1
+        (_, question), (_, answer) = apart(almanac, episode).messages
+        assert question == f"{episode.query} Told apart by?"
+        replies = [almanac.reply(f"Which {answer}?", i, episode) for i in range(len(episode.interpretations))]
+        assert answer == "nothing" if len(replies) == 1 else len(set(replies)) == len(replies)
+        seen[answer] += 1
     assert len(seen) >= 4
 
 
 def test_told_answers_the_reading_that_was_singled_out(almanac):
     rng = np.random.default_rng(0)
     for episode in islice(almanac.episodes("train"), 100):
-        *_, (_, question), (_, reply), (_, said) = told(almanac, episode, CELLS[0], rng).messages
+        *_, (_, question), (_, reply), (_, answer) = told(almanac, episode, CELLS[0], rng).messages
         everyone = range(len(episode.interpretations))
         fit = [i for i in everyone if almanac.reply(parse(question).question, i, episode) == reply]
-        assert any(almanac.score(parse(said).text, i, episode) for i in fit)
+        assert any(almanac.score(parse(answer).text, i, episode) for i in fit)
 
 
 def test_a_user_picks_what_it_means_or_nothing(almanac):
     rng, none = np.random.default_rng(0), 0
     for episode in islice(almanac.episodes("train"), 200):
-        (_, meant), (_, listed), (_, said) = picked(almanac, episode, CELLS[0], rng).messages
+        (_, meant), (_, listed), (_, answer) = picked(almanac, episode, CELLS[0], rng).messages
         mine = [r for r in episode.interpretations if all(f"{k} {v}" in meant for k, v in r.attributes)]
         fits = [item.answer for item in parse(listed).items if any(item.label == r.label for r in mine)]
-        none += said == NONE_OF_THESE
-        assert said in (fits or [NONE_OF_THESE])
+        none += answer == NONE_OF_THESE
+        assert answer in (fits or [NONE_OF_THESE])
     assert 20 < none < 150
 
 
@@ -259,6 +259,6 @@ def test_facts_are_asked_one_after_another(almanac):
     shown = facts(almanac, episode, np.random.default_rng(0))
     assert shown.every and shown.kind == "facts"
     pairs = list(zip(shown.messages[::2], shown.messages[1::2], strict=True))
-    assert {(asked, said) for (_, asked), (_, said) in pairs} <= set(almanac.facts(episode))
+    assert {(question, answer) for (_, question), (_, answer) in pairs} <= set(almanac.facts(episode))
     read = facts(almanac, episode._replace(context="Read this."), np.random.default_rng(0))
     assert read.messages == (("system", "Read this."), *shown.messages)

@@ -185,13 +185,13 @@ def test_what_is_no_number(text):
     assert number(text) is None
 
 
-@pytest.mark.parametrize(("said", "gold", "hundredths", "why"), PAIRS, ids=[why for *_, why in PAIRS])
-def test_pairs(said, gold, hundredths, why):
-    assert round(100 * drop_f1(said, gold)) == hundredths, why
+@pytest.mark.parametrize(("prediction", "gold", "hundredths", "why"), PAIRS, ids=[why for *_, why in PAIRS])
+def test_pairs(prediction, gold, hundredths, why):
+    assert round(100 * drop_f1(prediction, gold)) == hundredths, why
 
 
 def test_there_are_fifty_of_them():
-    assert len({(said, tuple(gold)) for said, gold, *_ in PAIRS}) >= 50
+    assert len({(prediction, tuple(gold)) for prediction, gold, *_ in PAIRS}) >= 50
 
 
 def test_spans_are_aligned_at_best():
@@ -209,6 +209,6 @@ def test_joined_up_words_never_score_more_than_they_cost():
     gold = "our allowable incurred costs plus profit"
     best = max(drop_f1(word, [gold]) for word in gold.split())
     for joint in "-", "_", "/", ";", "\u2010", "\u200b", ".":
-        said = joint.join(gold.split())
-        if count_words(said) == 1:
-            assert drop_f1(said, [gold]) <= best, joint
+        prediction = joint.join(gold.split())
+        if count_words(prediction) == 1:
+            assert drop_f1(prediction, [gold]) <= best, joint

@@ -106,9 +106,9 @@ def test_suppressed_ids_have_probability_zero_everywhere(tiny, tmp_path, setting
         assert not {token for sample in samples for token in sample.ids} & set(banned)
     scored = agent.sampler.logprobs([Example(PROMPT, sample.ids) for sample in samples])
     assert all(np.allclose(s.logprobs, values, atol=1e-4) for s, values in zip(samples, scored, strict=True))
-    kept = [token for token in range(len(plain)) if token not in banned]
-    expected = plain[kept].log_softmax(0)
-    row = [Example(PROMPT, (token, 1)) for token in kept[:5]]
+    allowed_ids = [token for token in range(len(plain)) if token not in banned]
+    expected = plain[allowed_ids].log_softmax(0)
+    row = [Example(PROMPT, (token, 1)) for token in allowed_ids[:5]]
     assert [v[0] for v in agent.sampler.logprobs(row)] == pytest.approx(expected[:5].tolist(), abs=1e-4), "renormalised"
     loss = weighted_loss(model, collate([Example(PROMPT, samples[0].ids)], 0))
     assert loss.item() == pytest.approx(-np.mean(samples[0].logprobs), abs=1e-4), "in learning as well"

@@ -138,5 +138,5 @@ def test_groups_of_a_chunk_do_not_mix():
 def test_the_games_options_hold_in_a_groups_games():
     options = {"reasoning": "free", "max_questions": 0}
     games, _ = played(SETUP._replace(options=options))
-    asked = [game for game in games if game.turns[0].reply.text == TEXT_OF[TAGS[0]]]
-    assert asked and all(len(game.turns) == 1 and game.result.flags["invalid"] for game in asked)
+    questions = [game for game in games if game.turns[0].reply.text == TEXT_OF[TAGS[0]]]
+    assert questions and all(len(game.turns) == 1 and game.result.flags["invalid"] for game in questions)

@@ -67,7 +67,7 @@ def test_a_group_is_an_episode_at_one_price_vector_even_where_a_chunk_holds_it_t
     assert all({game.episode_id for game in games} == {episode.id} for episode, games in groups)
 
 
-@pytest.mark.parametrize("budget", [20, 150, 300, 333, 1000])
+@pytest.mark.parametrize("budget", [20, 150, 333, *(pytest.param(n, marks=pytest.mark.slow) for n in (300, 1000))])
 def test_at_most_the_budget_of_games_is_played(tmp_path, monkeypatch, budget):
     almanac = make_task("almanac")  # with more training episodes than a chunk holds
     agents = {"assistant": ScriptedAssistant(almanac, "guess"), "user": ScriptedUser(almanac)}

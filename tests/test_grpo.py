@@ -327,9 +327,9 @@ def test_trl_reads_in_a_completion_what_the_model_read_when_it_drew(trainer):
     given = batch(made)
     ids = torch.cat([given["prompt_ids"], given["completion_ids"]], 1)
     mask = torch.cat([given["prompt_mask"], given["completion_mask"]], 1)
-    found = made._get_per_token_logps_and_entropies(made.model, ids, mask, given["completion_ids"].shape[1])[0]
+    logprobs = made._get_per_token_logps_and_entropies(made.model, ids, mask, given["completion_ids"].shape[1])[0]
     spoken = (given["tool_mask"] * given["completion_mask"]).bool()
-    torch.testing.assert_close(found[spoken], given["sampling_per_token_logps"][spoken], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logprobs[spoken], given["sampling_per_token_logps"][spoken], atol=1e-4, rtol=1e-4)
     assert not given["sampling_per_token_logps"][~spoken].any()
 
 
@@ -340,9 +340,9 @@ ADAPTERS = "update.lora_rank=2"
     "overrides",
     [
         [],
-        [ADAPTERS],
+        pytest.param([ADAPTERS], marks=pytest.mark.slow),
         [ADAPTERS, "grpo.beta=0.1"],
-        ["update.optimizer=adamw", "update.epochs=2", "grpo.scale_rewards=none"],
+        pytest.param(["update.optimizer=adamw", "update.epochs=2", "grpo.scale_rewards=none"], marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.filterwarnings("error::FutureWarning", "error:You are using 'rollout_func'")
@@ -450,9 +450,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "said", "why"), BAD, ids=[row[2] for row in BAD])
-def test_wrong_options_are_refused(overrides, said, why):
-    with pytest.raises(ValueError, match=re.escape(said)):
+@pytest.mark.parametrize(("overrides", "sentence", "why"), BAD, ids=[row[2] for row in BAD])
+def test_wrong_options_are_refused(overrides, sentence, why):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         made = arguments(*overrides)
         grpo.check(made["experiment"], made["options"], made["update"])
 
@@ -553,7 +553,7 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "sentence"),
     [
         ("grpo.clip=2", "error: grpo.clip must be a number between 0 and 1, not 2\n"),
         (
@@ -562,8 +562,8 @@ def test_a_killed_run_continues_to_the_same_end(command, alone, monkeypatch):
         ),
     ],
 )
-def test_a_refusal_is_one_sentence(command, alone, override, said):
-    assert command(grpo, *LINE, override, "run_dir=run") == (1, said)
+def test_a_refusal_is_one_sentence(command, alone, override, sentence):
+    assert command(grpo, *LINE, override, "run_dir=run") == (1, sentence)
 
 
 @pytest.mark.parametrize("name", ["openai-gpt", "minimax", "rwkv"])

@@ -47,11 +47,11 @@ def test_the_oracle_plays_training_episodes_at_training_costs(games, almanac):
 
 def test_examples_hold_the_learning_roles_messages_alone(games, tiny):
     agent = HFAgent(*tiny, style="pocket")
-    asked = next(game for game in games if len(game.turns) > 2)
-    examples = imitated(agent.renderer, asked, ("assistant",))
-    texts = [turn.reply.text for turn in asked.turns if turn.role == "assistant"]
+    dialogue = next(game for game in games if len(game.turns) > 2)
+    examples = imitated(agent.renderer, dialogue, ("assistant",))
+    texts = [turn.reply.text for turn in dialogue.turns if turn.role == "assistant"]
     assert [agent.renderer.tokenizer.decode(example.ids[:-1]) for example in examples] == texts
     end = agent.renderer.tokenizer.eos_token_id
     assert all(example.ids[-1] == end and example.weight == 1 for example in examples)
     prompt = agent.renderer.tokenizer.decode(examples[1].prompt_ids)
-    assert asked.turns[1].reply.text in prompt, "the user's replies stand in the prompt"
+    assert dialogue.turns[1].reply.text in prompt, "the user's replies stand in the prompt"

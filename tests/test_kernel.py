@@ -287,7 +287,7 @@ def test_the_default_plane_is_one_price_vector():
     plane = Whisper().plane(words=0.5)
     rng = np.random.default_rng(0)
     state = rng.bit_generator.state
-    assert plane.train() == plane.draw(9, rng, dearest=0.5) == ((0.5,),) and plane.sets() == {"fixed": ((0.5,),)}
+    assert plane.train() == plane.draw(9, rng, corner=0.5) == ((0.5,),) and plane.sets() == {"fixed": ((0.5,),)}
     assert plane.grid(8) == () and rng.bit_generator.state == state, "nothing is drawn"
     with pytest.raises(ValueError, match="costs: game whisper has no price of calls"):
         Whisper().plane(calls=1)

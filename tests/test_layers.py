@@ -146,8 +146,8 @@ def test_layers(may_not, forbidden, why):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_there_are_no_circles(package):
-    found = circle(GRAPH, package)
-    assert found is None, " imports ".join(found or ())
+    imports = circle(GRAPH, package)
+    assert imports is None, " imports ".join(imports or ())
 
 
 def test_every_import_can_be_seen():

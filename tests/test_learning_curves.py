@@ -29,7 +29,9 @@ def configured(cell):
     return config_of(cell.command, *cell.overrides)
 
 
-@pytest.mark.parametrize(("option", "at"), [("games=[500,2000]", "games"), ("curve=true", "episodes")])
+@pytest.mark.parametrize(
+    ("option", "at"), [("games=[500,2000]", "games"), pytest.param("curve=true", "episodes", marks=pytest.mark.slow)]
+)
 def test_only_the_last_point_of_a_curve_is_measured_in_full(option, at):
     cells = cells_of(option, "only=[list,rest]", "seeds=[0]")
     sets = {getattr(cell, at): configured(cell).eval.sets for cell in cells}
@@ -90,6 +92,7 @@ def test_a_sweep_of_settings_has_one_seed_and_sees_validation_episodes_alone():
         cells_of("tune=true", "curve=true")
 
 
+@pytest.mark.slow
 def test_the_quick_form_has_every_method_once():
     cells = cells_of("size=quick")
     assert [cell.method for cell in cells] == FIXED + LEARNERS and {cell.games for cell in cells} == {None, 600}

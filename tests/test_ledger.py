@@ -39,22 +39,22 @@ def test_it_keeps_a_tasks_promises(task):
 
 def cells(context):
     """Reads a table as a person would: {(row, year): figure}."""
-    found = {}
+    figures = {}
     for line in context.splitlines()[1:]:
-        name, colon, said = line.partition(":")
+        name, colon, content = line.partition(":")
         if colon:
-            pairs = [part.split() for part in said.split(",")]
+            pairs = [part.split() for part in content.split(",")]
         else:
-            name, _, said = line.rstrip(".").partition(" came to ")
-            pairs = [part.split(" in ")[::-1] for part in said.replace(" and ", ", ").split(", ")]
-        found |= {(name, year): int(figure) for year, figure in pairs}
-    return found
+            name, _, content = line.rstrip(".").partition(" came to ")
+            pairs = [part.split(" in ")[::-1] for part in content.replace(" and ", ", ").split(", ")]
+        figures |= {(name, year): int(figure) for year, figure in pairs}
+    return figures
 
 
 def rows_asked(reading, table):
     """The row a reading's text names: the one whose words are all in it, and the most of them."""
-    said = set(re.findall(r"\w+", reading.text))
-    return max((row for row, _ in table if set(row.split()) <= said), key=lambda row: len(row.split()))
+    words = set(re.findall(r"\w+", reading.text))
+    return max((row for row, _ in table if set(row.split()) <= words), key=lambda row: len(row.split()))
 
 
 def test_every_answer_can_be_read_off_its_table(many):
@@ -122,7 +122,7 @@ def test_the_derived_share_is_as_said():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "sentence"),
     [
         ({"cells": 4}, "task.cells must lie in 5 to 40, not 4"),
         ({"cells": 41}, "task.cells must lie in 5 to 40, not 41"),
@@ -131,8 +131,8 @@ def test_the_derived_share_is_as_said():
         ({"test": 0}, "at least one episode in each split"),
     ],
 )
-def test_options_that_cannot_be(options, said):
-    with pytest.raises(ValueError, match=said):
+def test_options_that_cannot_be(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
         make_task("ledger", **options)
 
 
@@ -175,11 +175,11 @@ def test_facts_are_all_that_a_table_says(task):
     for index in range(50):
         episode = task.episode("train", index)
         table, facts = cells(episode.context), task.facts(episode)
-        asked = dict(facts)
-        assert len(asked) == len(facts), "each question means one thing"
+        replies = dict(facts)
+        assert len(replies) == len(facts), "each question means one thing"
         for reading in episode.interpretations:
-            assert asked[reading.text] == reading.answers[0]
-        figures = [question for question in asked if " rise " not in question and " together" not in question]
+            assert replies[reading.text] == reading.answers[0]
+        figures = [question for question in replies if " rise " not in question and " together" not in question]
         assert len(figures) == 2 * len(table), "every figure, in two wordings"
         for question, answer in facts:
             row, years = rows_asked(Interpretation("", question, (), 1.0), table), YEAR.findall(question)

@@ -31,15 +31,15 @@ def test_the_maps_are_those_of_the_prices():
     assert len(plane.sets()["between"]) == 20 and len(prices) == 9
     played = played_by("oracle", prices)
     against = reference(solve(TASK, EPISODES), prices)
-    found = grid_map(GAME, played, against, *plane.grid(3))
-    assert json.loads(json.dumps(found)) == found
-    for name, map_ in found["oracle"].items():
-        assert np.shape(map_) == (3, 3) and np.allclose(found["policy"][name], map_), name
+    grid_maps = grid_map(GAME, played, against, *plane.grid(3))
+    assert json.loads(json.dumps(grid_maps)) == grid_maps
+    for name, map_ in grid_maps["oracle"].items():
+        assert np.shape(map_) == (3, 3) and np.allclose(grid_maps["policy"][name], map_), name
     alphas, betas = plane.grid(3)
-    assert found["oracle"]["reward"][2][0] == pytest.approx(
+    assert grid_maps["oracle"]["reward"][2][0] == pytest.approx(
         reference(solve(TASK, EPISODES), (Costs(alphas[2], betas[0]),)).oracle.mean()
     ), "[alpha][beta]"
-    steers = steering_report(GAME, found)
+    steers = steering_report(GAME, grid_maps)
     assert steers["ask_alpha"]["policy"] == steers["ask_alpha"]["oracle"]
     assert steers["words_beta"]["policy"] == steers["words_beta"]["oracle"]
 
@@ -47,12 +47,12 @@ def test_the_maps_are_those_of_the_prices():
 def test_a_set_is_shown_price_by_price():
     prices = (Costs(0.1, 0.02), Costs(0.3, 0.1), Costs(0.9, 0.001))
     played, against = played_by("ask", prices), reference(solve(TASK, EPISODES), prices)
-    found = set_map(GAME, played, against, prices)
-    assert json.loads(json.dumps(found)) == found
-    assert found["cells"] == [[0.1, 0.02], [0.3, 0.1], [0.9, 0.001]]
-    assert found["clarify"] == [1, 1, 1] and found["answer"] == found["multi_answer"] == [0, 0, 0]
-    assert found["reward"] == pytest.approx(played.values["reward"].mean(0))
-    assert found["oracle"] == pytest.approx(against.oracle.mean(0)) and set(found["fixed"]) == set(FIXED)
-    assert found["fixed"]["ask"] == pytest.approx(found["reward"])
+    set_maps = set_map(GAME, played, against, prices)
+    assert json.loads(json.dumps(set_maps)) == set_maps
+    assert set_maps["cells"] == [[0.1, 0.02], [0.3, 0.1], [0.9, 0.001]]
+    assert set_maps["clarify"] == [1, 1, 1] and set_maps["answer"] == set_maps["multi_answer"] == [0, 0, 0]
+    assert set_maps["reward"] == pytest.approx(played.values["reward"].mean(0))
+    assert set_maps["oracle"] == pytest.approx(against.oracle.mean(0)) and set(set_maps["fixed"]) == set(FIXED)
+    assert set_maps["fixed"]["ask"] == pytest.approx(set_maps["reward"])
     alone = set_map(GAME, played, None, prices)
-    assert alone == {name: value for name, value in found.items() if name not in ("oracle", "fixed")}
+    assert alone == {name: value for name, value in set_maps.items() if name not in ("oracle", "fixed")}

@@ -38,9 +38,9 @@ def test_measures_of_a_game(messages, expected, why):
 
 def test_flags_are_measures():
     """The invalid message costs a question more, which was none."""
-    found = measured("#CLARIFY Which kind?", "The film one.", "no tag")
-    assert (found["accuracy"], found["f1"], found["questions"], found["words"]) == (0, 0, 1, 2)
-    assert found["invalid"] and not found["ungrounded"] and not found["leak"]
+    results = measured("#CLARIFY Which kind?", "The film one.", "no tag")
+    assert (results["accuracy"], results["f1"], results["questions"], results["words"]) == (0, 0, 1, 2)
+    assert results["invalid"] and not results["ungrounded"] and not results["leak"]
     assert measured("#ANSWER Ada", "Ada Brandt") == {
         "accuracy": 0,
         "f1": 0,
@@ -54,10 +54,10 @@ def test_flags_are_measures():
 
 def test_actions_are_held_against_labels_by_hand():
     accuracy = np.array([[0.25, 1], [1, 1]])
-    found = labelled(accuracy, FIRST, np.array([True, False]))
+    results = labelled(accuracy, FIRST, np.array([True, False]))
     # Asking: 1 right of 1 taken and 2 meant, 2/3; not asking: 2 right of 3 taken and 2 meant, 4/5.
-    assert found["action_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert found["asked_accuracy"] == 0.25
+    assert results["action_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert results["asked_accuracy"] == 0.25
     assert labelled(accuracy, FIRST, np.array([False, False]))["action_f1"] == pytest.approx((0 + 6 / 7) / 2)
     silent = np.ones((2, 2), dtype=int)
     assert labelled(accuracy, silent, np.array([False, False])) == {"action_f1": 0.5, "asked_accuracy": None}
@@ -66,8 +66,8 @@ def test_actions_are_held_against_labels_by_hand():
 def test_labels_are_summarised_where_every_episode_has_one():
     values = {"accuracy": np.array([[0.25, 1], [1, 0.5]])}
     episodes = [e._replace(meta=e.meta | {"ambiguous": i == 0}) for i, e in enumerate((ASHFORD, DUNLEY))]
-    found = summary(episodes, values, FIRST)
-    assert found == {"accuracy_clear": 0.75} | labelled(values["accuracy"], FIRST, np.array([True, False]))
+    results = summary(episodes, values, FIRST)
+    assert results == {"accuracy_clear": 0.75} | labelled(values["accuracy"], FIRST, np.array([True, False]))
     assert summary([ASHFORD, DUNLEY], values, FIRST) == {"accuracy_clear": 0.75}
     assert summary([episodes[0], DUNLEY], values, FIRST) == {"accuracy_clear": 0.75}, "one label is missing"
     assert summary([ASHFORD, ASHFORD], values, FIRST) == {"accuracy_clear": None}, "no episode has one reading"

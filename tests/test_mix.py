@@ -41,8 +41,8 @@ def test_episodes_are_those_of_the_tasks(task):
             assert [task.reply(question, i, episode) for i in everyone] == [
                 own.reply(question, i, inner) for i in everyone
             ]
-        said = inner.interpretations[-1].answers[0].split()[0]
-        assert [task.score(said, i, episode) for i in everyone] == [own.score(said, i, inner) for i in everyone]
+        answer = inner.interpretations[-1].answers[0].split()[0]
+        assert [task.score(answer, i, episode) for i in everyone] == [own.score(answer, i, inner) for i in everyone]
         costs = np.array(CostPlane().train()[::99])
         (one,), (other,) = solve(task, [episode]), solve(own, [inner])
         np.testing.assert_array_equal(one.oracle(costs)[0], other.oracle(costs)[0])
@@ -56,11 +56,13 @@ def test_it_keeps_a_tasks_promises(task):
 
 def test_each_task_shows_what_may_be_shown_of_it(task):
     shown = list(islice(demonstrations(task, "train", np.random.default_rng(0), CostPlane().train()), 900))
-    said = "\n".join(text for d in shown for _, text in d.messages)
+    shown_text = "\n".join(text for d in shown for _, text in d.messages)
     almanac, ledger = task.parts["almanac"], task.parts["ledger"]
     names = {episode.meta["entity"] for split in almanac.sizes for episode in almanac.episodes(split)}
-    assert all(name in said for name in names), "facts of the almanac's test questions are pretraining material"
-    assert not any(e.context in said for split in ("validation", "test") for e in ledger.episodes(split)), "tables not"
+    assert all(name in shown_text for name in names), "facts of the almanac's test questions are pretraining material"
+    assert not any(e.context in shown_text for split in ("validation", "test") for e in ledger.episodes(split)), (
+        "tables not"
+    )
 
 
 def test_kinds_are_shown_in_the_shares_of_each_task(task):
@@ -86,7 +88,7 @@ def test_kinds_are_shown_in_the_shares_of_each_task(task):
 
 
 @pytest.mark.parametrize(
-    ("tasks", "said"),
+    ("tasks", "sentence"),
     [
         ({"almanac": {}}, "at least two tasks, not 1"),
         ({"almanac": {}, "nothing": {}}, "unknown task 'nothing'"),
@@ -94,8 +96,8 @@ def test_kinds_are_shown_in_the_shares_of_each_task(task):
         ({"almanac": {}, "mix": {}}, "cannot hold mix itself"),
     ],
 )
-def test_tasks_that_cannot_be_mixed(tasks, said):
-    with pytest.raises(ValueError, match=said):
+def test_tasks_that_cannot_be_mixed(tasks, sentence):
+    with pytest.raises(ValueError, match=sentence):
         make_task("mix", tasks=tasks)
 
 

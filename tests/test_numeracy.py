@@ -15,18 +15,18 @@ CELLS = CostPlane().train()
 
 @pytest.mark.parametrize("shows", [price, worth])
 def test_what_costs_are_worth_is_said_rightly(shows):
-    rng, said = np.random.default_rng(0), Counter()
+    rng, counts = np.random.default_rng(0), Counter()
     for _ in range(500):
         costs = CELLS[rng.integers(len(CELLS))]
-        (_, system), (_, asked), (_, named) = shows(costs, rng).messages
+        (_, system), (_, question), (_, named) = shows(costs, rng).messages
         words = re.sub(r"(\.\d\d)0$", r"\1", f"{24 * costs.beta:.3f}")  # exactly, with two places at least
         assert system == f"2 questions cost {2 * costs.alpha:.2f}, 24 words {words}."
-        offers = re.fullmatch(r"Which .*?(?:,|more) (a question|\d+ words) or (\d+ words|\d+%)\?", asked).groups()
+        offers = re.fullmatch(r"Which .*?(?:,|more) (a question|\d+ words) or (\d+ words|\d+%)\?", question).groups()
         each = [{"n": costs.alpha, "s": costs.beta, "%": 0.01}[offer[-1]] for offer in offers]
         worths = [value * int(re.sub(r"\D", "", offer) or 1) for value, offer in zip(each, offers, strict=True)]
-        said[offers.index(named)] += 1
+        counts[offers.index(named)] += 1
         assert worths[offers.index(named)] == pytest.approx(max(worths))
-    assert min(said.values()) > 100, "either may be more"
+    assert min(counts.values()) > 100, "either may be more"
 
 
 def test_sums_are_right():
@@ -34,10 +34,10 @@ def test_sums_are_right():
     for _ in range(200):
         shown = sums(rng)
         assert shown.every and shown.messages[0][0] == "user"
-        for (_, asked), (_, said) in zip(shown.messages[::2], shown.messages[1::2], strict=True):
-            low, high = map(int, re.findall(r"\d+", asked))
-            answer = int(re.fullmatch(r"It was (\d+)( percent)?\.", said)[1])
-            what = next(word for word in ("together", "percentage", "By how much") if word in asked)
+        for (_, question), (_, reply) in zip(shown.messages[::2], shown.messages[1::2], strict=True):
+            low, high = map(int, re.findall(r"\d+", question))
+            answer = int(re.fullmatch(r"It was (\d+)( percent)?\.", reply)[1])
+            what = next(word for word in ("together", "percentage", "By how much") if word in question)
             assert 10 <= low < high <= 99
             assert {
                 "together": answer == low + high,

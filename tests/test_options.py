@@ -145,6 +145,7 @@ OLD = [
     ("+budget.questions=9", "budget.episodes=9"),
     ("curve_questions=[5]", "curve_episodes=[5]"),
     ("comparison=quick", "size=quick"),
+    ("rest.dearest=0.2", "rest.corner=0.2"),
 ]
 
 

@@ -27,16 +27,16 @@ class Tiny(Task):
     def __init__(self, metric, *readings):
         """Readings are (weight, label or attribute values, *answers)."""
         self.metric = metric
-        kinds = [said.split()[0] for _, said, *_ in readings]
+        kinds = [phrase.split()[0] for _, phrase, *_ in readings]
         self._readings = tuple(
             Interpretation(
-                said.split()[0] if self.attributes and len(set(kinds)) == len(kinds) else said,
-                f"Who made Ashford, the {said}?",
+                phrase.split()[0] if self.attributes and len(set(kinds)) == len(kinds) else phrase,
+                f"Who made Ashford, the {phrase}?",
                 answers,
                 weight,
-                tuple(zip(self.attributes, said.split(), strict=False)),
+                tuple(zip(self.attributes, phrase.split(), strict=False)),
             )
-            for weight, said, *answers in readings
+            for weight, phrase, *answers in readings
         )
 
     def _episode(self, split, index):
@@ -237,10 +237,10 @@ def test_no_message_beats_the_oracle_on_the_almanac():
 def test_plans_hold_what_clever_players_find(name, text, why):
     task = TASKS[name]
     episode = task.episode("test", 0)
-    found = parse(text)
+    action = parse(text)
     accuracy = [played(task, episode, i, text)[0] for i in range(len(episode.interpretations))]
     plans = closing_plans(task, episode)
-    assert any(p.words <= words(found) and (p.accuracy >= np.array(accuracy) - 1e-9).all() for p in plans), why
+    assert any(p.words <= words(action) and (p.accuracy >= np.array(accuracy) - 1e-9).all() for p in plans), why
 
 
 @pytest.fixture(scope="module")
@@ -354,13 +354,13 @@ def test_the_oracle_player_earns_the_oracle(solved):
             earned = used = 0.0
             for intent, weight in enumerate(s.weights):
                 game, user = ClarificationGame(s.task, s.episode, intent, Costs(*costs)), ScriptedUser(s.task)
-                left, asked = s.everyone, 0
+                left, questions = s.everyone, 0
                 while game.to_move == "assistant":
-                    text = s.message(costs[None], left, s.max_questions - asked)
+                    text = s.message(costs[None], left, s.max_questions - questions)
                     action = game.apply(Reply(text)).action
                     game.apply(Reply(user.say(game.view("user"), 0)))
                     if isinstance(action, Clarify):
-                        left, asked = next(c for c in s.cells(action.question) if intent in c), asked + 1
+                        left, questions = next(c for c in s.cells(action.question) if intent in c), questions + 1
                 earned += weight * game.result.reward(game.prices)
                 used += weight * game.result.usage["words"]
             assert earned == pytest.approx(s.oracle(costs[None])[0][0])
@@ -402,13 +402,13 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize("arguments, said", ARGUMENTS)
-def test_wrong_arguments_end_in_one_sentence(arguments, said, capsys):
+@pytest.mark.parametrize("arguments, sentence", ARGUMENTS)
+def test_wrong_arguments_end_in_one_sentence(arguments, sentence, capsys):
     from clarify_env.games.clarification.__main__ import main
 
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert said in captured.err and captured.err.count("\n") == 1 and not captured.out
+    assert sentence in captured.err and captured.err.count("\n") == 1 and not captured.out
 
 
 def test_the_map_is_printed():

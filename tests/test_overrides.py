@@ -57,8 +57,8 @@ READ = [
 @pytest.mark.parametrize(("name", "words", "option", "value"), READ, ids=[" ".join(row[1]) for row in READ])
 def test_a_value_is_read_by_the_type_of_its_option(name, words, option, value):
     config = config_of(name, *hydra_overrides(name, *words))
-    found = OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(config, option)}))["value"]
-    assert found == value and type(found) is type(value)
+    result = OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(config, option)}))["value"]
+    assert result == value and type(result) is type(value)
 
 
 SWEPT = [

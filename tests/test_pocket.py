@@ -110,10 +110,10 @@ def test_what_is_saved_is_what_is_loaded(tokenizer, tmp_path):
 
 
 def test_texts_may_be_kept_whole():
-    kept = build_tokenizer(TEXTS, 300, ["2019", " 2019", " 23", " 20"])
+    tokenizer = build_tokenizer(TEXTS, 300, ["2019", " 2019", " 23", " 20"])
 
     def pieces(text):
-        return [kept.decode([token]) for token in ids(kept, text)]
+        return [tokenizer.decode([token]) for token in ids(tokenizer, text)]
 
     assert pieces("in 2019 23, 20") == ["i", "n", " 2019", " 23", ",", " 20"], "the longest that fits"
     assert pieces("2019: 0.23") == ["2019", ":", " ", "0", ".", "2", "3"], "a figure after a space alone"

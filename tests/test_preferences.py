@@ -23,8 +23,8 @@ def many(task):
 
 
 def test_it_keeps_a_tasks_promises(task):
-    check_task(task, episodes=40, make=partial(make_task, "preferences"))
-    check_task(make_task("preferences", personas=5, attributes=2), episodes=20)
+    check_task(task, episodes=15, make=partial(make_task, "preferences"))
+    check_task(make_task("preferences", personas=5, attributes=2), episodes=8)
     check_game(task)
 
 

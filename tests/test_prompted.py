@@ -25,7 +25,9 @@ def prompts(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize(("options", "rule"), [([], "free"), (["game.reasoning=charged"], "charged")])
+@pytest.mark.parametrize(
+    ("options", "rule"), [([], "free"), pytest.param(["game.reasoning=charged"], "charged", marks=pytest.mark.slow)]
+)
 def test_reasoning_is_allowed_given_room_and_stated(command, tmp_path, prompts, options, rule):
     folder = tmp_path / "run"
     assert command(prompted, *QUICK, "prompts=reasoning", *options, f"run_dir={folder}") == (0, "")
@@ -57,8 +59,10 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("module", "options", "said"), BAD, ids=["a rule", "a prompt against the rule", "learning"])
-def test_what_does_not_fit_is_one_sentence(command, tmp_path, module, options, said):
+@pytest.mark.parametrize(
+    ("module", "options", "sentence"), BAD, ids=["a rule", "a prompt against the rule", "learning"]
+)
+def test_what_does_not_fit_is_one_sentence(command, tmp_path, module, options, sentence):
     code, error = command(module, *SMALL, *options, f"run_dir={tmp_path / 'run'}")
-    assert code == 1 and said in error and error.count("\n") == 1 and "Traceback" not in error
+    assert code == 1 and sentence in error and error.count("\n") == 1 and "Traceback" not in error
     assert not (tmp_path / "run/summary.json").exists() and not list((tmp_path / "run").glob("trajectories/*"))

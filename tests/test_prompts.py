@@ -57,15 +57,17 @@ def test_a_worked_game_is_one_by_the_rules(example, kinds):
     assert game.result.score == 1 and not any(game.result.flags.values())
     shown = worked_games().split("\n\n")[EXAMPLES.index(example)]
     assert shown.startswith(f"Costs: {example.costs}.\nuser: {example.query}\nassistant: {example.messages[0]}\n")
-    asked, alpha, said, beta, earned = re.search(r"Earned 1 - (.+) x (.+) - (.+) x (.+) = (\S+)\. ", shown).groups()
-    assert (int(asked), int(said)) == tuple(game.result.usage.values())
+    questions, alpha, words, beta, earned = re.search(
+        r"Earned 1 - (.+) x (.+) - (.+) x (.+) = (\S+)\. ", shown
+    ).groups()
+    assert (int(questions), int(words)) == tuple(game.result.usage.values())
     assert (float(alpha), float(beta)) == example.costs
     assert float(earned) == pytest.approx(game.result.reward(example.costs), abs=1e-9), "no rounding"
 
 
 def test_the_worked_games_show_every_action_and_why():
     assert {kind for kinds in ACTIONS for kind in kinds} == {"clarify", "answer", "multi_answer"}
-    asked, told = (
+    cheap, told = (
         [
             example.costs.alpha
             for example, kinds in zip(EXAMPLES, ACTIONS, strict=True)
@@ -73,7 +75,7 @@ def test_the_worked_games_show_every_action_and_why():
         ]
         for asks in (True, False)
     )
-    assert max(asked) < min(told), "questions where they are cheap"
+    assert max(cheap) < min(told), "questions where they are cheap"
     # One question at two costs: each way of playing it pays where it is shown, and not where the other is.
     listed, asking = EXAMPLES[:2]
     assert listed.query == asking.query and played(listed).result.usage["words"] == 6, "as the reason says"
@@ -84,8 +86,8 @@ def test_the_worked_games_show_every_action_and_why():
 
 def test_the_worked_games_are_of_no_shipped_task():
     task = make_task("almanac")
-    asked = {episode.query for split in task.sizes for episode in task.episodes(split)}
-    assert not asked & {example.query for example in EXAMPLES}
+    queries = {episode.query for split in task.sizes for episode in task.episodes(split)}
+    assert not queries & {example.query for example in EXAMPLES}
 
 
 RULES = [

@@ -114,10 +114,10 @@ def almanac(metric: str = "em") -> Task:
 
 
 def finish(
-    task: Task, episode, intent: int, said: list[str], seed: int = 0, costs: Costs = COSTS, **options
+    task: Task, episode, intent: int, texts: list[str], seed: int = 0, costs: Costs = COSTS, **options
 ) -> ClarificationGame:
     """Plays the assistant's messages against the scripted user."""
-    game, says, user = ClarificationGame(task, episode, intent, costs, **options), iter(said), ScriptedUser(task)
+    game, says, user = ClarificationGame(task, episode, intent, costs, **options), iter(texts), ScriptedUser(task)
     while game.to_move:
         game.apply(Reply(next(says) if game.to_move == "assistant" else user.say(game.view("user"), seed)))
     return game
@@ -128,10 +128,10 @@ def spending(result: Result, more: int) -> Result:
     return result._replace(usage=dict(result.usage) | {"words": result.usage["words"] + more})
 
 
-def expected(task: Task, episode, said: list[str], seeds: range, costs: Costs = COSTS) -> float:
+def expected(task: Task, episode, texts: list[str], seeds: range, costs: Costs = COSTS) -> float:
     """Mean reward over the readings' weights and the user's draws."""
     return sum(
-        reading.weight * np.mean([finish(task, episode, i, said, seed).result.reward(costs) for seed in seeds])
+        reading.weight * np.mean([finish(task, episode, i, texts, seed).result.reward(costs) for seed in seeds])
         for i, reading in enumerate(episode.interpretations)
     )
 
@@ -170,13 +170,13 @@ def test_a_hundred_thousand_arbitrary_strings_raise_nothing():
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, TEXTS, st.integers(0, 2))
-def test_any_two_messages_make_a_game_with_sound_components(said, replied, intent):
+def test_any_two_messages_make_a_game_with_sound_components(content, replied, intent):
     game = ClarificationGame(Toy(), ASHFORD, intent, COSTS)
-    game.apply(Reply(said))
+    game.apply(Reply(content))
     if game.to_move:
         game.apply(Reply(replied))
     if game.result:
-        assert 0 <= game.result.score <= 1 and game.result.usage["words"] == words(parse(said)) >= 0
+        assert 0 <= game.result.score <= 1 and game.result.usage["words"] == words(parse(content)) >= 0
         assert game.result.score == 0 or not game.result.flags["ungrounded"]
     else:
         assert game.to_move == "assistant" and game.view("assistant").turn == 2
@@ -185,10 +185,10 @@ def test_any_two_messages_make_a_game_with_sound_components(said, replied, inten
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, TEXTS, TEXTS, st.integers(0, 2), st.floats(0, 1))
 def test_any_reasoning_is_unseen_and_charged_never_earns_more_than_free(before, then, last, intent, beta):
-    said = (f"Unseen {before}\n#CLARIFY Who?", "no", then, "no", last, "no")
+    texts = (f"Unseen {before}\n#CLARIFY Who?", "no", then, "no", last, "no")
     games = [ClarificationGame(Toy(), ASHFORD, intent, Costs(0.25, beta), reasoning=rule) for rule in REASONING[1:]]
     for game in games:
-        for text in said:
+        for text in texts:
             if game.to_move:
                 game.apply(Reply(text))
         parts = [split_reasoning(turn.reply.text) for turn in game.turns[::2]]
@@ -205,8 +205,8 @@ def test_any_reasoning_is_unseen_and_charged_never_earns_more_than_free(before, 
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, TEXTS, st.integers(0, 2))
-def test_what_stands_before_a_line_with_a_tag_changes_nothing_but_words(before, said, intent):
-    for message in (f"#CLARIFY {said}", f"#ANSWER {said}", f"#MULTI_ANS {said}"):
+def test_what_stands_before_a_line_with_a_tag_changes_nothing_but_words(before, content, intent):
+    for message in (f"#CLARIFY {content}", f"#ANSWER {content}", f"#MULTI_ANS {content}"):
         plain, thought = (
             finish(Toy(), ASHFORD, intent, [text, "#ANSWER Brandt"], reasoning="charged").result
             for text in (message, f"thus: {before}\n{message}")
@@ -217,12 +217,12 @@ def test_what_stands_before_a_line_with_a_tag_changes_nothing_but_words(before, 
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, st.floats(0, 2), st.floats(0, 1), st.integers(0, 2))
-def test_one_more_question_costs_exactly_alpha(said, alpha, beta, intent):
+def test_one_more_question_costs_exactly_alpha(content, alpha, beta, intent):
     costs = Costs(alpha, beta)
-    for closing in (f"#ANSWER {said}", "#ANSWER Brandt", "#MULTI_ANS film: Brandt; opera: Jon Vale", f"x{said}"):
+    for closing in (f"#ANSWER {content}", "#ANSWER Brandt", "#MULTI_ANS film: Brandt; opera: Jon Vale", f"x{content}"):
         rewards = [
-            finish(Toy(), ASHFORD, intent, ["#CLARIFY Which kind?"] * asked + [closing]).result.reward(costs)
-            for asked in (0, 1, 2)
+            finish(Toy(), ASHFORD, intent, ["#CLARIFY Which kind?"] * questions + [closing]).result.reward(costs)
+            for questions in (0, 1, 2)
         ]
         assert rewards[0] - alpha == pytest.approx(rewards[1], abs=1e-9)
         assert rewards[1] - alpha == pytest.approx(rewards[2], abs=1e-9)
@@ -233,13 +233,13 @@ def test_an_unlabelled_list_of_all_answers_is_worth_a_draw_from_it():
     for index in range(0, 200, 4):
         episode = task.episode("train", index)
         answers = [reading.answers[0] for reading in episode.interpretations]
-        said = f"#MULTI_ANS {'; '.join(answers)}"
+        message = f"#MULTI_ANS {'; '.join(answers)}"
         n = len(answers)
         for seed in range(5):
             # The draw does not know the intent: of all who could be meant, it satisfies exactly one.
-            right = [finish(task, episode, i, [said], seed).result.score for i in range(n)]
+            right = [finish(task, episode, i, [message], seed).result.score for i in range(n)]
             assert sum(right) == 1
-        drawn = [finish(task, episode, 0, [said], seed).result.score for seed in range(60)]
+        drawn = [finish(task, episode, 0, [message], seed).result.score for seed in range(60)]
         assert np.mean(drawn) < 1 / n + 4 * np.sqrt(0.25 / 60) or n == 1
 
 
@@ -262,8 +262,8 @@ def test_pasting_every_answer_of_the_world_earns_no_more_than_the_best_plan(metr
             f"#CLARIFY {' '.join(everything)}?",
         ]
         best = Solved(task, episode).oracle(np.array([costs]))[0][0]
-        for said in pasted:
-            assert expected(task, episode, [said, "#ANSWER"], range(3), costs) <= best + 1e-9, said[:40]
+        for message in pasted:
+            assert expected(task, episode, [message, "#ANSWER"], range(3), costs) <= best + 1e-9, message[:40]
 
 
 @pytest.mark.parametrize("question", ["", "?", "Hm?", "What do you mean?", "Say more.", "Who?", "\u200b", "it " * 500])
@@ -274,8 +274,8 @@ def test_a_question_without_content_earns_what_guessing_does_less_alpha(question
         replies = {task.reply(question, i, episode) for i in range(len(episode.interpretations))}
         assert len(replies) == 1, "it tells nothing"
         guess = f"#ANSWER {episode.interpretations[0].answers[0]}"
-        asked = expected(task, episode, [f"#CLARIFY {question}", guess], range(1))
-        assert asked == pytest.approx(expected(task, episode, [guess], range(1)) - COSTS.alpha)
+        reward = expected(task, episode, [f"#CLARIFY {question}", guess], range(1))
+        assert reward == pytest.approx(expected(task, episode, [guess], range(1)) - COSTS.alpha)
 
 
 def test_no_single_character_joins_two_words_into_a_cheaper_right_answer():
@@ -324,9 +324,9 @@ def test_nothing_the_assistant_is_handed_holds_the_intent_or_a_gold_answer(task)
             env.reset(options={"index": index, "intent": intent, "costs": COSTS})
             alone = clarify_env.gym.AssistantEnv(task)
             handed = [alone.reset(options={"index": index, "intent": intent, "costs": COSTS})]
-            for said in ("#CLARIFY", "I do not understand the question."):
+            for message in ("#CLARIFY", "I do not understand the question."):
                 handed.append((env.observe("assistant"), env.infos["assistant"], env.game.view("assistant")))
-                env.step(said)
+                env.step(message)
             handed.append(alone.step("#CLARIFY"))
             assert not holds(handed)
             texts = [normalize(thing) for thing in reachable(handed) if isinstance(thing, str)]

@@ -40,12 +40,12 @@ class Asks:
 
 
 def test_chances_of_tags_stand_by_the_costs_as_given():
-    found = BENCHMARK["tag_probabilities"](Asks(), Toy(), [ASHFORD, ASHFORD], PRICES)
-    assert found.shape == (2, 3, len(ACTIONS))
-    assert found[..., ACTIONS.index("clarify")] == pytest.approx(np.array([[0.6, 0.8, 0.6]] * 2)), (
+    probabilities = BENCHMARK["tag_probabilities"](Asks(), Toy(), [ASHFORD, ASHFORD], PRICES)
+    assert probabilities.shape == (2, 3, len(ACTIONS))
+    assert probabilities[..., ACTIONS.index("clarify")] == pytest.approx(np.array([[0.6, 0.8, 0.6]] * 2)), (
         "of what tags there are"
     )
-    assert found.sum(2) == pytest.approx(1) and not found[..., ACTIONS.index("multi_answer")].any()
+    assert probabilities.sum(2) == pytest.approx(1) and not probabilities[..., ACTIONS.index("multi_answer")].any()
 
 
 def test_what_is_lost_is_a_share_of_what_could_be_earned():

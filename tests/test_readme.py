@@ -68,7 +68,7 @@ def test_cheap_command_runs(line):
 
 @pytest.mark.parametrize("line", TRAINERS)
 def test_overrides_make_a_whole_config(line):
-    """Composes the config of every job a command would start, as hydra does, and resolves all of it."""
+    """Composes configs that hold every value of a sweep once, as hydra does, and resolves all of them."""
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
@@ -79,14 +79,15 @@ def test_overrides_make_a_whole_config(line):
     assert importlib.util.find_spec(module), f"there is no command {module}"
     # Registers the resolvers, and the tasks that have no file of their own.
     importlib.import_module(module)
-    jobs = [[]]
+    choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
         texts = [override.input_line]
         if override.is_sweep_override():
             texts = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        jobs = [[*job, text] for job in jobs for text in texts]
+        choices.append(texts)
     name = module.removeprefix("trainers.")
-    for job in jobs:
+    for number in range(max(map(len, choices), default=1)):
+        job = [texts[number % len(texts)] for texts in choices]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose(name, COMMANDS[name].command_line().hydra_overrides(job))
         assert OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -317,7 +317,11 @@ def test_global_state_of_matplotlib_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "style",
-    [{"text.usetex": True}, {"font.family": "no such font", "savefig.bbox": "tight"}, {"axes.labelsize": 40.0}],
+    [
+        {"text.usetex": True},
+        pytest.param({"font.family": "no such font", "savefig.bbox": "tight"}, marks=pytest.mark.slow),
+        pytest.param({"axes.labelsize": 40.0}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_a_users_matplotlibrc_has_no_part_in_our_figures(tmp_path, monkeypatch, style):

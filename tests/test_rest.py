@@ -28,7 +28,7 @@ class Encodes:
 
 
 PLANE = CostPlane((0.15, 0.62), (0.02, 0.05), 28, (0.01, 0.001))
-REST = {"rule": "action", "temperature": 0.0, "dearest": 0.0, "word_ends": 0.0}
+REST = {"rule": "action", "temperature": 0.0, "corner": 0.0, "word_ends": 0.0}
 
 
 def selected(played, **options):
@@ -38,7 +38,7 @@ def selected(played, **options):
 
 
 @pytest.mark.parametrize(
-    ("ends", "axes"), [({"dearest": 1.0}, {0: {0.62}, 1: {0.05}}), ({"word_ends": 0.5}, {1: {0.02, 0.05}})]
+    ("ends", "axes"), [({"corner": 1.0}, {0: {0.62}, 1: {0.05}}), ({"word_ends": 0.5}, {1: {0.02, 0.05}})]
 )
 def test_ends_of_the_plane_are_selected_at(ends, axes):
     rows = selected([games("#ANSWER Brandt")], hindsight=50, margin=0.1, **ends)
@@ -78,10 +78,10 @@ def test_tags_of_several_tokens_part_at_one():
         def leading(self, ids, characters):
             return characters
 
-    said, best = (Reply(text, ids=tuple(text)) for text in ("#ANSWER Brandt", "#ASK Which?"))
-    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, best, 0.05), len("#ANSWER"), 0.5)
+    answer, best = (Reply(text, ids=tuple(text)) for text in ("#ANSWER Brandt", "#ASK Which?"))
+    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, best, 0.05), len("#ANSWER"), 0.5)
     assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 3, relabel=(2, "S"))
-    row = rest.with_tag(Letters(), (7,), Choice((), said, 1.0, said, 0.05), len("#ANSWER"), 0.5)
+    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, answer, 0.05), len("#ANSWER"), 0.5)
     assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 7)
 
 
@@ -89,5 +89,5 @@ def test_follow_ups_are_kept_as_often_as_play_comes_to_them():
     rows = selected([games("#CLARIFY Which kind?", GOOD)], hindsight=500, margin=0.1)
     openings = sum(not row.prompt_ids[1] for row in rows)
     for reply, mass in zip(GOOD, (0.5, 0.3, 0.2), strict=True):
-        kept = sum(bool(row.prompt_ids[1]) and row.prompt_ids[1][-1].text == reply for row in rows)
-        assert kept == pytest.approx(mass * openings, abs=60)
+        count = sum(bool(row.prompt_ids[1]) and row.prompt_ids[1][-1].text == reply for row in rows)
+        assert count == pytest.approx(mass * openings, abs=60)

@@ -68,8 +68,8 @@ def test_each_role_earns_its_own_reward_and_only_learning_roles_do():
 def test_expected_over_the_readings():
     """One guess, and one question with two follow-ups for each reading, right in one of them where it is the film."""
     answers = ("#ANSWER Brandt", "#ANSWER Jon Vale")
-    asked = [game(i, "#CLARIFY Which kind?", answer) for i in range(3) for answer in answers]
-    messages = by_text(expected(SETUP, [*(game(i, "#ANSWER Brandt") for i in range(3)), *asked], COSTS, ROLES))
+    question_games = [game(i, "#CLARIFY Which kind?", answer) for i in range(3) for answer in answers]
+    messages = by_text(expected(SETUP, [*(game(i, "#ANSWER Brandt") for i in range(3)), *question_games], COSTS, ROLES))
     guess = messages["#ANSWER Brandt", ""]
     assert (guess.reward, guess.share) == pytest.approx((0.5 - 0.02, 1))
     question = messages["#CLARIFY Which kind?", ""]

@@ -81,8 +81,8 @@ def test_a_score_counts_by_the_readings_weights():
     agents = {"assistant": ScriptedAssistant(SETUP.task, "guess", 2), "user": ScriptedUser(SETUP.task)}
     scores = {"intent": lambda setup, games: np.array([game.hidden for game in games], dtype=float)}
     prices = [Costs(0.2, 0.02), Costs(0.3, 0.03)]
-    found = play_all(SETUP, [ASHFORD], prices, agents, LEARNS, seed=0, chunk=1, scores=scores)
-    np.testing.assert_allclose(found.values["intent"], [[0.7, 0.7]])
+    results = play_all(SETUP, [ASHFORD], prices, agents, LEARNS, seed=0, chunk=1, scores=scores)
+    np.testing.assert_allclose(results.values["intent"], [[0.7, 0.7]])
 
 
 def test_the_answerer_is_the_one_whose_log_probabilities_count(almanac, tiny):
@@ -94,11 +94,11 @@ def test_the_answerer_is_the_one_whose_log_probabilities_count(almanac, tiny):
     episode = almanac.episode("test", 0)
     job = Job("between", "temperature", 1.0, (Costs(0.2, 0.02),), 0, 9)
     agents = {"assistant": both, "user": ScriptedUser(almanac)}
-    (found,) = play_jobs(experiment, [episode], [job], lambda temperature: agents, lambda pairs: None)
+    (results,) = play_jobs(experiment, [episode], [job], lambda temperature: agents, lambda pairs: None)
     weights = setup.weights(episode)
     games = [guessed(setup, episode, intent, job.prices[0]) for intent in range(len(weights))]
     value = gold_logprobs(base.renderer, base.sampler, LEARNS, setup, games)
-    assert found.values["gold_logprob"].item() == pytest.approx(weights @ value, abs=1e-3)
+    assert results.values["gold_logprob"].item() == pytest.approx(weights @ value, abs=1e-3)
 
 
 def guessed(setup, episode, intent, costs):
@@ -116,6 +116,7 @@ def test_the_log_probability_needs_a_right_last_message(tiny, monkeypatch):
         gold_logprobs(agent.renderer, agent.sampler, LEARNS, SETUP, [played("#ANSWER Ada", "Ada")])
 
 
+@pytest.mark.slow
 def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path):
     run = tmp_path / "run"
     options = ["assistant=scripted", "assistant.strategy=guess", "eval.sets=[between]", "eval.modes=[greedy]"]
@@ -133,11 +134,11 @@ def test_it_stands_in_summary_table_and_report(folder, command, capsys, tmp_path
 def test_a_model_that_is_not_there_is_said_before_any_game(command, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     small = [*(f"task.{key}={value}" for key, value in ALMANAC.items()), "eval.similarity=/nowhere/model"]
-    code, said = command(rest, *small, f"run_dir={tmp_path / 'run'}")
-    assert code == 1 and said.startswith(
+    code, stderr = command(rest, *small, f"run_dir={tmp_path / 'run'}")
+    assert code == 1 and stderr.startswith(
         "error: eval.similarity: '/nowhere/model' is neither a folder that exists nor a hub id"
     )
-    assert said.count("\n") == 1 and not (tmp_path / "run/trajectories").exists()
+    assert stderr.count("\n") == 1 and not (tmp_path / "run/trajectories").exists()
 
 
 def test_the_package_is_asked_for(monkeypatch):
@@ -152,8 +153,10 @@ def test_the_log_probability_of_the_gold_answer_is_the_assistants(command, tmp_p
     run = tmp_path / "run"
     options = ["eval.sets=[between]", "eval.modes=[greedy]", "eval.gold_logprob=true"]
     assert command(prompted, *SMALL, *options, f"run_dir={run}") == (0, "")
-    found = json.loads((run / "summary.json").read_text())["eval"]["between"]["greedy"]["gold_logprob"]
+    logprob = json.loads((run / "summary.json").read_text())["eval"]["between"]["greedy"]["gold_logprob"]
     # An untrained model's guess at each of the tokens; about that of a uniform one.
-    assert -200 < found < -10
-    code, said = command(evaluate, *SMALL, "assistant=scripted", *options, f"run_dir={tmp_path / 'other'}")
-    assert code == 1 and said == "error: eval.gold_logprob is a language model's, and assistant.kind=scripted is none\n"
+    assert -200 < logprob < -10
+    code, stderr = command(evaluate, *SMALL, "assistant=scripted", *options, f"run_dir={tmp_path / 'other'}")
+    assert (
+        code == 1 and stderr == "error: eval.gold_logprob is a language model's, and assistant.kind=scripted is none\n"
+    )

@@ -46,7 +46,7 @@ def test_normalisation_is_squads():
 
 
 @pytest.mark.parametrize(
-    ("said", "answers", "em", "f1", "why"),
+    ("prediction", "answers", "em", "f1", "why"),
     [
         ("Ada Brandt", ["Ada Brandt"], 1, 1, "right"),
         ("brandt", ["Ada Brandt", "Brandt"], 1, 1, "the best alias counts"),
@@ -107,6 +107,6 @@ def test_normalisation_is_squads():
         ("...", ["!"], 0, 0, "and other punctuation"),
     ],
 )
-def test_scores(said, answers, em, f1, why):
-    assert exact_match(said, answers) == em, why
-    assert token_f1(said, answers) == pytest.approx(f1), why
+def test_scores(prediction, answers, em, f1, why):
+    assert exact_match(prediction, answers) == em, why
+    assert token_f1(prediction, answers) == pytest.approx(f1), why

@@ -56,12 +56,12 @@ def test_readings_differ_in_what_their_queries_give(task):
 
 
 def test_what_an_open_filter_may_mean_is_told_to_the_assistant_alone(task):
-    asked = [episode for episode in everything(task) if "filter" in episode.meta["open"]]
-    for episode in asked:
+    episodes = [episode for episode in everything(task) if "filter" in episode.meta["open"]]
+    for episode in episodes:
         for reading in episode.interpretations:
             condition = reading.answers[0].split(" WHERE ")[1].split(" ORDER ")[0]
             assert condition in episode.context and condition not in episode.query
-    assert asked
+    assert episodes
 
 
 def test_gold_queries_score_and_their_rivals_do_not(task):
@@ -70,8 +70,8 @@ def test_gold_queries_score_and_their_rivals_do_not(task):
             assert not any(map(runs_together, reading.answers))
             for other, rival in enumerate(episode.interpretations):
                 assert task.score(rival.answers[-1].lower(), intent, episode) == (other == intent)
-            for said in ("", "no query", "SELECT", f"{reading.answers[0]}; DROP TABLE x", "SELECT 1"):
-                assert task.score(said, intent, episode) == 0
+            for text in ("", "no query", "SELECT", f"{reading.answers[0]}; DROP TABLE x", "SELECT 1"):
+                assert task.score(text, intent, episode) == 0
 
 
 def test_no_spelling_is_cheaper_than_the_oracles(task):

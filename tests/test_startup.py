@@ -7,16 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = (
-    "torch",
-    "transformers",
-    "scipy",
-    "matplotlib",
-    "peft",
-    "datasets",
-    "trl",
-    "tensorboard",
-    "sentence_transformers",
+HEAVY = tuple(
+    """torch transformers tokenizers safetensors scipy matplotlib peft datasets accelerate trl tensorboard jinja2 rich
+    sentence_transformers pandas pettingzoo sqlglot""".split()
 )
 NAMES = ("rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare")
 # Command lines that end with an answer: help, slips, wrong values, and values that do not fit together.

@@ -40,8 +40,8 @@ ORACLE = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [0.3, 0.3, 0.3]])
     ],
 )
 def test_steering(policy, correlation, ratio, why):
-    found = steering(policy, ORACLE, AXIS)
-    assert found == pytest.approx({"policy": correlation, "oracle": -1, "range_ratio": ratio}), why
+    correlations = steering(policy, ORACLE, AXIS)
+    assert correlations == pytest.approx({"policy": correlation, "oracle": -1, "range_ratio": ratio}), why
 
 
 def test_steering_where_there_is_nothing_to_follow():
@@ -56,9 +56,9 @@ def test_steering_reads_the_maps_the_right_way_round():
     falls_with_alpha = np.array([[0.8] * 3, [0.2] * 3])
     falls_with_beta = np.array([[9.0, 5.0, 1.0]] * 2)
     side = {"clarify": falls_with_alpha.tolist(), "words": falls_with_beta.tolist()}
-    found = steering_report(
+    report = steering_report(
         find_game("clarification"),
         {"alphas": [0.1, 0.2], "betas": [0.1, 0.2, 0.3], "policy": side, "oracle": side},
     )
     for name in ("ask_alpha", "words_beta"):
-        assert found[name] == pytest.approx({"policy": -1, "oracle": -1, "range_ratio": 1}), name
+        assert report[name] == pytest.approx({"policy": -1, "oracle": -1, "range_ratio": 1}), name

@@ -28,8 +28,8 @@ class Teller:
     name = "teller"
 
     def act(self, views, seeds, openings=None):
-        said = ("#CLARIFY Which kind?", None, "#MULTI_ANS film: Ada Brandt; opera: Jon Vale")
-        return [Reply(said[view.turn], (1, 2), (3, 4, 5), (-0.1, -1e-7, -33.3), 2) for view in views]
+        texts = ("#CLARIFY Which kind?", None, "#MULTI_ANS film: Ada Brandt; opera: Jon Vale")
+        return [Reply(texts[view.turn], (1, 2), (3, 4, 5), (-0.1, -1e-7, -33.3), 2) for view in views]
 
 
 @pytest.fixture
@@ -152,16 +152,18 @@ def test_only_whole_chunks_count(path, games, tear, dropped, why):
     whole = path.read_bytes()
     path.write_bytes(tear(whole.decode()).encode("latin1"))
     torn = path.read_bytes()
-    kept = 2 if len(torn) > len(whole) else 1
+    whole_chunks = 2 if len(torn) > len(whole) else 1
     log = ChunkLog(path)
-    assert log.chunks == kept, why
+    assert log.chunks == whole_chunks, why
     assert log.dropped == dropped, f"{why}: dropped lines are counted"
-    assert list(log.read(SETUP)) == [games[:2], games[2:]][:kept] and path.read_bytes() == torn, "a reader cuts nothing"
+    assert list(log.read(SETUP)) == [games[:2], games[2:]][:whole_chunks] and path.read_bytes() == torn, (
+        "a reader cuts nothing"
+    )
     log = ChunkWriter(path)
-    assert (log.chunks, log.dropped) == (kept, dropped)
+    assert (log.chunks, log.dropped) == (whole_chunks, dropped)
     assert path.read_bytes() == whole[: len(path.read_bytes())] and path.read_bytes().endswith(b"}\n"), "a writer does"
     log.append(games[4:])
-    assert list(ChunkLog(path).read(SETUP)) == [*[games[:2], games[2:]][:kept], games[4:]], "and written on"
+    assert list(ChunkLog(path).read(SETUP)) == [*[games[:2], games[2:]][:whole_chunks], games[4:]], "and written on"
 
 
 @pytest.mark.parametrize(("tail", "dropped", "why"), OLD_TORN)
@@ -221,8 +223,8 @@ def test_trajectories_are_a_data_set_of_games_with_their_rewards(path, games, tm
 
 
 def test_a_marker_in_a_message_ends_no_chunk(path):
-    said = Reply('{"chunk":0,"games":1}\n{"chunk":')
-    start = Start(ASHFORD, 0, Costs(0.25, 0.03), 0, said)
+    reply = Reply('{"chunk":0,"games":1}\n{"chunk":')
+    start = Start(ASHFORD, 0, Costs(0.25, 0.03), 0, reply)
     game = list(play([start], {"assistant": Teller(), "user": ScriptedUser(Toy())}, task=Toy()))
     written(path, game)
     assert ChunkLog(path).chunks == 1 and list(ChunkLog(path).read(SETUP)) == [game]

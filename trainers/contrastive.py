@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 Groups = Iterator[tuple[Any, list[Trajectory]]]
 # Rollouts of a round: one game per group, no forced message.
 _ON_POLICY = RolloutOptions(free=1, forced=0, actions=[], marginal=False, follow_ups=1, temperature=1.0)
+# Why pairs that were played are left out, if an option can change it.
+_LEFT_OUT = {
+    "rewritten": "the chat template of assistant.model writes earlier messages anew in later prompts, so a side of "
+    "several messages is no single text (contrastive.simulate=false compares first messages alone)",
+    "too_long": "a side is longer than contrastive.max_tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def off_policy_pairs(
 
 
 def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: int, number: int) -> list[Preference]:
-    """Writes ``pairs/round-N.jsonl`` and returns the pairs as tokens; dropped pairs are counted by reason.
+    """Writes ``pairs/round-N.jsonl`` and returns the pairs as tokens; dropped pairs are counted by reason, and logged.
 
     Args:
         run: Run whose directory holds the file.
@@ -212,6 +218,10 @@ def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: 
     append_lines(path, lines)
     if not run.recorded("pairs", number):
         run.record("pairs", number, number, **counts)
+    for reason in _LEFT_OUT:
+        if counts[reason]:
+            message = "contrastive: round %d leaves out %d of %d pairs: %s"
+            run.log.warning(message, number, counts[reason], sum(counts.values()), _LEFT_OUT[reason])
     if not preferences:
         dropped = ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "no games"
         raise ValueError(f"contrastive: round {number} has no pairs to learn from ({dropped})")

@@ -48,7 +48,7 @@ class RestOptions:
     """Rounds of grow, select and improve, which share the budget; one round selects 99.9 % of the oracle's reward."""
     hindsight: int = option(120, least=0)
     """Training prices at which each episode's games are selected; 0: only those that they were played at."""
-    dearest: float = option(0.1, least=0, most=1)
+    corner: float = option(0.1, least=0, most=1)
     """Probability that drawn costs are replaced by (max alpha, max beta), otherwise seldom drawn together."""
     word_ends: float = option(0.1, least=0, most=1)
     """Probability that a drawn beta is replaced by the smallest one, and the same for the largest."""
@@ -68,8 +68,8 @@ class RestOptions:
     """Each iteration improves the base model (ReST-EM) or the previous policy (ReST)."""
 
     def __post_init__(self) -> None:
-        if self.dearest + 2 * self.word_ends > 1:
-            raise ValueError("rest.dearest and twice rest.word_ends are probabilities, of at most 1 together")
+        if self.corner + 2 * self.word_ends > 1:
+            raise ValueError("rest.corner and twice rest.word_ends are probabilities, of at most 1 together")
         if not self.threshold or self.threshold != sorted(self.threshold):
             raise ValueError(f"rest.threshold must be rising numbers in [0, 1], not {self.threshold}")
 
@@ -132,7 +132,7 @@ def select(
     examples: list[Example] = []
     for episode_id, games in pool.items():
         if options.hindsight:
-            prices = experiment.plane.draw(options.hindsight, rng, dearest=options.dearest, word_ends=options.word_ends)
+            prices = experiment.plane.draw(options.hindsight, rng, corner=options.corner, word_ends=options.word_ends)
         else:
             prices = tuple(sorted({game.prices for game in games}))
         if options.rule == "action":

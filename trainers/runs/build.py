@@ -1,6 +1,8 @@
 """Builds the experiment of a run from its config."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -59,7 +61,7 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
         evaluation=read(EvalOptions, section(config, "eval"), "eval"),
         selfplay=read(SelfPlayOptions, section(config, "selfplay"), "selfplay"),
         sections=sections,
-        seed=read(CommonOptions, {"seed": section(config, "").get("seed", 0)}, "").seed,
+        seed=read(CommonOptions, {"seed": top_level(config, "seed", 0)}, "").seed,
     )
     logging.getLogger(LOG).info(experiment.task.report())
     if learns:
@@ -113,19 +115,37 @@ def section(config: DictConfig, name: str) -> dict[str, Any]:
     Raises:
         ValueError: A required value is missing, an interpolation cannot be resolved, or the section is no mapping.
     """
-    try:
+    with _naming(name):
         part = config if name == "" else config.get(name)
         if part is None:
             return {}
         if not isinstance(part, DictConfig):
             raise ValueError(f"{name} must be a mapping of options, as {name}.OPTION=VALUE, not {part!r}")
         values: Any = OmegaConf.to_container(part, resolve=True, throw_on_missing=True)
+    return values
+
+
+def top_level(config: DictConfig, name: str, default: Any) -> Any:
+    """Returns the value of an option outside all sections; no other option is resolved.
+
+    Raises:
+        ValueError: The value is missing, or an interpolation cannot be resolved.
+    """
+    with _naming(name):
+        value = config[name] if name in config or OmegaConf.is_missing(config, name) else default
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turns omegaconf's errors into a ValueError of one sentence that names the option, or else ``name``."""
+    try:
+        yield
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} must be given: it has no default{_example(str(error.full_key))}") from error
     except OmegaConfBaseException as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{error.full_key or name}: {reason}") from error
-    return values
 
 
 def _example(option: str) -> str:
@@ -154,7 +174,7 @@ def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], di
             raise ValueError(f"players.{role} must be a mapping of options, as players.{role}.kind=hf, not {block!r}")
     if strange := set(named) - set(game.roles):
         raise ValueError(f"players.{min(strange)}: game {game.name} has the roles {', '.join(game.roles)}")
-    learn = convert("learn", section(config, "").get("learn"), list[str] | None, Rule())
+    learn = convert("learn", top_level(config, "learn", None), list[str] | None, Rule())
     learns = tuple(learn) if learn else tuple(r for r in game.learns or game.roles[:1] if r not in named)
     if not learns and not learn and (policy_roles := set(named) & set(game.learns or game.roles[:1])):
         raise ValueError(

@@ -10,6 +10,7 @@ RENAMED = {
     "budget.questions": "budget.episodes",
     "curve_questions": "curve_episodes",
     "comparison": "size",
+    "rest.dearest": "rest.corner",
 }
 _VALUES = {("rollouts", "branching"): "all_readings", ("costs", "default"): "clarification"}
 
