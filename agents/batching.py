@@ -199,7 +199,7 @@ def _together(
     prompts = [sequence[:-_REPLY] for sequence in sequences]
     # The first prompt has a row more, so that rows of one prompt are compared as well.
     index = [0, *range(len(prompts))]
-    shared = _PREFIX if batching.shared else 0
+    shared = [_PREFIX] * len(prompts) if batching.shared else []
     rows = make_rows(forward, device, prompts, index, 0, batching, steps, shared=shared, new_tokens=_REPLY)
     logits = [rows.logits]
     for token in range(-_REPLY, 0):
@@ -217,7 +217,7 @@ def make_rows(
     batching: Batching,
     steps: Steps | None = None,
     *,
-    shared: int = 0,
+    shared: Sequence[int] = (),
     new_tokens: int = 0,
 ) -> Rows:
     """Prefills rows as a model's batches may be made; see `agents.forward`.
@@ -230,7 +230,7 @@ def make_rows(
         pad: Id to pad with.
         batching: What the model's batches may do.
         steps: Recorded steps of the model, which are used if it can; ``None``: they are not.
-        shared: Length of the prefix that is prefilled once for all prompts that begin with it; 0: none.
+        shared: Length of each prompt's prefix that is prefilled once for all prompts that begin with it; all 0: none.
         new_tokens: Most tokens that are appended.
     """
     if batching.cache is None:

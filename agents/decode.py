@@ -16,10 +16,13 @@ from agents.batching import batching_of, make_rows
 from agents.forward import base_of, forward_of, in_evaluation_mode, left_pad
 from agents.recorded import steps_of
 
-__all__ = ["Sample", "decode", "left_pad", "shared_length", "uniforms"]
+__all__ = ["Sample", "decode", "left_pad", "shared_length", "shared_lengths", "uniforms"]
 
 # Prefill a shared prefix separately, in a forward pass of its own, if that saves at least this fraction of the tokens.
 _SHARED_AT = 0.2
+# Give each group of prompts a shared prefix of its own if that leaves at most this fraction of the tokens that one
+# length for all leaves: it takes padding.
+_GROUPED_AT = 0.6
 # Drop finished rows once they are at least this fraction of the batch: each drop copies the cache.
 _DROP_AT = 0.2
 # Tokens of a chunk of the vocabulary; 128 divides those of most models.
@@ -84,7 +87,7 @@ def decode(
         One sample per row.
     """
     device, batching = model.device, batching_of(model)
-    shared = shared_length(prompts) if batching.shared else 0
+    shared = shared_lengths(prompts) if batching.shared else []
     # Adapters around a model may be switched on and off.
     steps = steps_of(model) if batching.recorded and model is base_of(model) else None
     forward = forward_of(model)
@@ -165,6 +168,51 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     lengths = np.arange(most + 1)
     saved = lengths * (first_difference[:, None] >= lengths).sum(0)
     return int(saved.argmax()) if saved.max() >= _SHARED_AT * sum(map(len, prompts)) else 0
+
+
+def shared_lengths(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Returns the length of the prefix of each prompt that is prefilled once for all prompts that begin with it.
+
+    It is the same for all prompts (`shared_length`) unless prefixes of their own save far more: contexts of several
+    episodes, each at many costs, differ in length.
+    """
+    one = [shared_length(prompts)] * len(prompts)
+    if len(prompts) < 3:
+        return one
+    grouped = _grouped_lengths(prompts)
+    in_full, most = prefilled(prompts, [0] * len(prompts)), _GROUPED_AT * prefilled(prompts, one)
+    return grouped if prefilled(prompts, grouped) <= min(most, (1 - _SHARED_AT) * in_full) else one
+
+
+def prefilled(prompts: Sequence[Sequence[int]], shared: Sequence[int]) -> int:
+    """Returns the number of tokens that prefilling computes, padding included."""
+    prefixes = {tuple(prompt[:length]) for prompt, length in zip(prompts, shared, strict=True)}
+    rest = max(len(prompt) - length for prompt, length in zip(prompts, shared, strict=True))
+    return len(prefixes) * max(shared) + len(prompts) * rest
+
+
+def _grouped_lengths(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Lengths of the prefixes of groups of prompts, for the groups that leave the fewest tokens to compute."""
+    order = sorted(range(len(prompts)), key=lambda i: tuple(prompts[i]))
+    lengths = np.array([len(prompts[i]) for i in order])
+    ids = np.full((len(order), lengths.max()), -1)  # -1 ends a prompt
+    for row, i in enumerate(order):
+        ids[row, : lengths[row]] = prompts[i]
+    # Common prefix of each prompt with the next, shorter than both.
+    common = np.append(ids[1:] != ids[:-1], np.ones((len(order) - 1, 1), dtype=bool), axis=1).argmax(1)
+    common = np.minimum(common, np.minimum(lengths[1:], lengths[:-1]) - 1)
+    best, fewest = np.zeros(len(order), dtype=int), len(order) * lengths.max()
+    for least in np.unique(common):  # neighbours with a longer common prefix are of one group
+        first = np.append(True, common < least).nonzero()[0]
+        # The common prefix of a group is its shortest one of neighbours; a prompt alone has all but its last token.
+        inside = np.append(np.where(common < least, lengths[:-1] - 1, common), lengths[-1] - 1)
+        shared = np.repeat(np.minimum.reduceat(inside, first), np.diff(np.append(first, len(order))))
+        computed = len(first) * shared.max() + len(order) * (lengths - shared).max()
+        if computed < fewest:
+            best, fewest = shared, computed
+    result = np.zeros(len(order), dtype=int)
+    result[order] = best
+    return result.tolist()
 
 
 def _draw(logits: torch.Tensor, draws: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:

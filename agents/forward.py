@@ -119,7 +119,7 @@ class CachedRows:
         prompts: Token ids of each distinct prompt.
         rows: For each row, the index of its prompt.
         pad: Id to pad with, on the left.
-        shared: Length of the prefix that is prefilled once for all prompts that begin with it; 0: none.
+        shared: Length of each prompt's prefix that is prefilled once for all prompts that begin with it; all 0: none.
         cache: Name of the cache, one of `CACHES`.
 
     Attributes:
@@ -134,14 +134,14 @@ class CachedRows:
         rows: Sequence[int],
         pad: int,
         *,
-        shared: int = 0,
+        shared: Sequence[int] = (),
         cache: str = CACHES[0],
     ):
         self._forward, self._name, self._device = forward, cache, device
         self.logits: torch.Tensor
         self.mask: torch.Tensor
         self._cache: Any = None
-        self._prefill(prompts, pad, shared)
+        self._prefill(prompts, pad, shared or [0] * len(prompts))
         fork = torch.tensor(rows, device=device)
         self.logits = self.logits.index_select(0, fork)
         self.keep(fork)
@@ -151,17 +151,25 @@ class CachedRows:
         """Returns the layers of the cache, with ``keys`` and ``values`` of shape [rows, heads, length, width]."""
         return self._cache.layers
 
-    def _prefill(self, prompts: Sequence[Sequence[int]], pad: int, shared: int) -> None:
-        ids, mask = (part.to(self._device) for part in left_pad([prompt[shared:] for prompt in prompts], pad))
-        if shared:
-            starts = [tuple(prompt[:shared]) for prompt in prompts]
-            index = {start: i for i, start in enumerate(dict.fromkeys(starts))}
-            prefixes = torch.tensor(list(index), device=self._device)
-            self._cache = getattr(self._forward(input_ids=prefixes, use_cache=True, logits_to_keep=1), self._name)
-            self._cache.reorder_cache(torch.tensor([index[start] for start in starts], device=self._device))
-            mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
+    def _prefill(self, prompts: Sequence[Sequence[int]], pad: int, shared: Sequence[int]) -> None:
+        rests = [prompt[length:] for prompt, length in zip(prompts, shared, strict=True)]
+        ids, mask = (part.to(self._device) for part in left_pad(rests, pad))
+        longest = max(shared)
+        if longest:
+            starts = [tuple(prompt[:length]) for prompt, length in zip(prompts, shared, strict=True)]
+            prefixes = list(dict.fromkeys(starts))
+            index = {start: i for i, start in enumerate(prefixes)}
+            fork = torch.tensor([index[start] for start in starts], device=self._device)
+            prefix_ids, prefix_mask = (part.to(self._device) for part in left_pad(prefixes, pad))
+            padding = (
+                {} if prefix_mask.all() else {"attention_mask": prefix_mask, "position_ids": positions(prefix_mask)}
+            )
+            out = self._forward(input_ids=prefix_ids, use_cache=True, logits_to_keep=1, **padding)
+            self._cache = getattr(out, self._name)
+            self._cache.reorder_cache(fork)
+            mask = torch.cat([prefix_mask[fork], mask], dim=1)
         self.mask = mask
-        self._step(ids, mask, positions(mask)[:, shared:])
+        self._step(ids, mask, positions(mask)[:, longest:])
 
     def _step(self, ids: torch.Tensor, mask: torch.Tensor, position_ids: torch.Tensor) -> None:
         out = self._forward(

@@ -1,17 +1,24 @@
 """Layers that can take low-rank adapters, and what is said before any game where none can."""
 
 import importlib
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from architectures import ARCHITECTURES, build
 from configs import arguments_of
 from conftest import SMALL
+from peft import PeftModel
 
-from trainers.learning.adapters import lora_targets, with_lora
+from agents.example import Example
+from agents.hf import load
+from trainers.learning import update as updating
+from trainers.learning.adapters import lora_targets, save_adapters, sharing_copy, upper_layers, with_lora
 from trainers.learning.options import UpdateOptions
 from trainers.learning.trial import check_update
 from trainers.runs.experiment import Policy
+from trainers.runs.store import save_model
 
 OF = {row.name: row for row in ARCHITECTURES}
 TARGETS = [
@@ -34,6 +41,88 @@ def test_layers_that_can_take_adapters(name, leaves, why):
     adapted(input_ids=torch.arange(1, 9)[None]).logits.sum().backward()
     unused = [n for n, p in adapted.named_parameters() if "lora_B" in n and (p.grad is None or not p.grad.any())]
     assert not unused, "every adapter is learned"
+
+
+UPPER = ["llama", "gpt2", "falcon", "mamba", "falcon_h1", "gemma3_text"]
+
+
+@pytest.mark.parametrize("name", UPPER)
+def test_adapters_on_the_upper_layers(name):
+    """Layers below have none, and no gradient reaches them."""
+    model = build(OF[name], 300)
+    assert lora_targets(model, 2) == lora_targets(model), "two layers are all it has"
+    lower, upper = map(model.get_submodule, upper_layers(model, 2))
+    adapted, reached = with_lora(model, 2, layers=1), []
+
+    def record(module, inputs, output):
+        reached.append((output if torch.is_tensor(output) else output[0]).requires_grad)
+
+    for module in (adapted.get_input_embeddings(), lower, upper):
+        module.register_forward_hook(record)
+    adapted(input_ids=torch.arange(1, 9)[None]).logits.sum().backward()
+    assert reached == [False, False, True], "the backward pass ends at the upper layer"
+    adapters = {n for n, p in adapted.named_parameters() if p.requires_grad}
+    assert adapters == {n for n, p in adapted.named_parameters() if "lora" in n} != set()
+    assert not any("lora" in n for n, _ in lower.named_parameters())
+
+
+LAYERS = [
+    (3, 2, r"update\.layers=3 is more than the 2 layers of LlamaForCausalLM"),
+    (1, 0, r"update\.layers=1 needs update\.lora_rank: without adapters, all layers learn"),
+]
+
+
+@pytest.mark.parametrize(("layers", "rank", "message"), LAYERS)
+def test_layers_that_are_not_there(tiny, layers, rank, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_update(Policy(*tiny), UpdateOptions(lora_rank=rank, layers=layers))
+
+
+def weights_of(model):
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+
+
+ADAPTED = UpdateOptions(lora_rank=2, batch=2, epochs=2, learning_rate=1e-2)
+ROWS = [Example((2, 9, 10 + i, 4), (20 + i, 1)) for i in range(4)]
+
+
+@pytest.mark.parametrize(("runs", "layers"), [(1, 0), (1, 1), (2, 0)])
+def test_adapters_are_kept_beside_the_checkpoint(tiny, tmp_path, monkeypatch, runs, layers):
+    """Loaded by peft on the start of the update, they give the merged model."""
+    monkeypatch.setattr(updating, "parallel_runs", lambda *_: 1)
+    before = weights_of(tiny[0])
+    learned = updating.update(tiny[0], ROWS, replace(ADAPTED, runs=runs, layers=layers), seed=0, pad=0)
+    assert all(torch.equal(before[name], weight) for name, weight in tiny[0].state_dict().items()), "not changed"
+    save_model(learned, tiny[1], tmp_path / "checkpoint", add=partial(save_adapters, learned))
+    start, again = PeftModel.from_pretrained(tiny[0], tmp_path / "checkpoint/adapter"), load(tmp_path / "checkpoint")[0]
+    ids = torch.tensor([[2, 9, 10, 4, 20]])
+    with torch.no_grad():
+        expected = again(ids).logits
+        torch.testing.assert_close(start(ids).logits, expected, atol=1e-5, rtol=0)
+        with start.disable_adapter():
+            assert not torch.allclose(start(ids).logits, expected, atol=1e-3), "something was learned"
+    assert not list((tmp_path / "checkpoint").glob("adapter_*")), "the checkpoint itself is a whole model"
+
+
+def test_an_update_of_all_weights_has_no_adapters(tiny, tmp_path):
+    adapted = updating.update(tiny[0], ROWS, ADAPTED, seed=0, pad=0).requires_grad_(True)
+    learned = updating.update(adapted, ROWS, replace(ADAPTED, lora_rank=0), seed=0, pad=0)
+    save_model(learned, tiny[1], tmp_path / "checkpoint", add=partial(save_adapters, learned))
+    assert not (tmp_path / "checkpoint/adapter").exists()
+
+
+def test_under_adapters_the_weights_are_in_memory_once(tiny):
+    """What is trained, and the reference of preferences, share the weights of the model; all weights do not."""
+
+    def places(model):
+        return {weight.data_ptr() for weight in model.parameters()}
+
+    start = places(tiny[0])
+    trained = updating.trainable(updating.copy_to_train(tiny[0], ADAPTED), ADAPTED)
+    assert start <= places(trained) and start == places(sharing_copy(tiny[0]))
+    own = {weight.data_ptr() for name, weight in trained.named_parameters() if "lora" in name}
+    assert places(trained) - start == own and all(weight.requires_grad for weight in tiny[0].parameters())
+    assert not start & places(updating.copy_to_train(tiny[0], replace(ADAPTED, lora_rank=0)))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -16,7 +16,7 @@ from transformers import (
 
 from agents import batching, recorded
 from agents import decode as decoding
-from agents.decode import decode, left_pad, shared_length, uniforms
+from agents.decode import decode, left_pad, shared_length, shared_lengths, uniforms
 
 COMMON = {"temperature": 1.0, "max_new_tokens": 12}
 
@@ -157,6 +157,47 @@ def test_a_beginning_that_prompts_share_is_read_once(model, alike, play):
     shapes.clear()
     play(model, [alike[0], alike[3][::-1]], [0, 1], range(2))
     assert shapes[0] == (2, len(alike[0])), "nothing shared, one pass"
+
+
+@pytest.fixture
+def contexts(tiny):
+    """Prompts of three contexts of very different lengths, each at six costs, which stand last."""
+    tables = ["|".join(f"row {i} is {count * i}" for i in range(1, count)) for count in (2, 12, 24)]
+    texts = [f"<|system|>{table}<|end|><|user|>Who?\n0.{k}" + "5" * (k % 3) for table in tables for k in range(6)]
+    return [tiny[1](text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def test_each_context_is_read_once_though_they_differ_in_length(model, contexts, play, monkeypatch):
+    rows, seeds, shapes = [*range(18)], list(range(18)), []
+    hook = model.register_forward_pre_hook(lambda m, a, k: shapes.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    shared = play(model, contexts, rows, seeds)
+    hook.remove()
+    if model.config.model_type != "lfm2":
+        (groups, prefix), (prompts, rest) = shapes[:2]
+        assert (
+            (groups, prompts) == (3, 18) and rest < 8 and prefix + rest == pytest.approx(max(map(len, contexts)), abs=2)
+        )
+    assert close(shared, [play(model, [contexts[r]], [0], [s])[0] for r, s in zip(rows, seeds, strict=True)]), "alone"
+    monkeypatch.setattr(decoding, "_SHARED_AT", 2)
+    assert close(shared, play(model, contexts, rows, seeds)), "each prompt read in full"
+
+
+LONG = ["efghijklmnop1", "efghijklmnop22", "efghijklmnop33", "efghijklmnop44"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "lengths", "why"),
+    [
+        (["abcd1", "abcd2", *LONG], [4, 4, 12, 12, 12, 12], "each context has its own length"),
+        ([*LONG, "abcd1", "abcd2"], [12, 12, 12, 12, 4, 4], "in any order"),
+        (["abcdefgh1", "abcdefgh2", "xyzuvwst1", "xyzuvwst2"], [8] * 4, "one length does as well"),
+        (["abcdefgh1", "abcdefgh2", "abcdefgh3", "q"], [8, 8, 8, 0], "one alone"),
+        (["abcde", "fghij", "klmno"], [0] * 3, "nothing in common"),
+        (["abcdefgh", "abcdefghi", "abcdefghij"], [7] * 3, "something must follow"),
+    ],
+)
+def test_shared_lengths(prompts, lengths, why):
+    assert shared_lengths([[ord(c) for c in prompt] for prompt in prompts]) == lengths, why
 
 
 def test_a_window_that_slides_sees_no_padding(tiny, alike, play):

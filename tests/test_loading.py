@@ -165,6 +165,7 @@ def test_trust_travels_to_the_checkpoints_of_a_run(own_folder, almanac, tmp_path
     if learned == "update":
         run = type("Run", (), {"dir": tmp_path, "identity": {"command": "sft"}, "steps": lambda *_: lambda *_: None})()
         again = improve(trusting, UpdateOptions(epochs=1, lora_rank=2), run, policy, EXAMPLES, 1)
+        assert (tmp_path / "checkpoints/iteration-1/adapter/adapter_model.safetensors").exists(), "kept beside it"
     else:
         model = policy_gradient.learn(type("Trainer", (), {"train": lambda self: None, "model": policy.model})())
         save_model(model, policy.tokenizer, tmp_path / "checkpoint")

@@ -20,10 +20,12 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from agents.example import Example
 from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.packing import common_length, gain, pack, packed_loss, refusal, split, tree_size
+from trainers.learning.tree_attention import tree_mask
 
 LIKE_LLAMA = {
     "vocab_size": 300,
@@ -96,11 +98,12 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> dict[str, torch.Ten
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
+@pytest.mark.parametrize("block", [16, 512])
 @pytest.mark.parametrize("name", PACKED)
-def test_loss_and_gradients_equal_those_of_the_plain_form(name):
+def test_loss_and_gradients_equal_those_of_the_plain_form(name, block):
     model, examples = model_of(PACKED[name]), examples_with_shared_prefixes()
     assert refusal(model, longest=60) is None
-    plain, packed = weighted_loss(model, collate(examples, 0)), packed_loss(model, pack(examples))
+    plain, packed = weighted_loss(model, collate(examples, 0)), packed_loss(model, pack(examples), block)
     assert packed.item() == pytest.approx(plain.item(), abs=1e-5)
     expected, actual = gradients(model, plain), gradients(model, packed)
     assert expected.keys() == actual.keys()
@@ -124,6 +127,28 @@ def test_a_pack_is_a_prefix_tree():
     assert packed.visible[3].tolist() == [True, True, True, True, False]
     terms = sorted(zip(packed.sources.tolist(), packed.labels.tolist(), strict=True))
     assert terms == [(2, 4), (2, 4), (3, 5), (3, 6), (4, 8)]
+
+
+@pytest.mark.parametrize(("block", "fewer"), [(16, True), (512, False)])
+def test_attention_computes_the_visible_pairs_in_blocks(monkeypatch, block, fewer):
+    """Every visible pair lies in one block; transformers' own attention is in place again afterwards."""
+    visible, pairs = pack(examples_with_shared_prefixes()).visible, []
+    mask = tree_mask(visible, torch.float32, torch.device("cpu"), block)
+    assert torch.equal(mask[0, 0] == 0, torch.from_numpy(visible))
+    covered = np.zeros_like(visible)
+    for queries, keys, part in mask.blocks:
+        covered[queries, keys.numpy()] = (part[0, 0] == 0).numpy()
+    assert bool(mask.blocks) == fewer and (not fewer or (covered == visible).all())
+    before, real = dict(ALL_ATTENTION_FUNCTIONS), torch.nn.functional.scaled_dot_product_attention
+
+    def counted(query, key, value, **options):
+        pairs.append(query.shape[2] * key.shape[2])
+        return real(query, key, value, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
+    packed_loss(model_of(PACKED["llama"]), pack(examples_with_shared_prefixes()), block)
+    assert (sum(pairs) < 0.7 * 2 * visible.size) == fewer, "two layers"
+    assert dict(ALL_ATTENTION_FUNCTIONS) == before and not ALL_ATTENTION_FUNCTIONS._local_mapping
 
 
 def test_an_empty_prompt_is_refused():

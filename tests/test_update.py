@@ -20,7 +20,9 @@ from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.muon import Muon
 from trainers.learning.options import UpdateOptions, update_tokens
 from trainers.learning.policy_gradient import GRPOArguments
+from trainers.learning.trial import check_update
 from trainers.learning.update import average, update
+from trainers.runs.experiment import Policy
 
 ROWS = [
     Example((2, 9, 10, 1, 4), (20, 21, 1), 1.0),
@@ -374,6 +376,15 @@ def test_a_packed_step_holds_groups_of_several_contexts():
     assert all(len(counts) >= 2 and min(counts.values()) >= 4 for counts in contexts)
 
 
+@pytest.mark.parametrize(("batch", "mixed"), [(16, 3), (64, 8)])
+def test_the_log_says_how_many_contexts_a_step_mixes(tiny, caplog, batch, mixed):
+    caplog.set_level("INFO")
+    contexts = [(2, *range(context, context + 20)) for context in range(20, 28)]
+    rows = [Example((*context, 70 + i), (60, 1)) for context in contexts for i in range(8)]
+    updating.choose_form(tiny[0], rows, replace(FAST, packed=True, batch=batch), 0)
+    assert f"a step mixes {mixed} of 8 contexts" in caplog.text
+
+
 def test_a_model_that_takes_no_packed_examples_is_told_of(tiny, monkeypatch, caplog):
     monkeypatch.setattr(updating, "refusal", lambda model, longest: "it counts in sevens")
     assert not updating.choose_form(tiny[0], shared_rows(), replace(FAST, packed=True), 0).packed
@@ -395,6 +406,30 @@ def test_parts_of_a_step_add_up_to_the_step(tiny, packed, tokens):
     parts, *figures_of_parts = first_step(replace(config, tokens=tokens))
     assert figures_of_parts == pytest.approx(figures, rel=1e-4)
     torch.testing.assert_close(parts, whole, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 2}, {"lora_rank": 2, "layers": 1}])
+def test_activations_computed_anew_change_nothing(tiny, packed, options):
+    """And they are: layers run twice a step, those below the adapters once."""
+    config, runs = replace(FAST, batch=24, epochs=1, packed=packed, **options), Counter()
+    # Long contexts, so that attention has several blocks.
+    rows = [row._replace(prompt_ids=(*row.prompt_ids[:-1] * 8, row.prompt_ids[-1])) for row in shared_rows()]
+    kept = weights(learned(tiny[0], rows, config))
+    for index, layer in enumerate(tiny[0].model.layers):
+        layer.mlp.register_forward_pre_hook(
+            lambda *_, index=index: runs.update([index]) if torch.is_grad_enabled() else None
+        )
+    model = learned(tiny[0], rows, replace(config, checkpointing=True))
+    torch.testing.assert_close(weights(model), kept, atol=1e-6, rtol=0)
+    assert not model.is_activation_checkpointing and not tiny[0].is_activation_checkpointing
+    assert runs == {0: 1 if "layers" in options else 2, 1: 2}
+
+
+def test_a_model_that_cannot_compute_activations_anew_is_named(tiny, monkeypatch):
+    monkeypatch.setattr(type(tiny[0]), "supports_gradient_checkpointing", False)
+    with pytest.raises(ValueError, match=r"^update\.checkpointing: LlamaForCausalLM does not support it$"):
+        check_update(Policy(*tiny), UpdateOptions(checkpointing=True))
 
 
 def test_parts_fit(tiny):

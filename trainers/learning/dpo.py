@@ -3,7 +3,6 @@
 A side may hold turns of other roles inside: they are read and never learned.
 """
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,10 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 
 from agents.context import check_length
+from trainers.learning.adapters import sharing_copy
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.options import UpdateOptions, number_of_steps
 from trainers.learning.trainer import Progress
-from trainers.learning.update import optimizers, trainable, training_options
+from trainers.learning.update import copy_to_train, optimizers, trainable, training_options, whole
 from trainers.selection.pairs import Preference
 
 
@@ -89,7 +89,7 @@ def dpo(
     longest = max(len(side.prompt) + len(side.ids) for pair in pairs for side in pair)
     check_length(model, longest, f"a pair of {longest} tokens to learn from")
     torch.manual_seed(seed)  # initial weights of adapters are random
-    trained = trainable(copy.deepcopy(model).train(), config)
+    trained = trainable(copy_to_train(model, config), config).train()
     steps = number_of_steps(len(pairs), config)
     with warnings.catch_warnings():
         # TRL uses deprecated names of transformers.
@@ -105,7 +105,7 @@ def dpo(
         )
         trainer = MaskedDPOTrainer(
             model=trained,
-            ref_model=copy.deepcopy(reference),
+            ref_model=sharing_copy(reference),
             args=arguments,
             data_collator=lambda examples: collate(examples, tokenizer.pad_token_id),
             train_dataset=Dataset.from_list([row.to_dict() for row in pairs]),
@@ -115,4 +115,4 @@ def dpo(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return (trained.merge_and_unload() if config.lora_rank else trained).to(model.dtype).eval()
+    return whole(trained).to(model.dtype).eval()

@@ -5,6 +5,7 @@ their first use, so that a command answers at once where there is nothing to lea
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agents.example import Example
@@ -83,7 +84,7 @@ def prefer(
 def checkpoint(
     experiment: Experiment, run: Run, start: Policy, iteration: int, make: "Callable[[], PreTrainedModel]"
 ) -> Policy:
-    """Loads ``checkpoints/iteration-N``; makes it first if it is not there.
+    """Loads ``checkpoints/iteration-N``; makes it first if it is not there, with its ``adapter`` if it has one.
 
     Args:
         experiment: Loads the policy.
@@ -95,6 +96,7 @@ def checkpoint(
     folder = checkpoint_folder(run.dir, iteration)
     if not folder.exists():
         from agents.generation import played_settings
+        from trainers.learning.adapters import save_adapters
         from trainers.reporting.card import card, first_view, show
 
         folder.parent.mkdir(exist_ok=True)
@@ -103,5 +105,7 @@ def checkpoint(
             model, start.tokenizer, renderer.end_ids, experiment.language_model().max_new_tokens
         )
         example = None if view is None else show(renderer, view)
-        save_model(model, start.tokenizer, folder, card(experiment, folder, run.identity["command"], example))
+        text = card(experiment, folder, run.identity["command"], example)
+        save_model(model, start.tokenizer, folder, text, partial(save_adapters, model))
+        del model  # before what was saved is loaded
     return experiment.load(folder)

@@ -30,10 +30,18 @@ class UpdateOptions:
     """Most tokens computed at once; the examples of a step are split to fit. Halved when memory runs out."""
     packed: bool = option(False)
     """Compute prefixes that examples share once (`learning.packing`), if the model can; steps mix fewer episodes."""
+    checkpointing: bool = option(False)
+    """Compute activations anew in the backward pass: less memory, about a third more time."""
     lora_rank: int = option(0, least=0)
     """Rank of low-rank adapters on all linear layers, merged after the update; 0 trains every weight."""
+    layers: int = option(0, least=0)
+    """Uppermost layers of the model that get the adapters, those below do not learn; 0: all layers."""
     runs: int = option(1, least=1, most=1000)
     """Updates from the same start with other orders of the examples, whose weights are averaged; at least 1."""
+
+    def __post_init__(self) -> None:
+        if self.layers and not self.lora_rank:
+            raise ValueError(f"update.layers={self.layers} needs update.lora_rank: without adapters, all layers learn")
 
 
 def number_of_steps(examples: int, config: UpdateOptions) -> int:

@@ -15,11 +15,14 @@ from transformers import PreTrainedModel
 
 from agents.example import Example
 from agents.forward import base_of
+from trainers.learning.tree_attention import SIZE, in_blocks, tree_mask
 
 # Largest difference of a log-probability (nats, float32) between the packed and the plain form of a model that admits
 # packing.
 _TOLERANCE = 1e-3
-# Most nodes of a pack: its mask and its attention grow with the square of their number.
+# Examples are of one context if they share at least this fraction of the shorter one's tokens.
+_ONE_CONTEXT = 2 / 3
+# Most nodes of a pack: its mask grows with the square of their number.
 MOST_NODES = 2048
 
 
@@ -95,27 +98,32 @@ def tree_size(rows: Sequence[tuple[int, ...]]) -> int:
     return sum(len(row) - common_length(previous, row) for previous, row in pairwise([(), *rows]))
 
 
-def packed_loss(model: torch.nn.Module, packed: Pack) -> torch.Tensor:
+def packed_loss(model: torch.nn.Module, packed: Pack, block: int = SIZE) -> torch.Tensor:
     """Returns sum_t w_t (-log p_t) / max(number of t with w_t != 0, 1) over the reply tokens t of all examples."""
-    logprobs = packed_logprobs(model, packed)
+    logprobs = packed_logprobs(model, packed, block)
     weights = torch.from_numpy(packed.weights).to(logprobs.device)
     return -(logprobs * weights).sum() / max(len(weights), 1)
 
 
-def packed_logprobs(model: torch.nn.Module, packed: Pack) -> torch.Tensor:
-    """Returns the log-probability (nats) of each target; shape [L]."""
+def packed_logprobs(model: torch.nn.Module, packed: Pack, block: int = SIZE) -> torch.Tensor:
+    """Returns the log-probability (nats) of each target; shape [L].
+
+    Args:
+        model: A causal language model.
+        packed: The prefix tree.
+        block: Queries of a block of its attention.
+    """
     base: Any = base_of(model)
-    device, dtype = base.device, base.dtype
-    hidden = torch.zeros(packed.visible.shape, dtype=dtype)
-    hidden.masked_fill_(~torch.from_numpy(packed.visible), torch.finfo(dtype).min)
+    device = base.device
     sources, rows = np.unique(packed.sources, return_inverse=True)
-    out = model(
-        input_ids=torch.from_numpy(packed.ids)[None].to(device),
-        attention_mask=hidden[None, None].to(device),
-        position_ids=torch.from_numpy(packed.depths)[None].to(device),
-        logits_to_keep=torch.from_numpy(sources).to(device),  # the output head at tokens with loss alone
-        use_cache=False,
-    )
+    with in_blocks():
+        out = model(
+            input_ids=torch.from_numpy(packed.ids)[None].to(device),
+            attention_mask=tree_mask(packed.visible, base.dtype, device, block),
+            position_ids=torch.from_numpy(packed.depths)[None].to(device),
+            logits_to_keep=torch.from_numpy(sources).to(device),  # the output head at tokens with loss alone
+            use_cache=False,
+        )
     logprobs = out.logits[0].float().log_softmax(-1)
     return logprobs[torch.from_numpy(rows).to(device), torch.from_numpy(packed.labels).to(device)]
 
@@ -154,6 +162,13 @@ def gain(examples: Sequence[Example]) -> tuple[int, int]:
     return sum(map(len, rows)) + len(rows), tree_size(rows)
 
 
+def contexts(examples: Sequence[Example]) -> int:
+    """Returns the number of contexts in some examples: groups that share most of their tokens, in tree order."""
+    rows = sorted(map(row_of, examples))
+    starts = (common_length(*pair) < _ONE_CONTEXT * min(map(len, pair)) for pair in pairwise(rows))
+    return sum(starts) + bool(rows)
+
+
 @torch.no_grad()
 def refusal(model: PreTrainedModel, longest: int) -> str | None:
     """Says why a model cannot learn from packed examples; ``None`` if it can.
@@ -171,7 +186,7 @@ def refusal(model: PreTrainedModel, longest: int) -> str | None:
         return f"its sliding window of {window} tokens is shorter than the longest example ({longest})"
     examples = _probe(config.vocab_size)
     try:
-        packed = packed_logprobs(model, pack(examples)).cpu()
+        packed = packed_logprobs(model, pack(examples), block=8).cpu()
     except (TypeError, ValueError, RuntimeError, IndexError) as error:  # raised by architectures that take no such mask
         return f"its forward pass takes no such mask ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
     plain = torch.cat([packed_logprobs(model, pack([example])).cpu() for example in sorted(examples)])
@@ -183,7 +198,7 @@ def refusal(model: PreTrainedModel, longest: int) -> str | None:
 
 def _probe(vocabulary: int) -> list[Example]:
     rng = np.random.default_rng(0)
-    context, *tails = (rng.integers(min(vocabulary, 256), size=n).tolist() for n in (24, 9, 7, 3))
+    context, *tails = (rng.integers(min(vocabulary, 256), size=n).tolist() for n in (12, 19, 9, 15, 7, 3))
     return [Example((*context, *tail[:-2]), tuple(tail[-2:])) for tail in tails]
 
 

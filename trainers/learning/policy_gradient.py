@@ -1,6 +1,5 @@
 """GRPO (arXiv 2402.03300) by TRL's trainer, on games that are played elsewhere."""
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.options import UpdateOptions
 from trainers.learning.trainer import Progress
-from trainers.learning.update import optimizers, trainable, training_options
+from trainers.learning.update import copy_to_train, optimizers, trainable, training_options, whole
 from trainers.runs.experiment import Policy
 from trainers.runs.processes import Report
 
@@ -69,7 +68,7 @@ def make_trainer(
         **settings: Further arguments of TRL's ``GRPOConfig``.
     """
     torch.manual_seed(seed)  # initial weights of adapters are random
-    model = trainable(copy.deepcopy(base.model), config)
+    model = trainable(copy_to_train(base.model, config), config)
     iterations = int(config.epochs)
     arguments = GRPOArguments(
         **training_options(config, steps * iterations, seed) | {"logging_steps": 1},
@@ -104,5 +103,4 @@ def learn(trainer: GRPOTrainer) -> PreTrainedModel:
         The trained model, adapters merged. Its forward is still patched by TRL: save and reload it.
     """
     trainer.train()
-    model = trainer.model
-    return model if isinstance(model, PreTrainedModel) else model.merge_and_unload()
+    return whole(trainer.model)

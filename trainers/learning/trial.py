@@ -1,15 +1,13 @@
 """A trial update step, before any game is played: whether a model can learn as ``update.*`` says."""
 
-import copy
-
 import torch
 
 from agents.batching import batching_of
 from agents.example import Example
-from trainers.learning.adapters import NoLayerError
+from trainers.learning.adapters import UnfitOptionError
 from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.options import UpdateOptions
-from trainers.learning.update import parallel_runs, trainable
+from trainers.learning.update import copy_to_train, parallel_runs, trainable
 from trainers.runs.experiment import Policy
 from trainers.runs.processes import check_transfer
 
@@ -33,10 +31,10 @@ def check_update(policy: Policy, options: UpdateOptions, option: str = "assistan
         check_transfer({option: model})
     try:
         with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-            trained = trainable(copy.deepcopy(model).train(), options)
+            trained = trainable(copy_to_train(model, options), options).train()
             batch = collate(_EXAMPLES, policy.tokenizer.pad_token_id, batching_of(model).side)
             weighted_loss(trained, {name: values.to(model.device) for name, values in batch.items()}).backward()
-    except NoLayerError:
+    except UnfitOptionError:
         raise
     except torch.OutOfMemoryError as error:
         advice = "" if options.lora_rank else "; update.lora_rank=8 needs less"

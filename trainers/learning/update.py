@@ -16,13 +16,22 @@ from transformers import PreTrainedModel, PrinterCallback
 from agents.batching import batching_of
 from agents.context import check_length
 from agents.example import Example
+from agents.forward import base_of
 from agents.recorded import release
-from trainers.learning.adapters import with_lora
+from trainers.learning.adapters import (
+    UnfitOptionError,
+    mean_of_adapters,
+    merged,
+    set_adapters,
+    sharing_copy,
+    with_lora,
+)
 from trainers.learning.devices import UpdateArguments, device_options
 from trainers.learning.muon import Muon
 from trainers.learning.options import UpdateOptions, number_of_steps
-from trainers.learning.packing import gain, refusal
+from trainers.learning.packing import contexts, gain, refusal
 from trainers.learning.trainer import LOG, Form, Progress, Steps, WeightedTrainer, one_step
+from trainers.learning.tree_attention import in_blocks
 from trainers.runs.processes import Report, run_processes
 
 
@@ -70,7 +79,7 @@ def update(
     return (
         average(
             [
-                _trained(copy.deepcopy(model), examples, config, s, form, partial(progress, run))
+                _trained(copy_to_train(model, config), examples, config, s, form, partial(progress, run))
                 for run, s in enumerate(seeds)
             ]
         )
@@ -89,7 +98,10 @@ def choose_form(model: PreTrainedModel, examples: Sequence[Example], config: Upd
         LOG.warning("update.packed: shared prefixes are computed for each example: %s", reason)
         return padded
     tokens, nodes = gain(examples)
-    LOG.info("update: %d of %d tokens are computed, those of shared prefixes once", nodes, tokens)
+    LOG.info("update: %d of %d tokens differ; those of shared prefixes are computed once in a step", nodes, tokens)
+    steps = Steps(examples, config.batch, np.random.default_rng(0), packed=True).batches
+    mixed = float(np.mean([contexts(step) for step in steps]))
+    LOG.info("update: a step mixes %.0f of %d contexts; a larger update.batch mixes more", mixed, contexts(examples))
     return padded._replace(packed=True)
 
 
@@ -99,14 +111,18 @@ def parallel_runs(model: PreTrainedModel, config: UpdateOptions) -> int:
 
 
 def average(models: Sequence[PreTrainedModel]) -> PreTrainedModel:
-    """Loads the mean of several models' weights into the first model (model soups, arXiv 2203.05482).
+    """Returns a model of the mean of several models' weights (model soups, arXiv 2203.05482); a single one as it is.
 
     Averaging models trained from the same start reduces the noise of their last steps.
     """
     first, *others = models
     if others:
         states = [model.state_dict() for model in models]
-        first.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+        means = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+        adapters = mean_of_adapters(models)
+        first = copy.deepcopy(first)  # weights without adapters may lie in the memory of the start
+        first.load_state_dict(means)
+        set_adapters(first, adapters)
     return first
 
 
@@ -147,10 +163,11 @@ def _trained(
         tokens=config.tokens,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    with in_blocks():  # activations may be computed anew
+        trainer.train()
     if arguments.world_size == 1:  # else each process learns from its share of the batches
         check_learned(trainer, data, steps)
-    return model.merge_and_unload() if config.lora_rank else model
+    return whole(model)
 
 
 def check_learned(trainer: WeightedTrainer, data: Steps, steps: int) -> None:
@@ -198,6 +215,30 @@ def training_options(config: UpdateOptions, steps: int, seed: int) -> dict[str, 
     }
 
 
+def copy_to_train(model: PreTrainedModel, config: UpdateOptions) -> PreTrainedModel:
+    """Returns a copy of a model for `trainable`; under adapters, which leave its weights alone, they are shared."""
+    return sharing_copy(model) if config.lora_rank else copy.deepcopy(model)
+
+
 def trainable(model: PreTrainedModel, config: UpdateOptions) -> torch.nn.Module:
-    """Returns the model with adapters, or all of it in float32, since bf16 would round off most steps."""
-    return with_lora(model, config.lora_rank) if config.lora_rank else model.float()
+    """Returns the model with adapters, or all of it in float32, since bf16 would round off most steps.
+
+    Raises:
+        UnfitOptionError: The model cannot take the adapters, or compute activations anew.
+    """
+    trained = with_lora(model, config.lora_rank, config.layers) if config.lora_rank else model.float()
+    if config.checkpointing:
+        base: Any = base_of(trained)
+        if not base.supports_gradient_checkpointing:
+            raise UnfitOptionError(f"update.checkpointing: {type(base).__name__} does not support it")
+        base.activation_checkpointing_enable({"use_reentrant": False})
+        base.disable_input_require_grads()  # else the backward pass would go on below the lowest layer that learns
+    return trained
+
+
+def whole(model: torch.nn.Module) -> PreTrainedModel:
+    """Returns the model that `trainable` made for training without its adapters, which are merged."""
+    base = merged(model)
+    if base.is_activation_checkpointing:
+        base.activation_checkpointing_disable()
+    return base

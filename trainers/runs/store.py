@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -227,14 +227,21 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     return checkpoint_folder(run_dir, count) if count else None
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path, card: str | None = None) -> None:
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+    card: str | None = None,
+    add: Callable[[Path], None] = lambda folder: None,
+) -> None:
     """Saves a model folder of transformers, written to a temporary folder and renamed.
 
     Args:
         model: The model.
         tokenizer: Its tokenizer.
-        path: The folder.
+        path: The folder; replaced if it exists.
         card: Content of ``README.md``; ``None``: there is none.
+        add: Called with the temporary folder, to write what else belongs to the model.
     """
     aside = path.with_name(path.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -242,5 +249,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     tokenizer.save_pretrained(aside)
     if card is not None:
         (aside / "README.md").write_text(card, encoding="utf-8")
+    add(aside)
     shutil.rmtree(path, ignore_errors=True)
     aside.rename(path)
