@@ -45,6 +45,21 @@ def eos_ids(model: PreTrainedModel | None) -> tuple[int, ...]:
     return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
 
 
+def check_settings(model: PreTrainedModel) -> None:
+    """Checks the types of the settings that are read here.
+
+    Raises:
+        ValueError: A setting of ids is something else.
+    """
+    kinds = {"eos_token_id": "an id or a list of ids", "pad_token_id": "an id", "suppress_tokens": "a list of ids"}
+    for name, kind in kinds.items():
+        value = _setting(model, name)
+        is_list = isinstance(value, list | tuple)
+        fits = name == "eos_token_id" or is_list == (name == "suppress_tokens")
+        if value is not None and not (fits and all(type(index) is int for index in (value if is_list else [value]))):
+            raise ValueError(f"{name} of its generation settings must be {kind}, not {value!r}")
+
+
 def suppressed_ids(model: PreTrainedModel | None) -> tuple[int, ...]:
     """Returns the ids that are never written: ``suppress_tokens``, and words of one token of ``bad_words_ids``."""
     words = _setting(model, "bad_words_ids") or []

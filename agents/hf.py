@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.adapter import find_adapter, has_tokenizer, merge, without_adapter
 from agents.batching import batching_of
 from agents.context import check_length
-from agents.generation import choose_padding, eos_ids, make_savable, suppress
+from agents.generation import check_settings, choose_padding, eos_ids, make_savable, suppress
 from agents.render import Messages, Renderer
 from agents.sample import LocalSampler
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.prompts import messages
+from clarify_env.plugins import described
 
 # Largest number of parameters of a model that stays in float32 on a GPU (docs/results.md, "Why small models stay
 # float32 on a GPU"), and of which several copies are played at once on a CPU.
@@ -66,13 +66,17 @@ def load(
         if model.num_parameters() <= SMALL and dtype != torch.float32:
             model, tokenizer = _read(path, revision, trust_remote_code, torch.float32)
         model = model.to(device).eval()
-        batching_of(model)
-    except (OSError, ValueError, SafetensorError) as error:
+        check_settings(model)
+    except Exception as error:  # whatever transformers, quantisers and code that comes with a model raise
         reason = _first_sentence(error)
         if "trust_remote_code" in str(error) and not trust_remote_code:
             trust = f"{option.rpartition('.')[0]}.trust_remote_code=true".removeprefix(".")
             reason = f"it comes with code of its own, which runs only with {trust}"
         raise ValueError(f"{option}: cannot load {str(path)!r}: {reason}") from error
+    try:
+        batching_of(model)
+    except ValueError as error:
+        raise ValueError(f"{option}: cannot load {str(path)!r}: {_first_sentence(error)}") from error
     if not tokenizer.chat_template:
         raise ValueError(f"{option}: {str(path)!r} has no chat template, so it cannot take part in a chat")
     choose_padding(model, tokenizer)
@@ -89,21 +93,48 @@ def _read(
     adapter = find_adapter(path, revision)
     if adapter is None:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, **code)
-        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, revision=revision, **code), tokenizer
+        return _weights(path, dtype=dtype, revision=revision, **code), tokenizer
     try:
         with without_adapter(adapter) as base:
             source, at = (path, revision) if has_tokenizer(adapter) else (base, adapter.base_revision)
             tokenizer = AutoTokenizer.from_pretrained(source, revision=at, **code)
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, revision=adapter.base_revision, **code)
-    except (OSError, ValueError) as error:
+            model = _weights(base, dtype=dtype, revision=adapter.base_revision, **code)
+    except Exception as error:  # as in `load`
         reason = f"it is an adapter of {adapter.base!r}, which cannot be loaded: {_first_sentence(error)}"
         raise ValueError(reason) from error
     return merge(model, tokenizer, adapter), tokenizer
 
 
+def _weights(path: str | Path, **options: Any) -> PreTrainedModel:
+    """Reads a model whose every weight is in its files: transformers would draw those that are missing at random.
+
+    Raises:
+        ValueError: A weight is missing, or has another shape than the model's config says.
+    """
+    model, report = AutoModelForCausalLM.from_pretrained(
+        path, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, stored, expected = mismatched[0]
+        raise ValueError(
+            f"{len(mismatched)} of its weights do not fit its config.json, such as {name} of shape {tuple(stored)} "
+            f"instead of {tuple(expected)}"
+        )
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    if missing := sorted(set(report["missing_keys"]) & parameters.keys()):
+        raise ValueError(
+            f"its files lack {len(missing)} of the {len(parameters)} weights of {type(model).__name__}, such as "
+            f"{missing[0]}"
+        )
+    return model
+
+
 def _first_sentence(error: Exception) -> str:
     # The first sentence states the error; the others give advice about the hub.
-    return str(error).strip().splitlines()[0].partition(". ")[0]
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, LookupError | TypeError | AttributeError):
+        text = described(error)
+    return text.partition(". ")[0]
 
 
 class HFAgent:

@@ -324,6 +324,8 @@ def _agent(
         option=f"{context.section(role)}.max_new_tokens",
         section=context.section(role),
     )
+    for opening in context.game.openings.get(plays or role, {}).values():
+        agent.renderer.check_writes(opening)
     for note in agent.renderer.notes:
         context.models.say(note)
     return agent

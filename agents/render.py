@@ -57,7 +57,7 @@ class Renderer:
         reasons: bool = False,
         section: str = "assistant",
     ):
-        self.tokenizer, self.chat = tokenizer, chat
+        self.tokenizer, self.chat, self._section = tokenizer, chat, section
         self._template = ChatTemplate(tokenizer, options, eos_ids=eos_ids, reasons=reasons, section=section)
         self.end_id, self.end_ids = self._template.end_id, self._template.end_ids
         self.turn_end_ids, self.notes = self._template.turn_end_ids, self._template.notes
@@ -162,6 +162,19 @@ class Renderer:
         if len(ids) >= max_new_tokens:
             raise ValueError(f"{option}={max_new_tokens} leaves no room after the opening {text!r}")
         return ids
+
+    def check_writes(self, text: str) -> None:
+        """Checks that the tokenizer can write a text that a game's messages must hold.
+
+        Raises:
+            ValueError: It cannot: it changes case, for example, or has no token for a sign.
+        """
+        written = self.tokenizer.decode(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if text not in written:
+            raise ValueError(
+                f"{self._section}.model: its tokenizer writes {written!r} for {text!r}, with which messages of this "
+                "game begin, so that none could be read"
+            )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of a reply, without its end token."""

@@ -20,6 +20,8 @@ from clarify_env.games.description import Messages
 _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 # Contents of probe messages. They have no letter in common, so that two renderings differ exactly where the content is.
 _PROBE, _OTHER = "qqqq", "zzzz"
+# A content as long as the longest prompts.
+_LONG = f"{_PROBE[0]} " * 10_000
 # A word in brackets, such as [INST], <<SYS>> or <|im_start|>.
 _BRACKETED = re.compile(r"[<◁\[{]+[^\s<>◁▷\[\]{}]*[^\W\d_][^\s<>◁▷\[\]{}]*[>▷\]}]+")
 # Added tokens in brackets that are ordinary text.
@@ -196,6 +198,19 @@ class ChatTemplate:
             self._refuse(*start, "user", "assistant", "user")
         self._any_first = self._reads(*start, "assistant", "user") and (not start or self._reads(*start))
         self._alternate = not self._reads(*start, "user", "user")
+        self._refuse_cuts(*start, "user", "assistant", "user")
+
+    def _refuse_cuts(self, *roles: str) -> None:
+        """Refuses a template that writes the beginning of a long message alone: prompts would lack the costs."""
+        chat = _probe(*roles)
+        short = self._apply(chat).lower().count(_PROBE[0])
+        for index, message in enumerate(chat):
+            long = [*chat[:index], message | {"content": _LONG}, *chat[index + 1 :]]
+            if self._apply(long).lower().count(_PROBE[0]) - short < len(_LONG) / 2 - len(_PROBE):
+                raise ValueError(
+                    f"{self.section}.model: its chat template cuts a long message of {message['role']}; "
+                    f"{self.section}.template.chat_template can name another template"
+                )
 
     def _refuse(self, *roles: str) -> None:
         """Raises the error of a chat that the template should take."""

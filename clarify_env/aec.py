@@ -12,12 +12,14 @@ from pettingzoo.utils import OrderEnforcingWrapper
 from clarify_env.dealing import Dealer
 from clarify_env.games.base import Agent, Game, Reply, View, assemble
 from clarify_env.games.description import Description, Plane
+from clarify_env.options import whole_number
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Task
 
 # Characters of a message, and of a transcript of such messages; longer ones are played like any other.
 MESSAGE_LENGTH, TRANSCRIPT_LENGTH = 2**16, 2**24
 _MOST_TURNS = 1000
+_RENDER_MODES = ("ansi", "human")
 
 
 def env(*args: Any, **options: Any) -> OrderEnforcingWrapper:
@@ -94,6 +96,17 @@ def play_tools(tools: Mapping[str, Agent], game: Game, rng: np.random.Generator)
         game.apply(tools[tool].act([game.view(tool)], [seed])[0])
 
 
+def check_render_mode(mode: str | None) -> str | None:
+    """Returns the render mode of an environment.
+
+    Raises:
+        ValueError: There is no such mode.
+    """
+    if mode not in (None, *_RENDER_MODES):
+        raise ValueError(f"render_mode must be null or one of {', '.join(_RENDER_MODES)}, not {mode!r}")
+    return mode
+
+
 def show(text: str) -> None:
     """Prints a text; what is no character (half a surrogate pair) is escaped."""
     print(text.encode("utf-8", "backslashreplace").decode())
@@ -150,7 +163,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         super().__init__()
         self.dealer = Dealer(task, costs, game, task_options, **game_options)
         self.description = self.dealer.game
-        self.render_mode, self._style = render_mode, self.description.check_style(style)
+        self.render_mode, self._style = check_render_mode(render_mode), self.description.check_style(style)
         self._tools = self.description.tools(self.dealer.task)
         self._rng: np.random.Generator | None = None
         self.possible_agents = list(self.description.roles)
@@ -176,7 +189,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
             ValueError: An option's value is not possible.
         """
         if seed is not None or self._rng is None:
-            self._rng, _ = seeding.np_random(seed)
+            self._rng, _ = seeding.np_random(None if seed is None else whole_number("seed", seed, least=0))
         self.game = self.dealer.deal(self._rng, options)
         if self._tools:
             play_tools(self._tools, self.game, self._rng)

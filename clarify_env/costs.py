@@ -1,6 +1,6 @@
 """Costs, the cost plane, and the sets of costs on which models are trained and evaluated."""
 
-import math
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -47,6 +47,12 @@ def _as_python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def is_price(value: Any) -> bool:
+    """Returns whether a value is a finite number of at least 0."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 <= value <= sys.float_info.max
+
+
 def check_costs(costs: Costs) -> Costs:
     """Returns the costs as Python numbers.
 
@@ -55,7 +61,7 @@ def check_costs(costs: Costs) -> Costs:
     """
     costs = Costs(*as_prices(costs))
     for name, value in zip(Costs._fields, costs, strict=True):
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+        if not is_price(value):
             raise ValueError(f"costs.{name} must be a finite number of at least 0, not {value!r}")
     return costs
 

@@ -9,6 +9,7 @@ import numpy as np
 from clarify_env.games import find_game
 from clarify_env.games.base import Game
 from clarify_env.games.description import Description, Plane
+from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task, as_task
 
 # Indices are drawn below this from an endless split.
@@ -61,6 +62,8 @@ class Dealer:
         Raises:
             ValueError: An option's value is not possible.
         """
+        if not isinstance(options, Mapping | None):
+            raise ValueError(f"reset's options must be a dictionary, not {options!r}")
         options = options or {}
         for name in options:
             if name not in self._known:
@@ -75,16 +78,16 @@ class Dealer:
         return self._deal(self.task, episode, hidden, prices, **self._options)
 
     def _episode(self, rng: np.random.Generator, split: str, index: int | None) -> Any:
-        if index is None and split in self.task.sizes:
+        if index is not None:
+            index = whole_number("reset option index", index)
+        elif split in tuple(self.task.sizes):
             index = int(rng.integers(self.task.sizes[split] or _ENDLESS))
-        elif index is not None and not isinstance(index, (int, np.integer)):
-            raise ValueError(f"reset option index must be a whole number, not {index!r}")
         # Of an unknown split no index is drawn; the task refuses it.
         return self.task.episode(split, 0 if index is None else index)
 
     def _chosen(self, episode: Any, hidden: int) -> int:
         n = len(self.game.weights(episode))
-        if not (isinstance(hidden, (int, np.integer)) and 0 <= hidden < n):
+        if isinstance(hidden, bool) or not (isinstance(hidden, (int, np.integer)) and 0 <= hidden < n):
             name = self.game.hidden_name
             raise ValueError(f"reset option {name} of {episode.id} must be 0 to {n - 1}, not {hidden!r}")
         return int(hidden)

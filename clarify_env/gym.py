@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+from gymnasium.error import ResetNeeded
 
-from clarify_env.aec import action_space, ending, info, observation, observation_space, outcome_of, show
+from clarify_env.aec import (
+    action_space,
+    check_render_mode,
+    ending,
+    info,
+    observation,
+    observation_space,
+    outcome_of,
+    show,
+)
 from clarify_env.dealing import Dealer
-from clarify_env.games.base import Agent, Reply
+from clarify_env.games.base import Agent, Game, Reply
 from clarify_env.games.description import Description, Plane
 from clarify_env.games.setup import Setup
+from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task
 
 # Games that the other roles may end before the role moves, until `reset` gives up.
@@ -42,6 +53,7 @@ class RoleEnv(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["ansi", "human"]}
+    game: Game
 
     def __init__(
         self,
@@ -60,13 +72,13 @@ class RoleEnv(gymnasium.Env):
         self.role = role
         setup = Setup(self.description, self.dealer.task, game_options)
         self.agents = dict(self.description.tools(self.dealer.task)) | setup.others((role,), agents or {})
-        self.render_mode, self._style = render_mode, self.description.check_style(style)
+        self.render_mode, self._style = check_render_mode(render_mode), self.description.check_style(style)
         self.observation_space = observation_space(self.description, role)
         self.action_space = action_space(self.description, role)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Starts a game; returns observation and info."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else whole_number("seed", seed, least=0))
         for _ in range(_MOST_DEALS):
             self.game = self.dealer.deal(self.np_random, options)
             self._others_move()
@@ -82,14 +94,20 @@ class RoleEnv(gymnasium.Env):
 
         Raises:
             ValueError: The game is over.
+            ResetNeeded: No game has been started.
         """
-        game = self.game
+        game = self._started()
         game.apply(Reply(action))
         self._others_move()
         seen, told = self._seen()
         over = game.result is not None
         reward = game.result.reward(game.prices, self.role) if game.result is not None else 0.0
         return seen, reward, over, False, told
+
+    def _started(self) -> Game:
+        if not hasattr(self, "game"):
+            raise ResetNeeded("no game has been started: call reset first")
+        return self.game
 
     def _others_move(self) -> None:
         game = self.game
@@ -107,9 +125,10 @@ class RoleEnv(gymnasium.Env):
 
     def render(self) -> str | None:
         """Returns (``"ansi"``) or prints (``"human"``) the game so far as the role sees it."""
-        text = self.description.transcript(self.game.view(self.role))
-        if self.game.result is not None:
-            text = f"{text}\n{ending(self.description, self.game)}"
+        game = self._started()
+        text = self.description.transcript(game.view(self.role))
+        if game.result is not None:
+            text = f"{text}\n{ending(self.description, game)}"
         if self.render_mode == "human":
             show(text)
         return text if self.render_mode == "ansi" else None

@@ -4,6 +4,7 @@ import copy
 import difflib
 import inspect
 import math
+import numbers
 import os
 import sys
 import types
@@ -265,9 +266,23 @@ def convert(path: str, value: Any, hint: Any, rule: Rule) -> Any:
     raise ValueError(f"{path} must be {described(hint, rule)}, not {shown}")
 
 
+def whole_number(name: str, value: Any, least: int | None = None) -> int:
+    """Returns a whole number, which may be numpy's, as Python's.
+
+    Raises:
+        ValueError: It is none, or below ``least``; the message begins with ``name``.
+    """
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or not Rule(least=least).allows(value):
+        raise ValueError(f"{name} must be {described(int, Rule(least=least))}, not {value!r}")
+    return int(value)
+
+
 def _as_kind(value: Any, kind: Any, rule: Rule) -> tuple[bool, Any]:
     """Returns whether a value is of a kind and allowed, and the value as that kind."""
     origin = typing.get_origin(kind)
+    if isinstance(value, numbers.Integral) and not isinstance(value, int):
+        value = int(value)  # numpy's
     if kind is Any:
         return _is_finite(value), value
     if kind is type(None):

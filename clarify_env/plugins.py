@@ -2,6 +2,8 @@
 
 import sys
 import traceback
+import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints
 from importlib.metadata import entry_points as all_entry_points
@@ -23,6 +25,30 @@ def entry_points(group: str) -> EntryPoints:
 @lru_cache(maxsize=1)
 def _listed(path: tuple[str, ...]) -> Any:
     return all_entry_points()
+
+
+def named(name: str, built_in: Mapping[str, EntryPoint], offered: EntryPoints, what: str) -> EntryPoint | None:
+    """Returns the entry point of a name: the built-in one, or that of another package; ``None``: there is none.
+
+    Warns:
+        UserWarning: A package offers the name of a built-in one, which is used.
+
+    Raises:
+        ValueError: Several packages offer it.
+    """
+    places = {point.value: point for point in offered if point.name == name}
+    if name in built_in:
+        places.pop(built_in[name].value, None)
+        if places:
+            warnings.warn(
+                f"{what} is the built-in one; another package offers {', '.join(places)} under the same name, which "
+                "needs another name to be used",
+                stacklevel=4,
+            )
+        return built_in[name]
+    if len(places) > 1:
+        raise ValueError(f"{what} is offered by several packages: {', '.join(places)}; rename or remove one")
+    return next(iter(places.values()), None)
 
 
 def load(point: EntryPoint, what: str) -> Any:

@@ -124,6 +124,12 @@ def test_global_random_states_are_untouched():
         ({"costs": 0.3}, r"costs must be a pair \(alpha, beta\)"),
         ({"costs": (0.3, 0.1, 0.2)}, r"costs must be a pair \(alpha, beta\)"),
         ({"costs": (-0.3, 0.1)}, "costs.alpha must be a finite number of at least 0, not -0.3"),
+        ({"index": True}, "reset option index must be a whole number, not True"),
+        ({"intent": True}, "reset option intent of train/0 must be 0 to 2, not True"),
+        ({"split": ["test"]}, r"task toy has no split \['test'\], only train, test"),
+        ({"costs": (True, False)}, "costs.alpha must be a finite number of at least 0, not True"),
+        ({"costs": (10**400, 0)}, "costs.alpha must be a finite number of at least 0"),
+        ([("index", 0)], r"reset's options must be a dictionary, not \[\('index', 0\)\]"),
         ({"costs": CostPlane()}, r"costs must be a pair \(alpha, beta\)"),
     ],
 )

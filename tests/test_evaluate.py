@@ -190,6 +190,16 @@ class Short(Guesser):
         return []
 
 
+class Replies:
+    """An agent whose `act` returns what it was made with."""
+
+    def __init__(self, replies):
+        self.replies = replies
+
+    def act(self, views, seeds, openings=None):
+        return self.replies
+
+
 REFUSED = [
     ({"task": "chess"}, "unknown task 'chess'", "no such task"),
     ({"task": Toy}, r"task must be a task or the name of one, not .*Toy.*: make one, Toy\(\)", "a class"),
@@ -210,6 +220,21 @@ REFUSED = [
     ({"max_questions": -1}, "game.max_questions must be a whole number of at least 0, not -1", "a wrong option"),
     ({"agent": "cleverest"}, "game clarification has no scripted assistant named 'cleverest'; known: oracle", "a name"),
     ({"style": "sonnet"}, "style must be one of", "no such style"),
+    ({"costs": {}}, "costs names no cost set", "no cost sets"),
+    ({"costs": ("0.1", "0.2")}, "costs must be vectors with a price for each of", "prices as texts"),
+    ({"costs": (True, False)}, "costs.alpha must be a finite number of at least 0, not True", "a truth value"),
+    ({"costs": (10**400, 0)}, "costs.alpha must be a finite number of at least 0", "no float"),
+    ({"episodes": True}, "episodes must be a whole number of at least 1, not True", "a truth value of episodes"),
+    ({"seed": -1}, "seed must be a whole number of at least 0, not -1", "a negative seed"),
+    ({"seed": None}, "seed must be a whole number of at least 0, not None", "no seed"),
+    ({"chunk": 0}, "chunk must be a whole number of at least 1, not 0", "an empty chunk"),
+    ({"chunk": -1}, "chunk must be a whole number of at least 1, not -1", "a negative chunk"),
+    ({"transcripts": -1}, "transcripts must be a whole number of at least 0, not -1", "negative transcripts"),
+    ({"transcripts": 1.5}, "transcripts must be a whole number of at least 0, not 1.5", "half a transcript"),
+    ({"task": "almanac", "task_options": {"world_seed": -1}}, "task.world_seed must be a whole number in", "its seed"),
+    ({"task": "almanac", "task_options": {"test_names": "9"}}, "task.test_names must be a whole number", "its size"),
+    ({"task": "almanac", "task_options": 5}, "task_options must be a dictionary, not 5", "no options"),
+    ({"agents": {"user": "parrot"}}, "game clarification has no scripted user named 'parrot'", "no such user"),
 ]
 
 
@@ -229,6 +254,10 @@ def test_what_is_wrong_is_said_before_a_game_is_played(wrong, sentence, why):
         (7, "agent must be an object with act"),
         (Guesser, "agent must be an object with act"),
         (lambda messages: {"content": "x"}, "a reply must be a text or None, not {'content': 'x'}"),
+        (Replies(None), r"agent Replies: act\(\) must return a list of replies, not None"),
+        (Replies("#"), r"agent Replies: act\(\) must return a list of replies, not '#'"),
+        (Replies({0: "#ANSWER x"}), r"agent Replies: act\(\) must return a list of replies, not {0"),
+        (Replies([Reply(7)]), "agent Replies: a reply must be a text or None, not 7"),
         (
             Short(),
             r"agent Short: act\(\) returned 0 replies to 1 views",
@@ -238,6 +267,34 @@ def test_what_is_wrong_is_said_before_a_game_is_played(wrong, sentence, why):
 def test_what_is_no_agent(agent, sentence):
     with pytest.raises(TypeError, match=sentence):
         evaluate(agent, Toy(), COSTS)
+
+
+def test_another_player_that_cannot_act_is_refused():
+    with pytest.raises(
+        TypeError, match=r"agents.user must be an object with act\(views, seeds, openings\), a function"
+    ):
+        evaluate(guess, Toy(), COSTS, agents={"user": 7})
+
+
+@pytest.mark.parametrize("user", ["scripted", lambda messages: "The film one.", Guesser()])
+def test_other_players_are_given_in_every_form(user):
+    (row,) = evaluate(guess, Toy(), COSTS, split="train", agents={"user": user})
+    assert row["games"] == 3 and row["share_answer"] == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": np.int64(3)}, {"episodes": np.int32(2)}, {"chunk": np.uint8(1)}, {"transcripts": np.int64(0)}],
+    ids=str,
+)
+def test_numbers_of_numpy_are_numbers(given):
+    python = {name: int(value) for name, value in given.items()}
+    assert list(evaluate(guess, Toy(), COSTS, **given)) == list(evaluate(guess, Toy(), COSTS, **python))
+
+
+@pytest.mark.parametrize("costs", [np.float32([[0.1, 0.3], [0.2, 0.3]]), [np.float32([0.1, 0.3]), (0.2, 0.3)]])
+def test_costs_of_fewer_bits_are_read_by_their_decimal_form(costs):
+    assert evaluate(guess, Toy(), costs).sets[0].costs == ((0.1, 0.3), (0.2, 0.3))
 
 
 def test_no_reply_is_an_invalid_message():

@@ -106,6 +106,37 @@ def test_after_the_end_no_move_is_taken():
         env.step("#ANSWER Ada")
 
 
+@pytest.mark.parametrize("use", [lambda env: env.step("#ANSWER Ada"), lambda env: env.render()], ids=["step", "render"])
+def test_before_the_first_reset_nothing_can_be_done(use):
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
+        use(AssistantEnv(Toy()))
+
+
+WRONG = [
+    ({"user": "scripted"}, r"the user must be a player with act\(views, seeds, openings\), not 'scripted'"),
+    ({"user": lambda messages: "x"}, r"the user must be a player with act"),
+    ({"render_mode": "rgb_array"}, "render_mode must be null or one of ansi, human, not 'rgb_array'"),
+    ({"task_options": [1]}, r"task_options must be a dictionary, not \[1\]"),
+    ({"game": 5}, "game must be a game or the name of one, not 5"),
+    ({"costs": (True, 0)}, "costs.alpha must be a finite number of at least 0, not True"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG)
+def test_wrong_arguments_are_refused_when_it_is_made(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AssistantEnv(Toy(), **arguments)
+
+
+@pytest.mark.parametrize("seed", [np.int64(7), np.uint8(7)])
+def test_seeds_may_be_of_numpy(seed):
+    assert AssistantEnv("almanac").reset(seed=seed)[1] == AssistantEnv("almanac").reset(seed=7)[1]
+    envs = [clarify_env.env("almanac") for _ in range(2)]
+    for env, given in zip(envs, (seed, 7), strict=True):
+        env.reset(seed=given)
+    assert envs[0].last()[4] == envs[1].last()[4]
+
+
 def test_rendering_shows_what_the_assistant_sees(capsys):
     env = AssistantEnv(Toy(), (0.25, 0.03), render_mode="ansi")
     env.reset(options={"intent": 0})

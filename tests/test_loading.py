@@ -137,6 +137,91 @@ def test_an_adapter_that_cannot_be_merged_is_said_in_one_sentence(tiny_folder, t
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
+def changed(name, **values):
+    """Changes fields of a JSON file of a model folder."""
+
+    def change(folder):
+        file = folder / name
+        known = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(known | values))
+
+    return change
+
+
+def pickled(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"no pickle")
+
+
+def quantised(**values):
+    return changed("config.json", quantization_config=values)
+
+
+BROKEN = [
+    ("GPTQ", quantised(quant_method="gptq", bits=4), "requires optimum"),
+    ("4 bits", quantised(quant_method="bitsandbytes", load_in_4bit=True), "requires bitsandbytes"),
+    ("compressed tensors", quantised(quant_method="compressed-tensors"), "compressed-tensors.* is required"),
+    ("no quantisation", changed("config.json", quantization_config="int8"), "AttributeError: 'str' object"),
+    ("attention not installed", changed("config.json", _attn_implementation="flash_attention_2"), "FlashAttention2"),
+    (
+        "more layers than weights",
+        changed("config.json", num_hidden_layers=5),
+        r"its files lack 27 of the .* weights",
+    ),
+    (
+        "another architecture",
+        changed("config.json", model_type="gpt2"),
+        r"its files lack \d+ of .* weights of GPT2",
+    ),
+    (
+        "another width",
+        changed("config.json", intermediate_size=64),
+        r"do not fit its config\.json, such as .*mlp",
+    ),
+    (
+        "another vocabulary",
+        changed("config.json", vocab_size=7),
+        r"do not fit its config\.json, such as .*embed_tokens",
+    ),
+    ("heads that do not divide", changed("config.json", num_attention_heads=3), "not a multiple of the number of"),
+    ("a number in quotes", changed("config.json", num_hidden_layers="2"), "expected int, got str"),
+    ("a pickle that is none", pickled, "Weights only load failed"),
+    ("an empty tokenizer", lambda folder: (folder / "tokenizer.json").write_text("{}"), "KeyError: 'added_tokens'"),
+    ("settings in a list", lambda folder: (folder / "generation_config.json").write_text("[]"), "TypeError: 'list'"),
+    ("an end in words", changed("generation_config.json", eos_token_id="</s>"), "eos_token_id of its .* must be an id"),
+    ("ends in words", changed("generation_config.json", eos_token_id=[1, "</s>"]), "eos_token_id of its .* must be an"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_folder_that_cannot_be_loaded_is_said_in_one_sentence(tiny_folder, tmp_path, monkeypatch, change, message):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = shutil.copytree(tiny_folder, tmp_path / "a model [1] \u00fc")
+    change(folder)
+    with pytest.raises(ValueError, match=rf"^user\.model: cannot load '.*a model \[1\] \u00fc': .*{message}") as caught:
+        load(folder, device="cpu", option="user.model")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+NORMALIZERS = [
+    ({"type": "Lowercase"}, "'#clarify' for '#CLARIFY'"),
+    ({"type": "Replace", "pattern": {"String": "#"}, "content": ""}, "'CLARIFY' for '#CLARIFY'"),
+]
+
+
+@pytest.mark.parametrize(("normalizer", "sentence"), NORMALIZERS)
+def test_a_tokenizer_that_cannot_write_the_tags_of_the_game_is_refused(
+    almanac, tiny_folder, tmp_path, normalizer, sentence
+):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["content"][0] != "#"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"normalizer": normalizer}))
+    made = experiment(almanac, folder)
+    with pytest.raises(ValueError, match=rf"^assistant\.model: its tokenizer writes {sentence}"):
+        made.players(made.load_policy(), 1.0)
+
+
 @pytest.fixture(scope="module")
 def own_folder(tiny_folder, tmp_path_factory):
     """A model with code of its own."""

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 import clarify_env
-from clarify_env import make_task
+from clarify_env import games, make_task
 from clarify_env.tasks import base
 from clarify_env.tasks.base import task_class, task_names
 
@@ -183,6 +183,25 @@ def test_a_broken_plugin_is_named_when_asked_for(offered):
         with pytest.raises(ValueError, match=f"^task '{name}': its entry point plugin_{name}:Offered") as error:
             make_task(name)
         assert error.match(reason) and "\n" not in str(error.value)
+
+
+SAME_NAME = {"task": (base, make_task, "almanac"), "game": (games, games.find_game, "clarification")}
+
+
+@pytest.mark.parametrize("kind", SAME_NAME)
+def test_a_name_that_is_taken_is_said(kind, monkeypatch):
+    module, make, built_in = SAME_NAME[kind]
+    group = f"clarify_env.{kind}s"
+    offers = [(built_in, "theirs:Own"), ("twin", "one:Twin"), ("twin", "two:Twin")]
+    points = EntryPoints([EntryPoint(name, value, group) for name, value in offers])
+    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    for known in ("_REGISTRY", "_LOADED"):
+        if hasattr(module, known):
+            monkeypatch.setattr(module, known, {})
+    with pytest.warns(UserWarning, match=f"^{kind} '{built_in}' is the built-in one; .* offers theirs:Own"):
+        assert make(built_in).name == built_in
+    with pytest.raises(ValueError, match=f"^{kind} 'twin' is offered by several packages: one:Twin, two:Twin; rename"):
+        make("twin")
 
 
 def test_no_broken_or_odd_plugin_hinders_a_command(offered):

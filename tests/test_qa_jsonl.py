@@ -390,6 +390,7 @@ def test_options_and_files_that_are_wrong(written, tmp_path):
 def test_a_file_without_newlines_is_refused_before_it_fills_the_memory(tmp_path):
     path = tmp_path / "one_line.jsonl"
     with path.open("wb") as file:
+        file.write(b"{ at first")
         file.truncate(2**30)  # a gigabyte of zeros, sparse
     code = (
         "import resource, sys; from clarify_env.tasks import make_task; before = resource.getrusage(0).ru_maxrss\n"

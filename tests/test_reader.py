@@ -12,7 +12,7 @@ from test_ambigqa import PLAIN as QUESTIONS
 from test_pacific import WHOLE as DIALOGUES
 from test_qa_jsonl import lines
 
-from clarify_env.tasks import make_task, records
+from clarify_env.tasks import make_task, qa_jsonl, records
 
 FILES = {
     "abgcoqa": json.dumps(STORIES),
@@ -47,6 +47,55 @@ def test_compressed_files_that_are_broken_are_named(tmp_path, name, monkeypatch)
     monkeypatch.setattr(records, "LARGEST_FILE", 1_000_000)
     with pytest.raises(ValueError, match=r"broken\.gz.*(more bytes than the 1,000,000|longer than 4,000,000)"):
         make_task(name, path=path)
+
+
+ODD_FILES = {
+    "a mark of its encoding on a line of its own": b"\xef\xbb\xbf\n%s",
+    "a mark of its encoding": b"\xef\xbb\xbf%s",
+    "a line that is too long": b"%s\n" + b"x" * 5000,
+    "such a line first": b"x" * 5000 + b"\n%s",
+    "a line that is too long, and twice that": b"x" * 12_000 + b"\n%s",
+}
+
+
+@pytest.mark.parametrize("content", ODD_FILES.values(), ids=ODD_FILES)
+def test_an_odd_line_does_not_take_the_others_with_it(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(qa_jsonl, "LONGEST_LINE", 4000)
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(content % FILES["qa_jsonl"].encode())
+    task = make_task("qa_jsonl", path=path)
+    assert sum(task.sizes.values()) == 12 and sum(task.dropped.values()) == (b"xxx" in content)
+    if task.dropped:
+        with pytest.raises(ValueError, match=r"questions\.jsonl, line \d+: longer than 4,000 bytes$"):
+            make_task("qa_jsonl", path=path, strict=True)
+
+
+UNREADABLE = [
+    ("a\0b", None, r"^task\.path must be a path, not 'a\\x00b'$"),
+    (None, None, r"^task\.path must be "),
+    ("wide.jsonl", "utf-16", r"wide\.jsonl: is UTF-16 or no text; save it as UTF-8"),
+    ("wide.jsonl", "utf-16-le", r"wide\.jsonl: is UTF-16 or no text; save it as UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("path", "encoding", "sentence"), UNREADABLE)
+def test_what_is_no_path_and_no_text_is_said(tmp_path, monkeypatch, path, encoding, sentence):
+    monkeypatch.chdir(tmp_path)
+    if encoding:
+        (tmp_path / path).write_bytes(FILES["qa_jsonl"].encode(encoding))
+    with pytest.raises(ValueError, match=sentence):
+        make_task("qa_jsonl", path=path)
+
+
+def test_ids_may_be_numbers(tmp_path):
+    """As pandas and `datasets` number rows."""
+    told = [json.loads(line) for line in FILES["qa_jsonl"].splitlines()]
+    for name, change in (("texts", str), ("numbers", int)):
+        numbered = [line | {"id": change(i), "entity": change(i // 2)} for i, line in enumerate(told)]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, numbered)))
+    assert everything(make_task("qa_jsonl", path=tmp_path / "numbers")) == everything(
+        make_task("qa_jsonl", path=tmp_path / "texts")
+    )
 
 
 def test_a_home_folder_stands_in_a_path(tmp_path, monkeypatch):

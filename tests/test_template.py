@@ -96,6 +96,21 @@ REFUSED = [
 ]
 
 
+CUTS = [
+    ("{{ m.content[:400] }}", "system"),
+    ("{{ m.content | truncate(3000) }}", "system"),
+    ("{{ m.content if m.role != 'user' else m.content.split()[:9] | join(' ') }}", "user"),
+    ("{{ m.content if m.role != 'assistant' else m.content[-9:] | upper }}", "assistant"),
+]
+
+
+@pytest.mark.parametrize(("content", "role"), CUTS)
+def test_a_template_that_cuts_long_messages_is_refused(content, role):
+    template = FAMILIES["chatml"].template.replace("{{ m.content }}", content)
+    with pytest.raises(ValueError, match=rf"^user\.model: its chat template cuts a long message of {role}; user\.temp"):
+        ChatTemplate(tokenizer(FAMILIES["chatml"]._replace(template=template)), section="user")
+
+
 @pytest.mark.parametrize(("template", "error", "why"), REFUSED)
 def test_a_template_that_cannot_be_used_is_refused_when_it_is_set_up(template, error, why):
     with pytest.raises(ValueError, match=rf"^user\.model: its chat template .*{error}") as caught:

@@ -105,6 +105,28 @@ def test_good_tasks_pass(task):
     check_task(task)
 
 
+SIZES = [None, [3, 2], {"train": -1}, {"train": 3.5}, {"train": "3"}, {"train": True}, {5: 2}]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("use", [lambda task: clarify_env.evaluate("oracle", task), clarify_env.env])
+def test_sizes_that_are_none_are_named_wherever_the_task_is_used(sizes, use):
+    task = Toy()
+    task.sizes = sizes
+    with pytest.raises(ValueError, match=r"^task toy: sizes(\['train'\])? must be a (mapping|whole number)"):
+        use(task)
+
+
+WEIGHTS = [({"weight": 3.0}, "sum to 3.5"), ({"weight": float("nan")}, "weight nan")]
+
+
+@pytest.mark.parametrize(("change", "fault"), WEIGHTS)
+def test_what_is_measured_has_weights(change, fault):
+    """Rewards would be weighted by them in silence."""
+    with pytest.raises(ValueError, match=rf"^task .*, episode 0 of train: .*{fault}"):
+        clarify_env.evaluate("oracle", serving(with_readings(ASHFORD, **change)), split="train")
+
+
 def test_another_process_makes_the_same_episodes():
     check_task(Toy(), make=Toy)
     with pytest.raises(AssertionError, match="episode train/0 differs in another process"):

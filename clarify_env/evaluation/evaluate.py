@@ -1,11 +1,12 @@
 """`evaluate`: measures any agent on a task in one call, beside the oracle and the fixed strategies."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from clarify_env.costs import as_prices
 from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.reference import check_not_beaten, reference
@@ -15,6 +16,7 @@ from clarify_env.games import find_game
 from clarify_env.games.base import Agent, Reply, View
 from clarify_env.games.description import Description, Messages, Plane, Prices
 from clarify_env.games.setup import Setup
+from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task, as_task
 
 # Name of the cost set where costs are given without one.
@@ -28,7 +30,7 @@ def evaluate(
     *,
     game: str | Description = "clarification",
     role: str | None = None,
-    agents: Mapping[str, Agent] | None = None,
+    agents: Mapping[str, Agent | Callable[[Messages], str | None] | str] | None = None,
     split: str = "test",
     episodes: int = 300,
     seed: int = 20,
@@ -55,7 +57,8 @@ def evaluate(
             default plane.
         game: A game or its name.
         role: The role that the agent plays; ``None``: those that learn in this game.
-        agents: Who plays the other roles; a role that is not named is played by the game's default scripted player.
+        agents: Who plays the other roles, each as for ``agent``; a role that is not named is played by the game's
+            default scripted player.
         split: Split of the task.
         episodes: Most episodes of the split.
         seed: Seed of the messages, of the intervals and of the sample of transcripts.
@@ -75,7 +78,10 @@ def evaluate(
     """
     setup = Setup(find_game(game), as_task(task, task_options), find_game(game).check_options(game_options))
     learns = _roles(setup.game, role, agents or {})
-    players = setup.others(learns, agents or {}) | _players(agent, setup, learns, style)
+    others = {of: _player(f"agents.{of}", other, setup, of, style) for of, other in (agents or {}).items()}
+    players = setup.others(learns, others) | {of: _player("agent", agent, setup, of, style) for of in learns}
+    seed, chunk = whole_number("seed", seed, least=0), whole_number("chunk", chunk, least=1)
+    transcripts = whole_number("transcripts", transcripts, least=0)
     vectors = _cost_sets(setup.game, costs)
     dealt = split_episodes(setup.task, split, episodes)
     solved = setup.game.solve(setup.task, dealt, **setup.options)
@@ -111,7 +117,7 @@ def _warn_if_beaten(of_set: CostSet, episodes: Sequence[Any]) -> None:
         warnings.warn(f"at {of_set.name} costs {error}", stacklevel=3)  # what was measured is not thrown away
 
 
-def _roles(game: Description, role: str | None, agents: Mapping[str, Agent]) -> tuple[str, ...]:
+def _roles(game: Description, role: str | None, agents: Mapping[str, Any]) -> tuple[str, ...]:
     if role is not None:
         return (role,)
     roles = tuple(role for role in game.learns or game.roles[:1] if role not in agents)
@@ -130,37 +136,44 @@ def _cost_sets(game: Description, costs: Any) -> dict[str, tuple[Prices, ...]]:
     if hasattr(costs, "sets"):
         return dict(costs.sets())
     if isinstance(costs, Mapping):
+        if not costs:
+            raise ValueError("costs names no cost set")
         return {str(name): _vectors(game, vectors) for name, vectors in costs.items()}
     return {_GIVEN: _vectors(game, costs)}
 
 
 def _vectors(game: Description, costs: Any) -> tuple[Prices, ...]:
-    try:
-        array = np.array(costs, dtype=float)
-    except (TypeError, ValueError):
-        array = np.array(None)
-    if array.ndim not in (1, 2) or not len(array):
+    values = as_prices(costs)
+    if isinstance(values, np.ndarray):
+        values = tuple(values) if values.ndim == 2 else ()
+    given = values if isinstance(values, tuple) else ()
+    vectors = [as_prices(value) for value in given] if any(map(_is_vector, given)) else [given]
+    if not given or not all(isinstance(vector, tuple) and len(vector) == len(vectors[0]) for vector in vectors):
         named = ", ".join(game.usage) or "nothing"
         raise ValueError(f"costs must be vectors with a price for each of: {named} (game {game.name}), not {costs!r}")
-    return tuple(game.check_prices(tuple(vector)) for vector in np.atleast_2d(array).tolist())
+    return tuple(map(game.check_prices, vectors))
 
 
-def _players(agent: Any, setup: Setup, learns: Sequence[str], style: str | None) -> dict[str, Agent]:
-    """Returns the measured agent for each role that it plays."""
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray) or hasattr(value, "__array__")
+
+
+def _player(name: str, agent: Any, setup: Setup, role: str, style: str | None) -> Agent:
+    """Returns who plays a role: a scripted player by name, or an agent or function of the caller's."""
     game = setup.game
     if isinstance(agent, str):
-        for role in learns:
-            if agent not in (names := game.players.get(role, ())):
-                known = ", ".join(names) or "none"
-                raise ValueError(f"game {game.name} has no scripted {role} named {agent!r}; known: {known}")
-        return {role: game.player(role, setup.task, agent, **setup.options) for role in learns}
-    return dict.fromkeys(learns, _Measured(agent, game, game.check_style(style)))
+        if agent not in (names := game.players.get(role, ())):
+            known = ", ".join(names) or "none"
+            raise ValueError(f"game {game.name} has no scripted {role} named {agent!r}; known: {known}")
+        return game.player(role, setup.task, agent, **setup.options)
+    return _Player(name, agent, game, game.check_style(style))
 
 
-class _Measured:
-    """The measured agent: adds a name where it has none, lets a function act, and checks what it returns.
+class _Player:
+    """An agent of the caller's: adds a name where it has none, lets a function act, and checks what it returns.
 
     Args:
+        argument: Name of the argument that holds it, for errors.
         agent: An object with ``act``, or a function from chat messages to a reply.
         game: The game, which renders views as chat messages.
         style: Style of the chat messages.
@@ -169,11 +182,11 @@ class _Measured:
         TypeError: It is neither.
     """
 
-    def __init__(self, agent: Any, game: Description, style: str):
-        if isinstance(agent, type) or not (hasattr(agent, "act") or callable(agent)):
+    def __init__(self, argument: str, agent: Any, game: Description, style: str):
+        if isinstance(agent, type) or not callable(getattr(agent, "act", agent)):
             raise TypeError(
-                "agent must be an object with act(views, seeds, openings), a function from chat messages to a reply, "
-                f"or the name of a scripted player, not {agent!r}"
+                f"{argument} must be an object with act(views, seeds, openings), a function from chat messages to a "
+                f"reply, or the name of a scripted player, not {agent!r}"
             )
         name = getattr(agent, "name", None) or getattr(agent, "__name__", None) or type(agent).__name__
         self.name, self._agent, self._game, self._style = str(name), agent, game, style
@@ -182,10 +195,14 @@ class _Measured:
         """Replies to each view; see `clarify_env.games.base.Agent`."""
         if not hasattr(self._agent, "act"):
             return [Reply(self._text(self._agent(self._game.chat(view, self._style)))) for view in views]
-        replies = list(self._agent.act(views, seeds, openings))
+        replies = self._agent.act(views, seeds, openings)
+        if isinstance(replies, str | Mapping) or not isinstance(replies, Iterable):
+            raise TypeError(f"agent {self.name}: act() must return a list of replies, not {replies!r}")
+        replies = list(replies)
         if len(replies) != len(views):
             raise TypeError(f"agent {self.name}: act() returned {len(replies)} replies to {len(views)} views")
-        return [reply if isinstance(reply, Reply) else Reply(self._text(reply)) for reply in replies]
+        texts = [self._text(reply.text if isinstance(reply, Reply) else reply) for reply in replies]
+        return [reply if isinstance(reply, Reply) else Reply(text) for reply, text in zip(replies, texts, strict=True)]
 
     def _text(self, value: Any) -> str | None:
         if value is not None and not isinstance(value, str):

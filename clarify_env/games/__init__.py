@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 from clarify_env.games.declared import faults
 from clarify_env.games.description import Description
-from clarify_env.plugins import described, entry_points, load
+from clarify_env.plugins import described, entry_points, load, named
 
 _GROUP = "clarify_env.games"
 # Named as in an entry point, and loaded at first use.
@@ -28,12 +28,14 @@ def find_game(game: str | Description) -> Description:
     """
     if isinstance(game, Description):
         return game
+    if not isinstance(game, str):
+        raise ValueError(f"game must be a game or the name of one, not {game!r}")
     if game not in _LOADED:
-        points = {point.name: point for point in entry_points(group=_GROUP)} | _BUILT_IN
-        if game not in points:
+        point = named(game, _BUILT_IN, entry_points(group=_GROUP), f"game {game!r}")
+        if point is None:
             raise ValueError(f"unknown game {game!r}; known: {', '.join(game_names())}")
-        what = f"game {game!r}: its entry point {points[game].value}"
-        loaded = load(points[game], what)
+        what = f"game {game!r}: its entry point {point.value}"
+        loaded = load(point, what)
         if isinstance(loaded, type) and issubclass(loaded, Description):
             try:
                 loaded = loaded()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from clarify_env.costs import as_prices
+from clarify_env.costs import as_prices, is_price
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
 from clarify_env.options import read
 from clarify_env.words import count_words
@@ -199,7 +199,7 @@ class Description:
         if not isinstance(prices, (tuple, list)) or len(prices) != len(self.usage):
             raise ValueError(f"costs must hold a price for each of: {named} (game {self.name}), not {prices!r}")
         for name, value in zip(self.usage, prices, strict=True):
-            if not (isinstance(value, (int, float)) and np.isfinite(value) and value >= 0):
+            if not is_price(value):
                 raise ValueError(f"costs: the price of {name} must be a finite number of at least 0, not {value!r}")
         return tuple(prices)
 

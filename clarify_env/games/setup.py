@@ -32,13 +32,16 @@ class Setup(NamedTuple):
             agents: Agents by role.
 
         Raises:
-            ValueError: A role has no scripted player, or the game has no such role.
+            ValueError: A role has no scripted player, the game has no such role, or an agent cannot act.
         """
         game, others = self.game, dict(agents)
         known = (*game.roles, *game.tools(self.task))
         for role in (*roles, *agents):
             if role not in known:
                 raise ValueError(f"game {game.name} has no role {role!r}, only {', '.join(game.roles)}")
+        for role, agent in agents.items():
+            if not callable(getattr(agent, "act", None)):
+                raise ValueError(f"the {role} must be a player with act(views, seeds, openings), not {agent!r}")
         for role in game.roles:
             if role not in others and role not in roles:
                 names = game.players.get(role)

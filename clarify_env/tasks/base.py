@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from clarify_env.plugins import described, entry_points, from_source, is_source, load, subclass
+from clarify_env.options import convert, parameter_types, whole_number
+from clarify_env.plugins import described, entry_points, from_source, is_source, load, named, subclass
 from clarify_env.scores.answers import Form, normalize, token_f1
 from clarify_env.scores.metrics import SCORES, episode_metric, form_of
 
@@ -131,7 +132,7 @@ class Task:
         Raises:
             ValueError: The task has no such split.
         """
-        if split not in self.sizes:
+        if split not in tuple(self.sizes):  # which need not be hashable
             raise ValueError(f"task {self.name} has no split {split!r}, only {', '.join(self.sizes)}")
         return self.sizes[split]
 
@@ -330,17 +331,17 @@ def task_class(name: str) -> type[Task]:
     Raises:
         ValueError: There is no such task, or what offers it cannot be loaded or is no task.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"a task's name must be a text, not {name!r}")
     if is_source(name):
         return _named(from_source(name, Task, f"task {name}"), f"task {name}")
     if name not in _REGISTRY:
-        for point in (*_BUILT_IN.values(), *entry_points(group=_GROUP)):
-            if point.name == name:
-                what = f"task {name!r}: its entry point {point.value}"
-                _REGISTRY[name] = _named(subclass(load(point, what), Task, what), what)
-                break
-        else:
+        point = named(name, _BUILT_IN, entry_points(group=_GROUP), f"task {name!r}")
+        if point is None:
             known = ", ".join(task_names())
             raise ValueError(f"unknown task {name!r}; known: {known}; or a class, as module:Class or FILE.py:Class")
+        what = f"task {name!r}: its entry point {point.value}"
+        _REGISTRY[name] = _named(subclass(load(point, what), Task, what), what)
     return _REGISTRY[name]
 
 
@@ -363,19 +364,23 @@ def make_task(name: str, **options: Any) -> Task:
         **options: The task's own options.
 
     Raises:
-        ValueError: There is no such task, or it has no such option.
+        ValueError: There is no such task, it has no such option, or a value is not of the annotated type.
     """
     cls = task_class(name)
     _check_options(name, inspect.signature(cls).parameters, options)
+    arguments = dict(options)
+    for key, (hint, rule) in parameter_types(cls).items():
+        if key in options and hint is not Any:
+            arguments[key] = convert(f"task.{key}", options[key], hint, rule)
     try:
-        task = cls(**options)
+        task = cls(**arguments)
     except (ValueError, OSError):
         raise
     except Exception as error:  # whatever another package's constructor raises
         raise ValueError(f"task {name} cannot be made: {described(error)}") from error
     if not isinstance(getattr(task, "sizes", None), dict):
         raise ValueError(f"task {name}: class {cls.__name__} needs sizes, such as {{'train': 100, 'test': 20}}")
-    return task
+    return _sized(task)
 
 
 def _check_options(name: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> None:
@@ -399,6 +404,8 @@ def as_task(task: Any, options: Mapping[str, Any] | None = None) -> Any:
     Raises:
         ValueError: It is neither, or `make_task` refuses it, or a task that is made already is given options.
     """
+    if not isinstance(options, Mapping | None):
+        raise ValueError(f"task_options must be a dictionary, not {options!r}")
     if isinstance(task, str):
         return make_task(task, **(options or {}))
     if isinstance(task, type) or not (hasattr(task, "episode") and hasattr(task, "sizes")):
@@ -406,4 +413,15 @@ def as_task(task: Any, options: Mapping[str, Any] | None = None) -> Any:
         raise ValueError(f"task must be a task or the name of one, not {task!r}{hint}")
     if options:
         raise ValueError(f"task_options are those of a task given by name; {task.name} is made already")
+    return _sized(task)
+
+
+def _sized(task: Any) -> Any:
+    """Returns a task whose ``sizes`` are numbers of episodes, or ``None``, by split."""
+    sizes = getattr(task, "sizes", None)
+    if not isinstance(sizes, Mapping) or not all(isinstance(split, str) for split in sizes):
+        raise ValueError(f"task {task.name}: sizes must be a mapping of splits to numbers of episodes, not {sizes!r}")
+    for split, size in sizes.items():
+        if size is not None:
+            whole_number(f"task {task.name}: sizes[{split!r}]", size, least=0)
     return task

@@ -55,12 +55,13 @@ class QAJsonl(FileTask):
     """Queries from a file with one JSON object per line.
 
     A line is ``{"question", "context"?, "interpretations": [{"text", "answers": [...], "weight"?, "label"?}], "split"?,
-    "id"?, "entity"?}``; a field of value null is missing. ``text`` is the query made unambiguous, ``answers`` the
-    answer and its aliases. Weights are positive and divided by their sum, so that counts will do; without weights,
-    readings are equally likely. A ``label`` distinguishes a reading from the others in few words; by default it is
-    derived from the texts. Queries of one ``entity`` share facts and stay in one split. If the file states splits, only
-    those exist: a file of test queries alone can be evaluated. A record that is not in this format, and a correct
-    record that cannot be played, are dropped and counted.
+    "id"?, "entity"?}``; a field of value null is missing, and ``id`` and ``entity``
+    may be whole numbers. ``text`` is the query made unambiguous, ``answers`` the answer and its aliases. Weights are
+    positive and divided by their sum, so that counts will do; without weights, readings are equally likely. A ``label``
+    distinguishes a reading from the others in few words; by default it is derived from the texts. Queries of one
+    ``entity`` share facts and stay in one split. If the file states splits, only those exist: a file of test queries
+    alone can be evaluated. A record that is not in this format, and a correct record that cannot be played, are dropped
+    and counted.
 
     Args:
         path: The file; it may be compressed by gzip.
@@ -178,12 +179,22 @@ class QAJsonl(FileTask):
         return episode
 
 
-def _record(line: bytes, where: str, path: str, places: dict[str, str]) -> _Record:
+def _key(record: dict[str, Any], name: str, where: str) -> str:
+    """An id or an entity; a whole number is read as its digits."""
+    value = record[name]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return field(record, name, str, where)
+
+
+def _record(line: bytes | None, where: str, path: str, places: dict[str, str]) -> _Record:
     """Parses a line; ``places`` holds the ids so far.
 
     Raises:
         ValueError: It is wrong; the message names file, line and field.
     """
+    if line is None:
+        raise ValueError(f"{where}: longer than {LONGEST_LINE:,} bytes")
     record = _without_nulls(typed(parse_line(line, where), dict, where, "the line"))
     _refuse_unknown(record, _FIELDS, where, "")
     query = " ".join(field(record, "question", str, where).split())
@@ -194,8 +205,8 @@ def _record(line: bytes, where: str, path: str, places: dict[str, str]) -> _Reco
     if split is not None and split not in SPLITS:
         raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, not {split!r}")
     # The key does not depend on the path, so a copy of the file gives the same episodes.
-    key = field(record, "id", str, where) if "id" in record else where.removeprefix(f"{path}, ")
-    entity = field(record, "entity", str, where) if "entity" in record else key
+    key = _key(record, "id", where) if "id" in record else where.removeprefix(f"{path}, ")
+    entity = _key(record, "entity", where) if "entity" in record else key
     readings, is_rescaled = _readings(_listed(record, where), where)
     once(places, key, where, f"id {key!r} stands for a query")
     return _Record(where, split, entity, Episode("", query, context, readings, {"entity": entity}), is_rescaled)

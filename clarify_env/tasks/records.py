@@ -4,6 +4,7 @@ A mistake in a record raises ValueError with one sentence that names the file, t
 correct record that cannot be played raises `UnusableError`. `clarify_env.tasks.reader` drops and counts both.
 """
 
+import codecs
 import gzip
 import io
 import json
@@ -27,6 +28,7 @@ _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", fl
 
 # Largest file in bytes that is read as a whole: fifty times the size of AmbigQA's.
 LARGEST_FILE = 200_000_000
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP = b"\x1f\x8b"  # the first bytes of a file
 
 
@@ -57,10 +59,21 @@ def opened(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
         ValueError: The file cannot be read, while it is open included.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with _checked(path).expanduser().open("rb") as file:
             yield gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
     except (OSError, EOFError, zlib.error, RuntimeError) as error:  # RuntimeError: no home folder for ~
         raise ValueError(f"task.path: cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _checked(path: str | os.PathLike) -> Path:
+    """Returns a path that can be one.
+
+    Raises:
+        ValueError: It holds a null character, or is no path.
+    """
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise ValueError(f"task.path must be a path, not {path!r}")
+    return Path(path)
 
 
 def load_json(path: str | os.PathLike) -> Any:
@@ -88,7 +101,7 @@ def load_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"{path}: not JSON that can be read: {error}") from error
 
 
-def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, bytes]]:
+def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, bytes | None]]:
     """Reads the lines of a file, which may be compressed by gzip, one by one; empty lines are skipped.
 
     Args:
@@ -96,19 +109,25 @@ def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, byt
         longest: Largest line in bytes, including the newline; at most one line is in memory.
 
     Yields:
-        (file and line for error messages, line); `parse_line` parses it.
+        (file and line for error messages, line; ``None`` if it is too long); `parse_line` parses it.
 
     Raises:
-        ValueError: The file cannot be read, or a line is too long.
+        ValueError: The file cannot be read, or is UTF-16.
     """
     with opened(path) as file:
         number = 0
         while line := file.readline(longest + 1):
             number += 1
             where = f"{path}, line {number}"
+            if number == 1:
+                if line.startswith(_UTF16) or b"\0" in line[:4]:
+                    raise ValueError(f"{path}: is UTF-16 or no text; save it as UTF-8")
+                line = line.removeprefix(codecs.BOM_UTF8)
             if len(line) > longest:
-                raise ValueError(f"{where}: longer than {longest:,} bytes")
-            if line.strip():
+                while line and not line.endswith(b"\n"):  # the rest of it is not kept
+                    line = file.readline(longest)
+                yield where, None
+            elif line.strip():
                 yield where, line.rstrip(b"\r\n")
 
 
