@@ -321,7 +321,7 @@ def test_hydra_says_which_option_there_is_not(command, tmp_path, override):
 
 
 def test_a_directory_in_use_is_refused(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(prompted, "measure_policy", lambda *args, **kwargs: None)
+    monkeypatch.setattr(prompted, "measure", lambda *args, **kwargs: None)
     folder = tmp_path / "run"
     folder.mkdir()
     with FileLock(folder / ".lock"):
@@ -637,7 +637,7 @@ def test_home_is_read_in_paths(command, monkeypatch, tmp_path, tiny_folder):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").symlink_to(tiny_folder)
-    monkeypatch.setattr(prompted, "measure_policy", lambda run, experiment, method: experiment.load_policy())
+    monkeypatch.setattr(prompted, "measure", lambda *args, **kwargs: None)
     for name in ("~/my/run", "'~/my/runs, (1)'"):
         assert command(prompted, *SMALL, "assistant.model=~/model", f"run_dir={name}") == (0, "")
     assert {path.name for path in (tmp_path / "my").iterdir()} == {"run", "runs, (1)"}
@@ -747,7 +747,7 @@ def test_a_scripted_assistant_cannot_learn_and_that_is_said_first(command, tmp_p
 )
 def test_a_run_directory_is_named_as_it_was_written(command, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prompted, "measure_policy", lambda *args, **kwargs: None)
+    monkeypatch.setattr(prompted, "measure", lambda *args, **kwargs: None)
     for games in ("eval.episodes=2e0", "eval.episodes=2"):
         assert command(prompted, *SMALL, games, f"run_dir={name}") == (0, ""), "the same run, however written"
     assert [path.name for path in tmp_path.iterdir()] == [name]

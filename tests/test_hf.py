@@ -92,7 +92,7 @@ def test_what_is_shared_is_computed_once(agent):
     encoded, inner = [], agent.renderer.tokenizer.apply_chat_template
     agent.renderer.tokenizer.apply_chat_template = lambda *a, **k: encoded.append(1) or inner(*a, **k)
     replies = agent.act([VIEWS[0]] * 20 + [VIEWS[1]] * 20, [*range(10)] * 4)
-    assert len(encoded) == 2, "a prompt is rendered once for all who share it"
+    assert len(encoded) == 3, "a prompt is rendered once for all who share it, and once with harmless messages"
     assert shapes[0][0] == 2, "and read by the model once"
     assert shapes[1][0] <= 20, "equal views with equal seeds are one row"
     assert replies[:10] == replies[10:20] and agent.sampler.generated_tokens == sum(

@@ -172,7 +172,7 @@ def test_the_best_setting_is_that_of_the_highest_reward(tmp_path, capsys):
     assert json.loads((tmp_path / "tuning.json").read_text())["almanac"]["swift"] == sweep
     text = (tmp_path / "tuning.md").read_text()
     assert (
-        "| swift | update.epochs=4 (best) | 0.700 | 87.5 | 0.0 |" in text and "| swift | as shipped | 0.500 |" in text
+        "| swift | update.epochs=4 (best) | 0.700 | 87.5 | 3.4 |" in text and "| swift | as shipped | 0.500 |" in text
     )
     assert text.strip() in capsys.readouterr().out
 

@@ -24,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from agents.example import Example
 from trainers.learning.loss import collate, weighted_loss
-from trainers.learning.packing import common_length, gain, pack, packed_loss, refusal, split, tree_size
+from trainers.learning.packing import common_length, gain, neighbours, pack, packed_loss, refusal, split, tree_size
 from trainers.learning.tree_attention import tree_mask
 
 LIKE_LLAMA = {
@@ -182,3 +182,15 @@ def test_common_length():
         1,
         0,
     ]
+
+
+def test_neighbours_are_examples_of_one_context():
+    rules = tuple(range(20))
+    contexts = {context: (*rules, *[context] * 20) for context in range(40, 45)}
+    rows = [Example((*contexts[c], 30 + cost), (60 + cost,)) for cost in range(7) for c in contexts]
+    groups = neighbours(rows, 4)
+    assert sorted(row for group in groups for row in group) == sorted(rows), "each example once"
+    assert all(len({row.prompt_ids[:40] for row in group}) == 1 for group in groups), "never of two contexts"
+    assert sorted(map(len, groups)) == [3] * 5 + [4] * 5
+    alone = neighbours([Example((cost, *rules), (1,)) for cost in range(7)], 4)
+    assert [len(group) for group in alone] == [1] * 7, "costs first: nothing is shared"

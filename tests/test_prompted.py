@@ -46,7 +46,8 @@ def test_reasoning_is_allowed_given_room_and_stated(command, tmp_path, prompts, 
 
 def test_without_the_option_a_model_that_thinks_aloud_plays_no_valid_game(command, tmp_path, prompts):
     folder = tmp_path / "run"
-    assert command(prompted, *QUICK, "prompts=few_shot", f"run_dir={folder}") == (0, "")
+    code, error = command(prompted, *QUICK, "prompts=few_shot", f"run_dir={folder}")
+    assert code == 0 and error.count("\n") == 1 and "0 of 4 trial games with its own messages were valid" in error
     assert all("Games that others played" in text and room == 48 for text, room in prompts)
     summary = json.loads((folder / "summary.json").read_text())
     assert "reasoning" not in summary and summary["eval"]["between"]["greedy"]["share"]["invalid"] == 1

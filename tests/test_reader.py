@@ -73,8 +73,8 @@ def test_an_odd_line_does_not_take_the_others_with_it(tmp_path, monkeypatch, con
 UNREADABLE = [
     ("a\0b", None, r"^task\.path must be a path, not 'a\\x00b'$"),
     (None, None, r"^task\.path must be "),
-    ("wide.jsonl", "utf-16", r"wide\.jsonl: is UTF-16 or no text; save it as UTF-8"),
-    ("wide.jsonl", "utf-16-le", r"wide\.jsonl: is UTF-16 or no text; save it as UTF-8"),
+    ("wide.jsonl", "utf-16", r"wide\.jsonl, line 1: is no text in UTF-8"),
+    ("wide.jsonl", "utf-16-le", r"wide\.jsonl, line 1: is no text in UTF-8"),
 ]
 
 

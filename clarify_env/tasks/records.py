@@ -121,7 +121,7 @@ def json_lines(path: str | os.PathLike, longest: int) -> Iterator[tuple[str, byt
             where = f"{path}, line {number}"
             if number == 1:
                 if line.startswith(_UTF16) or b"\0" in line[:4]:
-                    raise ValueError(f"{path}: is UTF-16 or no text; save it as UTF-8")
+                    raise ValueError(f"{where}: is no text in UTF-8")
                 line = line.removeprefix(codecs.BOM_UTF8)
             if len(line) > longest:
                 while line and not line.endswith(b"\n"):  # the rest of it is not kept

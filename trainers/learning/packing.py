@@ -22,6 +22,8 @@ from trainers.learning.tree_attention import SIZE, in_blocks, tree_mask
 _TOLERANCE = 1e-3
 # Examples are of one context if they share at least this fraction of the shorter one's tokens.
 _ONE_CONTEXT = 2 / 3
+# Smallest share of their tokens that neighbours share: more than the rules of a game, which all prompts share.
+_SHARED = 2 / 3
 # Most nodes of a pack: its mask grows with the square of their number.
 MOST_NODES = 2048
 
@@ -132,6 +134,20 @@ def tree_order(examples: Sequence[Example]) -> list[Example]:
     """Returns the examples in the order of their tokens, so that those that share a prefix are neighbours."""
     rows = sorted((row_of(example), index) for index, example in enumerate(examples))
     return [examples[index] for _, index in rows]
+
+
+def neighbours(examples: Sequence[Example], most: int) -> list[list[Example]]:
+    """Splits examples into groups of at most ``most`` whose prompts share a prefix of `_SHARED` of their tokens."""
+    groups: list[list[Example]] = []
+    last: tuple[int, ...] = ()
+    for example in tree_order(examples):
+        prompt = example.prompt_ids
+        alike = common_length(last, prompt) >= _SHARED * max(len(last), len(prompt))
+        if not groups or not alike or len(groups[-1]) == most:
+            groups.append([])
+        groups[-1].append(example)
+        last = prompt
+    return groups
 
 
 def row_of(example: Example) -> tuple[int, ...]:

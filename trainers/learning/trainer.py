@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback
 from agents.example import Example
 from trainers.learning.loss import collate, weighted_loss
 from trainers.learning.options import check_finite
-from trainers.learning.packing import pack, packed_loss, split, tree_order
+from trainers.learning.packing import neighbours, pack, packed_loss, split
 from trainers.runs.processes import Report
 
 # Groups of neighbours in a step of the packed form.
@@ -80,7 +80,7 @@ class Steps(Dataset):
     """Steps of ``size`` examples each.
 
     In the padded form, examples of a step have similar lengths. In the packed form, a step holds a few groups of
-    examples that are neighbours in the order of their prefixes; one group alone would make a step of one episode.
+    `packing.neighbours`; one group alone would make a step of one episode.
 
     Args:
         examples: The examples.
@@ -92,8 +92,7 @@ class Steps(Dataset):
     def __init__(self, examples: Sequence[Example], size: int, rng: np.random.Generator, packed: bool = False):
         batches: list[list[Example]] = []
         if packed:
-            ordered, width = tree_order(examples), max(size // GROUPS, 1)
-            groups = [ordered[k : k + width] for k in range(0, len(ordered), width)]
+            groups = neighbours(examples, max(size // GROUPS, 1))
             mixed = [example for i in rng.permutation(len(groups)) for example in groups[i]]
             batches = [mixed[k : k + size] for k in range(0, len(mixed), size)]
         else:
