@@ -188,6 +188,19 @@ def test_facts_are_all_that_a_table_says(task):
             assert number in (read[0], read[-1] - read[0], sum(read)) or 100 * (read[1] - read[0]) == number * read[0]
 
 
+def test_lessons_hold_about_as_many_derived_figures_as_the_queries():
+    for share in (0.0, 0.1, 0.2):
+        task = make_task("ledger", derived=share)
+        derived = total = 0
+        for index in range(100):
+            episode = task.episode("train", index)
+            lessons = task.lessons(episode, np.random.default_rng(index))
+            assert set(lessons) <= set(task.facts(episode)) and len(set(lessons)) == len(lessons)
+            derived += sum(" rise " in query or " together" in query for query, _ in lessons)
+            total += len(lessons)
+        assert derived / total == pytest.approx(share, abs=0.03)
+
+
 def test_rows_differ_in_so_many_dimensions():
     for dimensions in (1, 2):
         task = make_task("ledger", cells=16, dimensions=dimensions)

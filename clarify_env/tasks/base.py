@@ -246,6 +246,11 @@ class Task:
         """Facts of an episode, as pairs (unambiguous query, answer)."""
         return [(reading.text, reading.answers[0]) for reading in episode.interpretations]
 
+    def lessons(self, episode: Episode, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """Facts in the order in which a warm start teaches them; by default those of `facts` in a random order."""
+        facts = self.facts(episode)
+        return [facts[i] for i in rng.permutation(len(facts))]
+
     def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
         """Rewords or reorders the context, for pretraining; by default its lines are permuted."""
         lines = episode.context.splitlines()

@@ -103,10 +103,28 @@ class Ledger(Task):
 
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
         """Every figure of the table, and every difference, sum and whole percentage of consecutive years of a row."""
+        return [fact for _, fact in self._facts(episode)]
+
+    def lessons(self, episode: Episode, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """Facts in a random order, with at most the share of derived figures that queries have (``derived``)."""
+        facts = self._facts(episode)
+        cells = sum(not derived for derived, _ in facts)
+        share = self._options[3]
+        most = len(facts) if share == 1 else round(cells * share / (1 - share))
+        lessons = []
+        for i in rng.permutation(len(facts)):
+            derived, fact = facts[i]
+            most -= derived
+            if not derived or most >= 0:
+                lessons.append(fact)
+        return lessons
+
+    def _facts(self, episode: Episode) -> list[tuple[bool, tuple[str, str]]]:
+        """Whether a figure is derived, and (query, answer), of every fact."""
         split, _, index = episode.id.partition("/")
         _, table, figures = _draw(*self._options, split, int(index))
         return [
-            (_query_text(meaning, 0, set(), form), _answer_text(meaning, 0, table))
+            (meaning.what != "cell", (_query_text(meaning, 0, set(), form), _answer_text(meaning, 0, table)))
             for meaning in all_meanings(table, figures)
             for form in range(len(words.ASKED[meaning.what]))
         ]

@@ -110,16 +110,15 @@ def lessons(
     (``update.packed``).
 
     Args:
-        task: The task, whose `Task.facts` are asked for.
+        task: The task, whose `Task.lessons` are asked for.
         episode: The episode.
         costs: Costs that the assistant sees in each lesson, and disregards.
         rng: Draws the facts, without replacement; an episode with fewer facts has fewer lessons.
         **options: The game's own options.
     """
     own_task, own_episode = task.own(episode)
-    pairs, games = own_task.facts(own_episode), []
-    for vector, index in zip(costs, rng.permutation(len(pairs)), strict=False):
-        query, answer = pairs[index]
+    games = []
+    for vector, (query, answer) in zip(costs, own_task.lessons(own_episode, rng), strict=False):
         reading = Interpretation(label="only", text=query, answers=(answer,), weight=1.0, attributes=())
         game = ClarificationGame(task, episode._replace(query=query, interpretations=(reading,)), 0, vector, **options)
         game.apply(Reply(f"#ANSWER {answer}"))
