@@ -135,7 +135,7 @@ def messages_of(module, run, overrides):
     made = arguments_of(module.__name__.rpartition(".")[2], *overrides)
     setup = made["experiment"].setup
     if module is sft:
-        turns = [turn for _, game in sft.demonstrations(made["experiment"]) for turn in game]
+        turns = [turn for _, game in sft.demonstrations(made["experiment"], made["options"].lessons) for turn in game]
         return {turn.reply.text for turn in turns if turn.role == "assistant"}, []
     log = ChunkLog(run / "trajectories" / "iteration-1.jsonl")
     replies = [turn.reply for chunk in log.read(setup) for game in chunk for turn in game.moves(("assistant",))]
