@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from clarify_env.costs import CostPlane, Costs
-from clarify_env.tasks.base import make_task
+from clarify_env.tasks.registry import make_task
 
 if TYPE_CHECKING:
     from clarify_env.aec import env, raw_env

@@ -10,7 +10,8 @@ from clarify_env.games import find_game
 from clarify_env.games.base import Game
 from clarify_env.games.description import Description, Plane
 from clarify_env.options import whole_number
-from clarify_env.tasks.base import Task, as_task
+from clarify_env.tasks.base import Task
+from clarify_env.tasks.registry import as_task
 
 # Indices are drawn below this from an endless split.
 _ENDLESS = 2**31

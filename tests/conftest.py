@@ -13,7 +13,7 @@ import pytest
 
 from clarify_env.costs import CostPlane
 from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
-from clarify_env.tasks.base import make_task
+from clarify_env.tasks.registry import make_task
 
 ALMANAC = {"train_names": 4, "validation_names": 2, "test_names": 2}
 # What makes a command small enough for a test.

@@ -19,7 +19,7 @@ from conftest import ALMANAC, SMALL
 from agents.hf import load
 from clarify_env.costs import CostPlane
 from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
-from clarify_env.tasks.base import make_task
+from clarify_env.tasks.registry import make_task
 from trainers import contrastive, grpo, probe, rest, rwsft, sft
 from trainers.learning import dpo as dpo_module
 from trainers.learning import update as update_module

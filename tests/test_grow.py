@@ -13,7 +13,7 @@ from clarify_env.games.base import Reply
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
-from clarify_env.tasks.base import make_task
+from clarify_env.tasks.registry import make_task
 from trainers.rollouts import grow as growing
 from trainers.rollouts.groups import Group, most_games, play_groups, was_played
 from trainers.runs.experiment import Experiment

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 import clarify_env
 from clarify_env import games, make_task
-from clarify_env.tasks import base
-from clarify_env.tasks.base import task_class, task_names
+from clarify_env.tasks import registry
+from clarify_env.tasks.registry import task_class, task_names
 
 TASK = '''
 from neighbour import SIZE
@@ -170,8 +170,8 @@ def offered(folder, monkeypatch):
     monkeypatch.syspath_prepend(folder)
     names = [*PLUGINS, *ODD]
     points = EntryPoints([EntryPoint(n, f"plugin_{n}:Offered", "clarify_env.tasks") for n in names])
-    monkeypatch.setattr(base, "entry_points", lambda group: points.select(group=group))
-    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(registry, "REGISTERED", dict(registry.REGISTERED))
     store = ConfigStore.instance().repo
     monkeypatch.setitem(store, "task", dict(store.get("task", {})))
     return names
@@ -185,7 +185,7 @@ def test_a_broken_plugin_is_named_when_asked_for(offered):
         assert error.match(reason) and "\n" not in str(error.value)
 
 
-SAME_NAME = {"task": (base, make_task, "almanac"), "game": (games, games.find_game, "clarification")}
+SAME_NAME = {"task": (registry, make_task, "almanac"), "game": (games, games.find_game, "clarification")}
 
 
 @pytest.mark.parametrize("kind", SAME_NAME)
@@ -195,7 +195,7 @@ def test_a_name_that_is_taken_is_said(kind, monkeypatch):
     offers = [(built_in, "theirs:Own"), ("twin", "one:Twin"), ("twin", "two:Twin")]
     points = EntryPoints([EntryPoint(name, value, group) for name, value in offers])
     monkeypatch.setattr(module, "entry_points", lambda group: points)
-    for known in ("_REGISTRY", "_LOADED"):
+    for known in ("REGISTERED", "_LOADED"):
         if hasattr(module, known):
             monkeypatch.setattr(module, known, {})
     with pytest.warns(UserWarning, match=f"^{kind} '{built_in}' is the built-in one; .* offers theirs:Own"):

@@ -11,7 +11,8 @@ from clarify_env.games.clarification.actions import kind
 from clarify_env.games.clarification.prompts import STYLES, messages
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.worked_games import EXAMPLES, worked_games
-from clarify_env.tasks.base import Episode, Interpretation, make_task
+from clarify_env.tasks.base import Episode, Interpretation
+from clarify_env.tasks.registry import make_task
 
 COSTS = Costs(0.25, 0.03)
 ZERO_SHOT = """\

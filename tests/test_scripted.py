@@ -10,7 +10,7 @@ from clarify_env.games.clarification.oracle import FIXED, solve
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
-from clarify_env.tasks.base import make_task
+from clarify_env.tasks.registry import make_task
 
 SETS = CostPlane().sets()
 EVERY = "#MULTI_ANS film: Brandt; opera: Jon Vale; bridge: Bank of Lund"

@@ -17,7 +17,8 @@ from clarify_env.games.base import Agent, Reply, View
 from clarify_env.games.description import Description, Messages, Plane, Prices
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number
-from clarify_env.tasks.base import Task, as_task
+from clarify_env.tasks.base import Task
+from clarify_env.tasks.registry import as_task
 
 # Name of the cost set where costs are given without one.
 _GIVEN = "given"

@@ -37,7 +37,7 @@ from clarify_env.plugins import is_source
 from clarify_env.scores.metrics import equated
 from clarify_env.streams import print_anything
 from clarify_env.tasks import Task, make_task, task_names
-from clarify_env.tasks.base import task_class
+from clarify_env.tasks.registry import task_class
 from clarify_env.testing import check_task
 
 _DEFAULTS = {"split": "test", "episodes": 3, "first": 0, "max_questions": 2}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clarify_env.tasks.base import Episode, Item, Task, make_task, register
+from clarify_env.tasks.base import Episode, Item, Task, register
+from clarify_env.tasks.registry import make_task
 
 DEFAULT: dict[str, dict[str, Any]] = {"almanac": {}, "ledger": {}}
 

@@ -13,7 +13,8 @@ from clarify_env.games import find_game
 from clarify_env.games.description import Description, Plane
 from clarify_env.games.setup import Setup
 from clarify_env.options import Rule, check_arguments, convert, read
-from clarify_env.tasks.base import Task, make_task, task_class
+from clarify_env.tasks.base import Task
+from clarify_env.tasks.registry import make_task, task_class
 from trainers.evaluation.scores import check_similarity
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import (

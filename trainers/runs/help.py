@@ -14,7 +14,7 @@ from agents.kinds import KINDS
 from clarify_env.field_docs import field_docs
 from clarify_env.games import find_game
 from clarify_env.options import Rule, described, field_types, parameter_types
-from clarify_env.tasks.base import task_class
+from clarify_env.tasks.registry import task_class
 from trainers.runs.build import POLICY, USER
 from trainers.runs.options import CommonOptions, PromptOptions
 from trainers.runs.plugins import SOURCE

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from clarify_env.games import find_game, game_names
 from clarify_env.options import defaults
 from clarify_env.plugins import is_source
-from clarify_env.tasks.base import task_class, task_names
+from clarify_env.tasks.registry import task_class, task_names
 from trainers.runs.conf import CONF
 
 # Key of a task's section that says where its class is, if the task is not known by its name.

@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from agents.kinds import KINDS
 from clarify_env.games import find_game
 from clarify_env.options import Rule, field_types, parameter_types
-from clarify_env.tasks.base import task_class
+from clarify_env.tasks.registry import task_class
 from trainers.runs.conf import CONF
 from trainers.runs.options import CommonOptions, PromptOptions
 from trainers.runs.plugins import SOURCE
