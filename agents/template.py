@@ -3,15 +3,15 @@
 All of this is found by rendering probes when the template is set up.
 """
 
-import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from agents.markers import BRACKETED, is_control, is_marker, looked_for
 from agents.reasoning import reply_opening
 from agents.template_options import check_variables, choose, parse_day, with_day
 from clarify_env.games.description import Messages
@@ -22,20 +22,7 @@ _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError,
 _PROBE, _OTHER = "qqqq", "zzzz"
 # A content as long as the longest prompts.
 _LONG = f"{_PROBE[0]} " * 10_000
-# A word in brackets, such as [INST], <<SYS>> or <|im_start|>.
-_BRACKETED = re.compile(r"[<◁\[{]+[^\s<>◁▷\[\]{}]*[^\W\d_][^\s<>◁▷\[\]{}]*[>▷\]}]+")
-# Added tokens in brackets that are ordinary text.
-_HTML = re.compile(
-    "</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i|code|pre|sub|sup|p|ul|ol|li)>"
-)
-# Texts that a template looks for inside messages, to leave part of one out or to switch something on.
-_LOOKED_FOR = re.compile(
-    r"""(?:\.(?:r?split|r?partition|replace|startswith|endswith|find)\(\s*(?P<a>"[^"]+"|'[^']+')"""
-    r"""|(?P<b>"[^"]+"|'[^']+')\s+(?:not\s+)?in\b)"""
-)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Last characters of lines that are prose, not markers.
-_PROSE = ".,;!?'\")"
 
 
 class PlainPrompt(NamedTuple):
@@ -310,37 +297,21 @@ class ChatTemplate:
     def _find_reserved(self) -> list[str]:
         """Returns all control tokens, and the markers that the template writes around messages or looks for in them."""
         reserved = set(self.tokenizer.all_special_tokens)
-        reserved |= {token for token, added in self._added.items() if added.special or _is_control(token)}
+        reserved |= {token for token, added in self._added.items() if added.special or is_control(token)}
         reserved |= set(self._tokens.findall(self.source))
-        reserved |= set(_looked_for(self.source))
+        reserved |= set(looked_for(self.source))
         for roles, prompt in ((("user", "assistant", "user"), True), (("user", "assistant"), False)):
             start = ("system",) if self._system else ()
             text, spans = self._spans((*start, *roles), prompt)
             starts, ends = zip(*sorted(spans), strict=True)
             before, *pieces = (text[a:b] for a, b in zip((0, *ends), (*starts, len(text)), strict=True))
             reserved |= {token for piece in (before, *pieces) for token in self._tokens.findall(piece)}
-            reserved |= {word for piece in (before, *pieces) for word in _BRACKETED.findall(piece)}
+            reserved |= {word for piece in (before, *pieces) for word in BRACKETED.findall(piece)}
             # What stands before the first message, but for its last line, may be a default system text.
             lines = [line for piece in pieces for line in piece.splitlines()] + before.rstrip().splitlines()[-1:]
             texts = (text.strip() for line in lines for text in self._tokens.split(line))
-            reserved |= {text for text in texts if _is_marker(text)}
+            reserved |= {text for text in texts if is_marker(text)}
         return sorted(filter(str.strip, reserved), key=lambda text: (-len(text), text))
-
-
-def _is_control(token: str) -> bool:
-    """Returns whether an added token has the form of a control token: ``<|fim_prefix|>`` has, ``<td>`` has not."""
-    return _BRACKETED.fullmatch(token) is not None and _HTML.fullmatch(token) is None
-
-
-def _looked_for(source: str) -> Iterator[str]:
-    """Yields the markers that a template looks for inside messages, such as ``</think>`` or ``/no_think``."""
-    for match in _LOOKED_FOR.finditer(source):
-        try:
-            text = ast.literal_eval(match["a"] or match["b"]).strip()
-        except (SyntaxError, ValueError):  # no literal of Python
-            continue
-        if text[:1] in {*"<[{/|◁"} and any(map(str.isalpha, text)):
-            yield text
 
 
 def _probe(*roles: str) -> Messages:
@@ -354,8 +325,3 @@ def _common(one: str, other: str) -> int:
 
 def _joined(messages: Sequence[Mapping[str, str]]) -> str:
     return "\n\n".join(message["content"] for message in messages if message["content"])
-
-
-def _is_marker(text: str) -> bool:
-    """Returns whether a line of a template marks a message: ``### Instruction:`` does, ``user`` does not."""
-    return any(map(str.isalpha, text)) and not text[-1].isalnum() and text[-1] not in _PROSE

@@ -9,9 +9,10 @@ from gymnasium.utils import seeding
 from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
+from clarify_env.costs import Plane
 from clarify_env.dealing import Dealer
 from clarify_env.games.base import Agent, Game, Reply, View, assemble
-from clarify_env.games.description import Description, Plane
+from clarify_env.games.description import Description
 from clarify_env.options import whole_number
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Task

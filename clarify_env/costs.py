@@ -1,15 +1,66 @@
-"""Costs, the cost plane, and the sets of costs on which models are trained and evaluated."""
+"""Prices, where they are drawn from, and the sets of costs on which models are trained and evaluated."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from clarify_env.options import option
+
+# Price of one of each of a game's usages.
+Prices = tuple[float, ...]
+
+
+class Plane(Protocol):
+    """Where prices are drawn from, and the sets of prices on which a policy is measured."""
+
+    def train(self) -> tuple[Prices, ...]:
+        """Every price vector that may be trained at."""
+        ...
+
+    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
+        """Draws training prices without replacement; where there are fewer, all of them."""
+        ...
+
+    def sets(self) -> Mapping[str, tuple[Prices, ...]]:
+        """The sets of prices that evaluations report, by name."""
+        ...
+
+    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
+        """Values an axis of the n x n grid on which steering is measured; empty where it is not."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedPrices:
+    """A plane with one price vector, which is never varied.
+
+    Attributes:
+        prices: Price of one of each usage.
+    """
+
+    prices: Prices = ()
+
+    def train(self) -> tuple[Prices, ...]:
+        """See `Plane.train`."""
+        return (self.prices,)
+
+    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
+        """See `Plane.draw`."""
+        return (self.prices,)
+
+    def sets(self) -> dict[str, tuple[Prices, ...]]:
+        """One set, named ``fixed``."""
+        return {"fixed": (self.prices,)}
+
+    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
+        """None: nothing varies."""
+        return ()
 
 
 class Costs(NamedTuple):

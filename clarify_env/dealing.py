@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from clarify_env.costs import Plane
 from clarify_env.games import find_game
 from clarify_env.games.base import Game
-from clarify_env.games.description import Description, Plane
+from clarify_env.games.description import Description
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task
 from clarify_env.tasks.registry import as_task

@@ -16,9 +16,10 @@ from clarify_env.aec import (
     outcome_of,
     show,
 )
+from clarify_env.costs import Plane
 from clarify_env.dealing import Dealer
 from clarify_env.games.base import Agent, Game, Reply
-from clarify_env.games.description import Description, Plane
+from clarify_env.games.description import Description
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task

@@ -17,13 +17,13 @@ from clarify_env.games.clarification.pretraining.demonstrations import (
     card,
     demonstrations,
     facts,
-    lessons,
     likeliest,
     page,
     picked,
     play,
     told,
 )
+from clarify_env.games.clarification.pretraining.demonstrator import lessons
 from clarify_env.scores.answers import normalize
 from clarify_env.tasks import make_task
 from clarify_env.tasks.base import NONE_OF_THESE

@@ -15,6 +15,7 @@ from clarify_env.games.description import Description
 from clarify_env.options import check_arguments, defaults, described, option, read, rule_of
 from trainers import compare, evaluate, prompted, rest
 from trainers.runs import command as commands
+from trainers.runs import errors
 from trainers.runs.command import COMMANDS, CONF
 from trainers.runs.help import help_page
 from trainers.runs.renamed import RENAMED, refuse_renamed
@@ -193,7 +194,7 @@ def compared(*overrides):
     try:
         COMMANDS["compare"].read(config_of("compare", *overrides))
     except ValueError as error:
-        return f"error: {commands.sentence(error)}\n"
+        return f"error: {errors.sentence(error)}\n"
     return ""
 
 

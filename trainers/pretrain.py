@@ -18,10 +18,9 @@ import numpy as np
 from agents import pocket
 from agents.checks import is_folder
 from agents.example import Example
-from clarify_env.costs import Costs
+from clarify_env.costs import Costs, Prices
 from clarify_env.games.clarification.pretraining import demonstrations
 from clarify_env.games.clarification.pretraining.chats import Demonstration
-from clarify_env.games.description import Prices
 from clarify_env.options import Rule, convert, defaults, field_types, option, read
 from clarify_env.tasks.base import Task
 from trainers.learning.options import UpdateOptions

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.example import Example
+from clarify_env.costs import Prices
 from clarify_env.games.base import Trajectory
-from clarify_env.games.description import Prices
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, improve

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clarify_env.costs import as_prices
+from clarify_env.costs import Plane, Prices, as_prices
 from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.reference import check_not_beaten, reference
@@ -14,7 +14,7 @@ from clarify_env.evaluation.table import CostSet, Table
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games import find_game
 from clarify_env.games.base import Agent, Reply, View
-from clarify_env.games.description import Description, Messages, Plane, Prices
+from clarify_env.games.description import Description, Messages
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clarify_env.costs import Prices
 from clarify_env.games.base import Agent, Trajectory
-from clarify_env.games.description import Prices
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play, turn_seed
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played
-from clarify_env.games.description import Prices, Solved
+from clarify_env.games.description import Solved
 
 # Values that differ by no more than this, in units of reward, differ by rounding.
 _EQUAL = 1e-9

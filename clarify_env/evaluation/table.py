@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from clarify_env.costs import Prices
 from clarify_env.evaluation.intervals import intervals
 from clarify_env.evaluation.played import Played
 from clarify_env.evaluation.reference import Reference
 from clarify_env.evaluation.summary import summarize
-from clarify_env.games.description import Description, Prices
+from clarify_env.games.description import Description
 
 
 class CostSet(NamedTuple):

@@ -11,63 +11,15 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from clarify_env.costs import as_prices, is_price
+from clarify_env.costs import FixedPrices, Plane, Prices, as_prices, is_price
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
 from clarify_env.options import read
 from clarify_env.words import count_words
 
 Messages = list[dict[str, str]]
-Prices = tuple[float, ...]
 # The first entry is the kind of action, a name in `Description.actions`; two messages with equal decisions amount to
 # the same.
 Decision = tuple[Hashable, ...]
-
-
-class Plane(Protocol):
-    """Where prices are drawn from, and the sets of prices on which a policy is measured."""
-
-    def train(self) -> tuple[Prices, ...]:
-        """Every price vector that may be trained at."""
-        ...
-
-    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
-        """Draws training prices without replacement; where there are fewer, all of them."""
-        ...
-
-    def sets(self) -> Mapping[str, tuple[Prices, ...]]:
-        """The sets of prices that evaluations report, by name."""
-        ...
-
-    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
-        """Values an axis of the n x n grid on which steering is measured; empty where it is not."""
-        ...
-
-
-@dataclass(frozen=True)
-class FixedPrices:
-    """A plane with one price vector, which is never varied.
-
-    Attributes:
-        prices: Price of one of each usage.
-    """
-
-    prices: Prices = ()
-
-    def train(self) -> tuple[Prices, ...]:
-        """See `Plane.train`."""
-        return (self.prices,)
-
-    def draw(self, size: int, rng: np.random.Generator, *args: Any, **options: Any) -> tuple[Prices, ...]:
-        """See `Plane.draw`."""
-        return (self.prices,)
-
-    def sets(self) -> dict[str, tuple[Prices, ...]]:
-        """One set, named ``fixed``."""
-        return {"fixed": (self.prices,)}
-
-    def grid(self, n: int) -> tuple[tuple[float, ...], ...]:
-        """None: nothing varies."""
-        return ()
 
 
 class Solved(Protocol):

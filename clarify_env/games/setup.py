@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from clarify_env.costs import Prices
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
-from clarify_env.games.description import Decision, Description, Prices
+from clarify_env.games.description import Decision, Description
 
 
 class Setup(NamedTuple):

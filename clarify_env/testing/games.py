@@ -13,10 +13,11 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, seed_test
 
 from clarify_env.aec import action_space, env, raw_env
+from clarify_env.costs import Prices
 from clarify_env.games import find_game
 from clarify_env.games.base import Agent, Game, Reply, View
 from clarify_env.games.declared import faults
-from clarify_env.games.description import Description, Prices
+from clarify_env.games.description import Description
 from clarify_env.gym import RoleEnv
 from clarify_env.tasks.base import Task
 from clarify_env.testing.expect import expects, raises_nothing, survives_json

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played, Score, play_all
 from clarify_env.games.base import Agent
-from clarify_env.games.description import Prices
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
 from trainers.runs.processes import Report, check_transfer, run_processes

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from clarify_env.costs import Plane, Prices
 from clarify_env.evaluation.played import Played
 from clarify_env.evaluation.reference import Reference
-from clarify_env.games.description import Description, Plane, Prices
+from clarify_env.games.description import Description
 
 
 def grid_prices(plane: Plane, n: int) -> tuple[Prices, ...]:

@@ -13,8 +13,8 @@ import yaml
 
 from agents.gguf import SMOLLM2
 from agents.kinds import model_path
+from clarify_env.costs import Prices
 from clarify_env.games.base import View
-from clarify_env.games.description import Prices
 from trainers.reporting.columns import MODES, fixed, percent
 from trainers.reporting.results import has_oracle, headline_set
 from trainers.reporting.terminal import markdown_table

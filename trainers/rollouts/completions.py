@@ -4,8 +4,8 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from clarify_env.costs import Prices
 from clarify_env.games.base import Reply, Trajectory, View
-from clarify_env.games.description import Prices
 from clarify_env.games.setup import Setup
 
 if TYPE_CHECKING:

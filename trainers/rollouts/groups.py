@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.selfplay import Start, play
+from clarify_env.costs import Prices
 from clarify_env.games.base import Agent, Reply, Trajectory
-from clarify_env.games.description import Prices
 from clarify_env.games.setup import Setup
 from trainers.runs.options import RolloutOptions
 

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from agents import kinds
+from clarify_env.costs import Plane
 from clarify_env.games import find_game
-from clarify_env.games.description import Description, Plane
+from clarify_env.games.description import Description
 from clarify_env.games.setup import Setup
 from clarify_env.options import Rule, check_arguments, convert, read
 from clarify_env.tasks.base import Task

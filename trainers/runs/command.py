@@ -1,4 +1,4 @@
-"""Entry point of every command: turns hydra's config into experiment and options, and errors into one sentence.
+"""Entry point of every command: turns hydra's config into experiment and options, and runs it.
 
 What takes long comes last: a config is read and checked as a whole before torch is imported, models are loaded before
 the run directory is made, and games are played after that.
@@ -7,10 +7,8 @@ the run directory is made, and games are played after that.
 import gc
 import inspect
 import os
-import re
 import shlex
 import sys
-import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,24 +30,21 @@ from clarify_env.options import convert, defaults, read, unknown
 from clarify_env.streams import print_anything
 from trainers.runs.build import build, section
 from trainers.runs.conf import CONF
+from trainers.runs.errors import CAUSED, first_line, hydra_sentence, report_error, sentence
 from trainers.runs.experiment import Experiment
 from trainers.runs.help import help_page
 from trainers.runs.identity import check_claim, config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, RolloutOptions, SelfPlayOptions
-from trainers.runs.overrides import CommandLine
+from trainers.runs.overrides import EXPERIMENT, CommandLine, on_players
 from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
 from trainers.runs.schema import RUN_DIR, option_types
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
-# Errors that a user can cause. All others are bugs and show their traceback.
-_CAUSED = (ValueError, OSError, FloatingPointError, NotImplementedError, OmegaConfBaseException, HydraException)
 # Name of the section of a command's options if these are at the root of the config.
 ROOT = ""
-# Sections of an experiment beside those of its typed options.
-_SECTIONS = ("task", "game", "assistant", "user", "players", "learn", "prompts", "costs")
 
 
 class Command:
@@ -156,7 +151,7 @@ class Command:
         from trainers.evaluation.readiness import try_model, warning
 
         trial = try_model(experiment, forced=rollouts is not None and rollouts.forced > 0)
-        words = shlex.join(word for word in _as_written(HydraConfig.get().overrides.task) if _chooses_players(word))
+        words = shlex.join(on_players(HydraConfig.get().overrides.task))
         if trial and (sentence := warning(trial, experiment.setup.game, words, self.learns)):
             run.log.warning(sentence)
 
@@ -180,7 +175,7 @@ class Command:
         return arguments
 
     def _refuse_unknown(self, config: DictConfig) -> None:
-        sections = [*self.sections(), *(_SECTIONS if self.with_experiment else ())]
+        sections = [*self.sections(), *(EXPERIMENT if self.with_experiment else ())]
         choices: dict[str, list[str]] = {"task": [], "game": []} if self.with_experiment else {}
         known = [*option_types(self.sections(), choices), *sections]
         top = {name.partition(".")[0] for name in known}
@@ -193,16 +188,6 @@ class Command:
         if section_name != ROOT:
             return section(config, section_name)
         return {key: value for key, value in section(config, ROOT).items() if key not in ("run_dir", "hydra")}
-
-
-def _as_written(overrides: Sequence[str]) -> list[str]:
-    """Returns hydra's overrides as a user writes them, without the signs that `CommandLine` adds."""
-    return [override.lstrip("+") for override in overrides]
-
-
-def _chooses_players(override: str) -> bool:
-    """Returns whether an override is about task, game or players, which other commands take as well."""
-    return re.split(r"[.=@]", override.lstrip("~"), maxsplit=1)[0] in _SECTIONS
 
 
 class Prepared(NamedTuple):
@@ -269,9 +254,9 @@ def command(
             entry.run(config, prepared)
             record_job(config, None)
         except (Exception, SystemExit) as error:
-            if not in_sweep() and not isinstance(error, _CAUSED):
+            if not in_sweep() and not isinstance(error, CAUSED):
                 raise
-            record_job(config, _report(error, config))
+            record_job(config, report_error(error, config))
             if not in_sweep():
                 sys.exit(1)  # the other jobs of a sweep are run; its table is followed by exit status 1
 
@@ -288,7 +273,7 @@ def command(
                     job()
                 finally:
                     end_sweep()  # of one that was interrupted, or whose launcher failed
-        except _CAUSED as error:
+        except CAUSED as error:
             print(f"error: {sentence(error)}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
@@ -361,42 +346,6 @@ def _help(entry: Command, line: CommandLine, overrides: list[str]) -> str:
     config = composed(entry.name, overrides)
     defaults_config = config if groups == overrides else composed(entry.name, groups)
     return help_page(entry.name, entry.sections(), config, CONF, defaults_config)
-
-
-def sentence(error: BaseException) -> str:
-    """Returns an error as one sentence, on one line."""
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {first_line(error)}"
-    return " ".join(str(error).split())
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message: what follows in omegaconf's are details of its types."""
-    return str(error).strip().partition("\n")[0]
-
-
-def hydra_sentence(error: Exception, known: list[str]) -> str:
-    """Returns an error of hydra as one sentence; for an unknown option it names the closest known one."""
-    text = str(error).partition("Config search path")[0]
-    missing = re.search(r"Could not override '([^']+)'", text)
-    if missing and "No match in the defaults list" not in text:
-        return unknown(missing[1], [name for name in known if name != missing[1]])
-    return " ".join(text.split())
-
-
-def _report(error: BaseException, config: DictConfig) -> str:
-    """Prints an error as one sentence and returns it; the traceback goes to the run's log, of a bug also to stderr."""
-    message = sentence(error)
-    if not isinstance(error, _CAUSED):
-        traceback.print_exc()
-        message = f"{type(error).__name__}: {message}"
-    print(f"error: {message}", file=sys.stderr)
-    folder = Path(str(OmegaConf.select(config, "run_dir", default=".")))
-    # A config that was refused leaves nothing behind.
-    if os.path.exists(folder / "config.json") and os.access(folder, os.W_OK):
-        with (folder / "run.log").open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(traceback.format_exc())
-    return message
 
 
 def _save_hydra(folder: Path, config: DictConfig) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from agents import checks, kinds
 from agents.selfplay import Start, play
+from clarify_env.costs import FixedPrices, Plane
 from clarify_env.games.base import Agent, Trajectory
-from clarify_env.games.description import FixedPrices, Plane
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import Task
 from trainers.evaluation.scores import Similarity

@@ -25,6 +25,8 @@ _WORD = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=@]*)(?P<package>@[^=]*)?(?P<
 _NESTED = re.compile(r"""[\[\]{}()'"]""")
 # A list of plain texts.
 _LIST = re.compile(r"""\[([^\[\]{}()'"]*)\]""")
+# Sections of an experiment beside those of its typed options.
+EXPERIMENT = ("task", "game", "assistant", "user", "players", "learn", "prompts", "costs")
 _PLAYERS = ("assistant", "user")
 # Sections whose options depend on the chosen game, task and kinds.
 _OWN = ("players.", "assistant.", "user.", "task.", "game.", "costs.")
@@ -145,6 +147,15 @@ class CommandLine:
         elif isinstance(result, str) and "$" not in value and value != "???":
             convert(key, str(result), hint, rule)
         return str(result) if isinstance(result, int) and types[0] is int else value
+
+
+def on_players(overrides: Sequence[str]) -> list[str]:
+    """Returns hydra's overrides about task, game or players, which other commands take as well, as a user writes them.
+
+    These are without the signs that `CommandLine` adds.
+    """
+    words = [override.lstrip("+") for override in overrides]
+    return [word for word in words if re.split(r"[.=@]", word.lstrip("~"), maxsplit=1)[0] in EXPERIMENT]
 
 
 def _role(key: str) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from clarify_env.costs import Prices
 from clarify_env.games.base import Message, Trajectory, View
-from clarify_env.games.description import Decision, Prices
+from clarify_env.games.description import Decision
 from clarify_env.games.setup import Setup
 from trainers.selection.tree import Tree
 

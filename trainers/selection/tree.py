@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clarify_env.costs import Prices
 from clarify_env.games.base import Message, Reply, Trajectory, Turn, reward
-from clarify_env.games.description import Decision, Description, Prices
+from clarify_env.games.description import Decision, Description
 from clarify_env.games.setup import Setup
 
 Heard = tuple[Message, ...]

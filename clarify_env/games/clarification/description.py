@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clarify_env.costs import CostPlane, Costs, as_prices, check_costs
+from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, reward
 from clarify_env.games.clarification import measures, prompts
 from clarify_env.games.clarification.actions import (
@@ -22,11 +22,11 @@ from clarify_env.games.clarification.actions import (
 )
 from clarify_env.games.clarification.decisions import action_of, decision
 from clarify_env.games.clarification.oracle import Solved, solve
-from clarify_env.games.clarification.pretraining.demonstrations import lessons, turns
+from clarify_env.games.clarification.pretraining.demonstrator import lessons, turns
 from clarify_env.games.clarification.rules import REASONING, ClarificationGame, closing_answer
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
-from clarify_env.games.description import Decision, Description, Prices
+from clarify_env.games.description import Decision, Description
 from clarify_env.options import option
 from clarify_env.tasks.base import Episode, Task
 from clarify_env.words import count_words
