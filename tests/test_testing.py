@@ -9,10 +9,10 @@ from toys import ASHFORD, DUNLEY, Toy
 
 import clarify_env
 from clarify_env import games
+from clarify_env.costs import FixedPrices
 from clarify_env.games.base import Reply, Result
 from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.rules import ClarificationGame
-from clarify_env.games.description import FixedPrices
 from clarify_env.testing import check_game, check_task
 
 
@@ -49,15 +49,9 @@ def chatty(self, question, intent, episode):
     return f"Think of {episode.interpretations[intent].answers[0]}."
 
 
-FAULTS = [
-    (Drifting(), "asked for twice, it differs", "an episode that changes"),
-    (serving(ASHFORD._replace(id="train/7")), "lookup\\(\\) of its id does not", "an id that leads nowhere"),
-    (serving(ASHFORD._replace(id="test/0")), "lookup\\(\\) of its id does not", "an id that leads elsewhere"),
-    (serving(ASHFORD._replace(meta={"set": {1}})), "meta changes on its way through JSON", "meta that is not JSON"),
-    (serving(ASHFORD._replace(meta={1: 2})), "meta changes on its way through JSON", "meta that comes back changed"),
-    (serving(ASHFORD._replace(meta=DUNLEY.meta)), "its entity is also in split train", "splits that share an entity"),
+# Episodes of a wrong form, which the check and play refuse alike.
+MALFORMED = [
     (serving(ASHFORD._replace(interpretations=())), "it has no readings", "nothing to mean"),
-    (serving(with_readings(ASHFORD, answers=["Ada"])), "something that can be changed", "answers in a list"),
     (
         serving(with_readings(ASHFORD, answers="Ada")),
         r"must be a tuple, such as \('Ada',\), not 'Ada'",
@@ -68,18 +62,30 @@ FAULTS = [
     (serving(with_readings(ASHFORD, label=None)), "the label of reading 0 must be a text, not None", "no label"),
     (serving(ASHFORD._replace(query=5)), "query must be a text, not 5", "a query that is a number"),
     (serving(ASHFORD._replace(meta=None)), "meta must be a dictionary, not None", "no meta"),
-    (serving({"query": "Why?"}), "_episode must return an Episode, not {'query'", "another kind of episode"),
     (
         serving(ASHFORD._replace(interpretations=({},))),
         "reading 0 must be an Interpretation",
         "another kind of reading",
     ),
-    (broken(_episode=lambda *_: {}["x"]), "episode 0 of split train: KeyError: 'x'", "an error of its own"),
-    (broken(_episode=lambda *_: int("x")), "episode 0 of split train raised ValueError: invalid lit", "a ValueError"),
-    (broken(reply=lambda *_: {}["x"]), "episode 0 of split train raised KeyError: 'x'", "a user that fails"),
+    (serving(ASHFORD._replace(meta={"entity": []})), r"meta: entity must be a text, not \[\]", "no hash"),
+    (serving(with_readings(ASHFORD, weight="1")), "weight '1', which is no positive finite number", "a text as weight"),
     (serving(with_readings(ASHFORD, weight=0.6)), "weights sum to 1.1, not 1", "weights that are too much"),
     (serving(with_readings(ASHFORD, weight=0.0)), "so it is never meant", "a reading nobody means"),
     (serving(with_readings(ASHFORD, answers=())), "reading 0 has no answer", "no gold answer"),
+]
+FAULTS = [
+    *MALFORMED,
+    (Drifting(), "asked for twice, it differs", "an episode that changes"),
+    (serving(ASHFORD._replace(id="train/7")), "lookup\\(\\) of its id does not", "an id that leads nowhere"),
+    (serving(ASHFORD._replace(id="test/0")), "lookup\\(\\) of its id does not", "an id that leads elsewhere"),
+    (serving(ASHFORD._replace(meta={"set": {1}})), "meta changes on its way through JSON", "meta that is not JSON"),
+    (serving(ASHFORD._replace(meta={1: 2})), "meta changes on its way through JSON", "meta that comes back changed"),
+    (serving(ASHFORD._replace(meta=DUNLEY.meta)), "its entity is also in split train", "splits that share an entity"),
+    (serving(with_readings(ASHFORD, answers=["Ada"])), "something that can be changed", "answers in a list"),
+    (serving({"query": "Why?"}), "_episode must return an Episode, not {'query'", "another kind of episode"),
+    (broken(_episode=lambda *_: {}["x"]), "episode 0 of split train: KeyError: 'x'", "an error of its own"),
+    (broken(_episode=lambda *_: int("x")), "episode 0 of split train raised ValueError: invalid lit", "a ValueError"),
+    (broken(reply=lambda *_: {}["x"]), "episode 0 of split train raised KeyError: 'x'", "a user that fails"),
     (serving(with_readings(ASHFORD, answers=("\u200b",))), "is empty after normalisation", "nothing to match"),
     (serving(with_readings(ASHFORD, label="opera")), "label 'opera' does not single out reading 0", "a label for two"),
     (broken(score=lambda *_: 0.5), "does not score 1", "gold answers that do not count"),
@@ -194,6 +200,12 @@ def test_a_task_that_another_process_deals_differently():
 def test_faults_of_a_task_are_named(task, message, why):
     with pytest.raises(AssertionError, match=message):
         check_task(task)
+
+
+@pytest.mark.parametrize(("task", "message", "why"), MALFORMED)
+def test_malformed_episodes_are_refused_in_play(task, message, why):
+    with pytest.raises(ValueError, match=f"episode 0 of train: .*{message}"):
+        clarify_env.evaluate("oracle", task, split="train")
 
 
 class Telling(ClarificationGame):

@@ -1,8 +1,8 @@
-"""What is wrong with the form of an episode, in words; tasks of other packages deal what they like."""
+"""The form of a well-formed episode; tasks of other packages deal what they like."""
 
 import math
 import numbers
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from clarify_env.tasks.base import Episode, Interpretation
@@ -12,40 +12,52 @@ _TOLERANCE = 1e-6
 
 
 def episode_fault(episode: Any) -> str | None:
-    """Returns what is wrong with the types and weights of an episode; ``None``: nothing."""
+    """Returns what is wrong with the types and weights of an episode, in words; ``None``: nothing."""
+    return next(_faults(episode), None)
+
+
+def _faults(episode: Any) -> Iterator[str]:
+    """Yields what is wrong, the first fault first; later ones may follow from earlier ones, or fail to be told."""
     if not isinstance(episode, Episode):
-        return f"it is no Episode, but {_shown(episode)}"
+        yield f"_episode must return an Episode, not {_shown(episode)}"
     for name in ("id", "query", "context"):
         if not isinstance(value := getattr(episode, name), str):
-            return f"its {name} must be a text, not {_shown(value)}"
-    if not isinstance(episode.meta, dict) or not isinstance(episode.meta.get("entity"), Hashable):
-        return f"its meta must be a dictionary with a text as entity, not {_shown(episode.meta)}"
+            yield f"{name} must be a text, not {_shown(value)}"
+    if not isinstance(episode.meta, dict):
+        yield f"meta must be a dictionary, not {_shown(episode.meta)}"
+    if not isinstance(entity := episode.meta.get("entity"), Hashable):
+        yield f"meta: entity must be a text, not {_shown(entity)}"
     readings = episode.interpretations
     if not isinstance(readings, tuple | list):
-        return f"its readings must be a tuple, not {_shown(readings)}"
+        yield f"its readings must be a tuple, not {_shown(readings)}"
     if not readings:
-        return "it has no readings"
+        yield "it has no readings"
     for i, reading in enumerate(readings):
-        if fault := _reading_fault(reading):
-            return f"reading {i} {fault}"
+        yield from _reading_faults(reading, f"reading {i}")
     total = math.fsum(reading.weight for reading in readings)
-    return None if abs(total - 1) < _TOLERANCE else f"the readings' weights sum to {total:g}, not 1"
+    if not abs(total - 1) < _TOLERANCE:
+        yield f"the readings' weights sum to {total:g}, not 1"
 
 
-def _reading_fault(reading: Any) -> str | None:
+def _reading_faults(reading: Any, name: str) -> Iterator[str]:
     if not isinstance(reading, Interpretation):
-        return f"is no Interpretation, but {_shown(reading)}"
-    for name in ("label", "text"):
-        if not isinstance(value := getattr(reading, name), str):
-            return f"has a {name} that is no text, but {_shown(value)}"
+        yield f"{name} must be an Interpretation, not {_shown(reading)}"
+    for part in ("label", "text"):
+        if not isinstance(value := getattr(reading, part), str):
+            yield f"the {part} of {name} must be a text, not {_shown(value)}"
     answers, weight = reading.answers, reading.weight
-    if not isinstance(answers, tuple | list) or not all(isinstance(answer, str) for answer in answers):
-        return f"must have a tuple of texts as answers, not {_shown(answers)}"
+    if not isinstance(answers, tuple | list):  # of a text, each letter would be an answer
+        example = (answers if isinstance(answers, str) else "Seoul",)
+        yield f"the answers of {name} must be a tuple, such as {_shown(example)}, not {_shown(answers)}"
+    for i, answer in enumerate(answers):
+        if not isinstance(answer, str):
+            yield f"answer {i} of {name} must be a text, not {_shown(answer)}"
     if not answers:
-        return "has no answer"
+        yield f"{name} has no answer"
     if not isinstance(weight, numbers.Real) or not math.isfinite(weight) or weight < 0:
-        return f"has weight {_shown(weight)}, which is no positive finite number"
-    return None if weight else f"has weight {weight}, so it is never meant"
+        yield f"{name} has weight {_shown(weight)}, which is no positive finite number"
+    if not weight:
+        yield f"{name} has weight {weight}, so it is never meant"
 
 
 def _shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from clarify_env.games.clarification.users import leaks
 from clarify_env.scores.answers import normalize
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Interpretation, Item, Task
+from clarify_env.tasks.faults import episode_fault
 from clarify_env.testing.expect import expects, raises_nothing, survives_json
 from clarify_env.testing.fresh import in_fresh_process, inside
 
@@ -47,7 +48,8 @@ def check_task(
         for index in range(episodes if size is None else min(episodes, size)):
             with raises_nothing(f"task {task.name}: episode {index} of split {split}"):
                 episode = task.episode(split, index)
-                _check_types(episode, f"task {task.name}, episode {index} of split {split}")
+                fault = episode_fault(episode)
+                assert fault is None, f"task {task.name}, episode {index} of split {split}: {fault}"
                 where = f"task {task.name}, episode {episode.id}"
                 assert episode == task.episode(split, index), f"{where}: asked for twice, it differs"
                 assert episode.id not in by_id, f"{where}: the id stands for two episodes"
@@ -115,32 +117,11 @@ def _lookup(task: Task, episode_id: str) -> Episode | None:
         return None
 
 
-def _check_types(episode: Episode, where: str) -> None:
-    """Checks the types of an episode: a text as answers would be a tuple of its letters."""
-    assert isinstance(episode, Episode), f"{where}: _episode must return an Episode, not {episode!r}"
-    texts = [("id", episode.id), ("query", episode.query), ("context", episode.context)]
-    for i, reading in enumerate(episode.interpretations):
-        assert isinstance(reading, Interpretation), f"{where}: reading {i} must be an Interpretation, not {reading!r}"
-        advice = f"such as ({reading.answers!r},)" if isinstance(reading.answers, str) else "such as ('Seoul',)"
-        is_tuple = isinstance(reading.answers, (tuple, list))
-        assert is_tuple, f"{where}: the answers of reading {i} must be a tuple, {advice}, not {reading.answers!r}"
-        texts += [(f"the label of reading {i}", reading.label), (f"the text of reading {i}", reading.text)]
-        texts += [(f"answer {k} of reading {i}", answer) for k, answer in enumerate(reading.answers)]
-    for name, value in texts:
-        assert isinstance(value, str), f"{where}: {name} must be a text, not {value!r}"
-    assert isinstance(episode.meta, dict), f"{where}: meta must be a dictionary, not {episode.meta!r}"
-
-
 def _check_readings(task: Task, episode: Episode, where: str) -> None:
     readings = episode.interpretations
-    assert readings, f"{where}: it has no readings"
     assert _is_frozen(readings), f"{where}: its readings hold something that can be changed, such as a list for a tuple"
-    weights = [reading.weight for reading in readings]
-    assert min(weights) > 0, f"{where}: a reading has weight {min(weights)}, so it is never meant"
-    assert abs(sum(weights) - 1) < _TOLERANCE, f"{where}: the readings' weights sum to {sum(weights):g}, not 1"
     items = [Item(reading.label, "x") for reading in readings]
     for i, reading in enumerate(readings):
-        assert reading.answers, f"{where}: reading {i} has no answer"
         for answer in reading.answers:
             assert normalize(answer), f"{where}: answer {answer!r} is empty after normalisation"
             assert task.score(answer, i, episode) == 1, f"{where}: gold answer {answer!r} does not score 1"
