@@ -19,6 +19,7 @@ from agents.forward import (
     CACHES,
     CachedRows,
     Forward,
+    Prefill,
     RecomputedRows,
     Rows,
     SeparateRows,
@@ -200,7 +201,7 @@ def _together(
     # The first prompt has a row more, so that rows of one prompt are compared as well.
     index = [0, *range(len(prompts))]
     shared = [_PREFIX] * len(prompts) if batching.shared else []
-    rows = make_rows(forward, device, prompts, index, 0, batching, steps, shared=shared, new_tokens=_REPLY)
+    rows = make_rows(Prefill(forward, device, prompts, index), 0, batching, steps, shared=shared, new_tokens=_REPLY)
     logits = [rows.logits]
     for token in range(-_REPLY, 0):
         rows.append(torch.tensor([sequences[i][token] for i in index], device=device))
@@ -209,10 +210,7 @@ def _together(
 
 
 def make_rows(
-    forward: Forward,
-    device: torch.device,
-    prompts: Sequence[Sequence[int]],
-    rows: Sequence[int],
+    prefill: Prefill,
     pad: int,
     batching: Batching,
     steps: Steps | None = None,
@@ -223,10 +221,7 @@ def make_rows(
     """Prefills rows as a model's batches may be made; see `agents.forward`.
 
     Args:
-        forward: Calls the model.
-        device: Device of the model.
-        prompts: Token ids of each distinct prompt.
-        rows: For each row, the index of its prompt.
+        prefill: The prompts and the model.
         pad: Id to pad with.
         batching: What the model's batches may do.
         steps: Recorded steps of the model, which are used if it can; ``None``: they are not.
@@ -234,13 +229,13 @@ def make_rows(
         new_tokens: Most tokens that are appended.
     """
     if batching.cache is None:
-        return RecomputedRows(forward, device, prompts, rows, pad)
+        return RecomputedRows(prefill, pad)
     if not batching.padded:
-        return SeparateRows(forward, device, prompts, rows, cache=batching.cache)
-    cached = CachedRows(forward, device, prompts, rows, pad, shared=shared, cache=batching.cache)
+        return SeparateRows(prefill, cache=batching.cache)
+    cached = CachedRows(prefill, pad, shared=shared, cache=batching.cache)
     if not batching.recorded or steps is None:
         return cached
-    return recorded_rows(forward, cached, steps, new_tokens) or cached
+    return recorded_rows(prefill.forward, cached, steps, new_tokens) or cached
 
 
 def _difference(logits: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from agents.batching import batching_of, make_rows
-from agents.forward import base_of, forward_of, in_evaluation_mode, left_pad
+from agents.forward import Prefill, base_of, forward_of, in_evaluation_mode, left_pad
 from agents.recorded import steps_of
 
 __all__ = ["Sample", "decode", "left_pad", "shared_length", "shared_lengths", "uniforms"]
@@ -90,8 +90,8 @@ def decode(
     shared = shared_lengths(prompts) if batching.shared else []
     # Adapters around a model may be switched on and off.
     steps = steps_of(model) if batching.recorded and model is base_of(model) else None
-    forward = forward_of(model)
-    state = make_rows(forward, device, prompts, rows, pad, batching, steps, shared=shared, new_tokens=max_new_tokens)
+    prefill = Prefill(forward_of(model), device, prompts, rows)
+    state = make_rows(prefill, pad, batching, steps, shared=shared, new_tokens=max_new_tokens)
     end_ids = torch.tensor([end] if isinstance(end, int) else list(end), device=device)
     draws = torch.from_numpy(uniforms(seeds, max_new_tokens)).to(device)
     opening_ids = torch.full((len(rows), max(map(len, openings), default=0)), -1)  # -1: free

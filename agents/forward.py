@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from transformers.modeling_utils import unwrap_model
@@ -110,14 +110,27 @@ class Rows(Protocol):
         ...
 
 
-class CachedRows:
-    """Rows with a cache: a step computes one token per row.
+class Prefill(NamedTuple):
+    """The prompts that rows begin with, and the model that computes them.
 
-    Args:
+    Attributes:
         forward: Calls the model; see `forward_of`.
         device: Device of the model.
         prompts: Token ids of each distinct prompt.
         rows: For each row, the index of its prompt.
+    """
+
+    forward: Forward
+    device: torch.device
+    prompts: Sequence[Sequence[int]]
+    rows: Sequence[int]
+
+
+class CachedRows:
+    """Rows with a cache: a step computes one token per row.
+
+    Args:
+        prefill: The prompts and the model.
         pad: Id to pad with, on the left.
         shared: Length of each prompt's prefix that is prefilled once for all prompts that begin with it; all 0: none.
         cache: Name of the cache, one of `CACHES`.
@@ -126,23 +139,13 @@ class CachedRows:
         mask: Attention mask, shape [rows, length]; 0 is padding.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        device: torch.device,
-        prompts: Sequence[Sequence[int]],
-        rows: Sequence[int],
-        pad: int,
-        *,
-        shared: Sequence[int] = (),
-        cache: str = CACHES[0],
-    ):
-        self._forward, self._name, self._device = forward, cache, device
+    def __init__(self, prefill: Prefill, pad: int, *, shared: Sequence[int] = (), cache: str = CACHES[0]):
+        self._forward, self._name, self._device = prefill.forward, cache, prefill.device
         self.logits: torch.Tensor
         self.mask: torch.Tensor
         self._cache: Any = None
-        self._prefill(prompts, pad, shared or [0] * len(prompts))
-        fork = torch.tensor(rows, device=device)
+        self._prefill(prefill.prompts, pad, shared or [0] * len(prefill.prompts))
+        fork = torch.tensor(prefill.rows, device=self._device)
         self.logits = self.logits.index_select(0, fork)
         self.keep(fork)
 
@@ -199,29 +202,20 @@ class SeparateRows:
     """Rows with a cache of a model that reads padding: prompts of each length are a batch of their own.
 
     Args:
-        forward: Calls the model; see `forward_of`.
-        device: Device of the model.
-        prompts: Token ids of each distinct prompt.
-        rows: For each row, the index of its prompt.
+        prefill: The prompts and the model.
         cache: Name of the cache, one of `CACHES`.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        device: torch.device,
-        prompts: Sequence[Sequence[int]],
-        rows: Sequence[int],
-        *,
-        cache: str = CACHES[0],
-    ):
+    def __init__(self, prefill: Prefill, *, cache: str = CACHES[0]):
+        _, device, prompts, rows = prefill
         self._device, self._batches, self._members = device, [], []
         for length in dict.fromkeys(len(prompts[row]) for row in rows):
             same_length = {i: n for n, i in enumerate(i for i, prompt in enumerate(prompts) if len(prompt) == length)}
             members = [place for place, row in enumerate(rows) if row in same_length]
-            batch_rows = [same_length[rows[place]] for place in members]
-            batch_prompts = [prompts[i] for i in same_length]
-            self._batches.append(CachedRows(forward, device, batch_prompts, batch_rows, 0, cache=cache))
+            part = prefill._replace(
+                prompts=[prompts[i] for i in same_length], rows=[same_length[rows[place]] for place in members]
+            )
+            self._batches.append(CachedRows(part, 0, cache=cache))
             self._members.append(torch.tensor(members, device=device))
         self._collect()
 
@@ -252,19 +246,14 @@ class RecomputedRows:
     """Rows without a cache: a step computes every row anew, padded on the right, where no causal model looks.
 
     Args:
-        forward: Calls the model; see `forward_of`.
-        device: Device of the model.
-        prompts: Token ids of each distinct prompt.
-        rows: For each row, the index of its prompt.
+        prefill: The prompts and the model.
         pad: Id to pad with.
     """
 
-    def __init__(
-        self, forward: Forward, device: torch.device, prompts: Sequence[Sequence[int]], rows: Sequence[int], pad: int
-    ):
-        self._forward, self._device = forward, device
-        ids, mask = pad_rows([prompts[row] for row in rows], pad, "right")
-        self._ids, self._lengths, self._pad = ids.to(device), mask.sum(1).to(device), pad
+    def __init__(self, prefill: Prefill, pad: int):
+        self._forward, self._device = prefill.forward, prefill.device
+        ids, mask = pad_rows([prefill.prompts[row] for row in prefill.rows], pad, "right")
+        self._ids, self._lengths, self._pad = ids.to(self._device), mask.sum(1).to(self._device), pad
         self._compute()
 
     def _compute(self) -> None:
