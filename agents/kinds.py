@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.gguf import SMOLLM2, dequantised, is_gguf, smollm2_file
-from agents.pocket import SHIPPED
+from agents.pocket import SHIPPED, is_pocket
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Description
 from clarify_env.options import option
@@ -328,6 +328,13 @@ def _agent(
         agent.renderer.check_writes(opening)
     for note in agent.renderer.notes:
         context.models.say(note)
+    section = context.section(role)
+    if options.style == "pocket" and not is_pocket(tokenizer):
+        context.models.say(
+            f"{section}.model: {options.model} has a chat template of its own, but is prompted in style pocket, with "
+            f"replies of up to {options.max_new_tokens} tokens; {section}=hf {section}.model={options.model} "
+            "prompts=natural plays it with natural prompts and longer replies"
+        )
     return agent
 
 

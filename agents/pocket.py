@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clarify_env.games.clarification.actions import TAGS
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 END, PAD = "<|end|>", "<|pad|>"
 _ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -61,6 +61,11 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
     )
     fast.chat_template = TEMPLATE
     return fast
+
+
+def is_pocket(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Returns whether a tokenizer is that of a pocket model, by its chat template."""
+    return isinstance(tokenizer.chat_template, str) and tokenizer.chat_template.strip() == TEMPLATE
 
 
 def build_model(

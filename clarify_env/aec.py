@@ -87,7 +87,7 @@ def ending(description: Description, game: Game) -> str:
     measures = description.measures(game.task, game.episode, game)
     parts = ", ".join(f"{name} {value:g}" for name, value in measures.items())
     assert game.result is not None, "an ending is that of a finished game"
-    return f"reward {game.result.reward(game.prices):.3f}: {parts}"
+    return f"reward {game.result.reward(game.prices):z.3f}: {parts}"
 
 
 def play_tools(tools: Mapping[str, Agent], game: Game, rng: np.random.Generator) -> None:

@@ -361,7 +361,7 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
 
 @pytest.mark.parametrize("word", ["task=ledger", "+task=./mine.py", "task.name=ledger"])
 def test_a_task_is_no_override_of_every_cell(word):
-    with pytest.raises(ValueError, match=r"^overrides: .*task.* write \"~tasks.almanac\" \"\+tasks.NAME=\['.*task"):
+    with pytest.raises(ValueError, match=r"^overrides: .*task.* write \"tasks={NAME: \['.*task"):
         CompareOptions(overrides=["eval.grid=2", word])
     CompareOptions(overrides=["task.test_names=3", "assistant=hf"])
 

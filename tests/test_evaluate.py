@@ -60,6 +60,8 @@ def test_any_agent_is_measured_exactly_over_readings(agent, name):
     printed = str(table).splitlines()
     assert len(printed) == 3 and "% of oracle" in printed[1] and " 0.470 " in printed[2]
     assert json.loads(json.dumps(table.rows)) == list(table), "rows are flat and JSON"
+    row["gap_closed"] = -0.001
+    assert " 0.00  " in str(table) and "-0.00" not in str(table), "zero has no sign"
 
 
 def test_an_agent_that_asks_hears_the_scripted_user():

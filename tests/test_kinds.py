@@ -125,3 +125,18 @@ def test_a_model_that_is_not_there_is_named_by_role(almanac, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"^user\.model: cannot load '/nowhere'"):
         make_players({"user": HF("/nowhere")}, GAME, almanac, models=Models())
+
+
+@pytest.mark.parametrize(
+    ("style", "own", "warned"), [("pocket", True, True), ("pocket", False, False), ("natural", True, False)]
+)
+def test_a_chat_model_in_the_style_of_the_pocket_model_is_named(almanac, loads, tiny, caplog, style, own, warned):
+    model, tokenizer = pickle.loads(pickle.dumps(tiny))
+    if own:
+        tokenizer.chat_template = "\n" + tokenizer.chat_template.replace("<|end|>", "<|end|>\n")
+    blocks = {"assistant": HF("models/mine", style=style, max_new_tokens=48)}
+    policy = Policy(model, tokenizer, temperature=1.0, roles=("assistant",))
+    with caplog.at_level("WARNING"):
+        make_players(blocks, GAME, almanac, models=Models(), policy=policy)
+    advice = "assistant=hf assistant.model=models/mine prompts=natural plays it with natural prompts"
+    assert (advice in caplog.text) == warned

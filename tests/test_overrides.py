@@ -51,6 +51,9 @@ READ = [
     ("rest", ["update.learning_rate=1"], "update.learning_rate", 1),
     ("rest", ["rest.threshold=[0.5,1]"], "rest.threshold", [0.5, 1]),
     ("rest", ["rollouts=plain"], "rollouts.free", 3),
+    ("compare", ["tasks={mine: ['task=ledger']}"], "tasks", {"mine": ["task=ledger"]}),
+    ("compare", ["tasks={almanac: []}", "+tasks.mine=[a]"], "tasks", {"almanac": [], "mine": ["a"]}),
+    ("pretrain", ["pretrain.model={width: 32}"], "pretrain.model.heads", 4),
 ]
 
 
@@ -119,6 +122,7 @@ REFUSED = [
     ("rest", ["eval.episodes=0"], "eval.episodes must be a whole number in [1, 1000000], not 0"),
     ("rest", ["task.world_seed=-1"], "task.world_seed must be a whole number in [0, 2147483647], not -1"),
     ("compare", ["task=almanac"], "there is no option task; did you mean tasks?"),
+    ("compare", ["tasks={mine: [task=ledger]}"], "cannot be read; texts with a = in them need quotes, as in ['a=b']"),
     ("prompted", ["recipe=almanac"], "there is no option recipe; known: "),
 ]
 

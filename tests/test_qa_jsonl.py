@@ -380,6 +380,10 @@ def test_options_and_files_that_are_wrong(written, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             make_task("qa_jsonl", path=path, **options)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dev.jsonl").write_text("{}")
+    with pytest.raises(ValueError, match=r"^task\.path must be the data file itself, not .*data, .*with dev\.jsonl\)$"):
+        make_task("qa_jsonl", path=tmp_path / "data")
     with pytest.raises(ValueError, match=r"task\.path: cannot read .*nowhere.*: No such file"):
         make_task("qa_jsonl", path=tmp_path / "nowhere.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"question": "caf\xe9"}\n')

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import SETS, CostPlane
+from trainers.reporting.columns import fixed, percent
 from trainers.reporting.report import TEMPLATES, print_table, write_report
 from trainers.runs.store import append_lines, write_json
 
@@ -385,3 +386,10 @@ def test_a_gap_that_there_is_not_is_a_dash_with_its_reason(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "gap closed –: the best fixed strategy earns as much as the oracle" in printed and " – " in printed
     assert "there is no gap to close" in " ".join(report(tmp_path)[1].text)
+
+
+def test_zero_has_no_sign(capsys):
+    print_table(summary() | {"eval": {"between": {"temperature": _entry(0.6) | {"gap_closed": -0.001}}}})
+    printed = capsys.readouterr().out
+    assert " 0.00 " in printed and "−0.00" not in printed and "-0.00" not in printed
+    assert fixed(-0.004, 2) == "0.00" and fixed(-0.006, 2) == "−0.01" and percent(-0.001) == "0"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from trainers.__main__ import main
+
 ROOT = Path(__file__).parents[1]
 HEAVY = tuple(
     """torch transformers tokenizers safetensors scipy matplotlib peft datasets accelerate trl tensorboard jinja2 rich
@@ -60,3 +62,12 @@ def test_help_and_refusals_import_nothing_heavy(tmp_path, lines):
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "all\n", "")
     assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_the_package_lists_its_commands(capsys):
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    names = [path.stem for path in sorted((ROOT / "trainers").glob("[!_]*.py"))]
+    assert [line.split()[0] for line in lines] == names and all(len(line.split()) > 3 for line in lines)
+    assert main(["rest", "seed=1"]) == 1
+    assert capsys.readouterr().err.startswith("error: a command is run as python -m trainers.rest;")

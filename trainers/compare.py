@@ -98,7 +98,7 @@ class CompareOptions:
     cells: str = option("runs/cells")
     """Folder of the cells' run directories, for all comparisons."""
     tasks: dict[str, Any] = option({"almanac": ["task=almanac"]})
-    """Tasks: by name in the tables, the overrides that choose each."""
+    """Tasks: by name in the tables, the overrides that choose each, such as {mine: ['task=./mine.py']}."""
     methods: dict[str, Any] = option({})
     """Methods by name; see `MethodOptions`."""
     only: list[str] = option([])
@@ -132,7 +132,7 @@ class CompareOptions:
         if chosen := next(
             (word for word in self.overrides if word.lstrip("+").startswith(("task=", "task.name="))), None
         ):
-            name = f'"~tasks.almanac" "+tasks.NAME=[{chosen!r}]"'
+            name = f'"tasks={{NAME: [{chosen!r}]}}"'
             raise ValueError(f"overrides: {chosen} would be reported under the names of tasks; write {name} instead")
         if self.tune and self.curve:
             raise ValueError("compare: tune and curve are two comparisons; choose one")

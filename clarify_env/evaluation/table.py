@@ -142,7 +142,7 @@ class Table(Sequence[dict[str, Any]]):
         for name in usage if self._priced else ():
             columns[f"price of {name}"] = lambda row, name=name: f"{row[f'price_{name}']:g}"
         columns["reward"] = lambda row: _number(row["reward"])
-        columns["95 % interval"] = lambda row: f"{row['reward_low']:.3f} to {row['reward_high']:.3f}"
+        columns["95 % interval"] = lambda row: f"{row['reward_low']:z.3f} to {row['reward_high']:z.3f}"
         for name in _headline(first, usage):
             columns[name] = lambda row, name=name: _number(row[name], 2 if name in usage else 3)
         for name in first:
@@ -162,4 +162,4 @@ def _headline(row: dict[str, Any], usage: Sequence[str]) -> list[str]:
 
 
 def _number(value: float | None, places: int = 3) -> str:
-    return "–" if value is None else f"{value:.{places}f}"
+    return "–" if value is None else f"{value:z.{places}f}"

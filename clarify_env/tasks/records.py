@@ -28,6 +28,8 @@ _JSON: dict[type, str] = {list: "a list", dict: "an object", str: "a string", fl
 
 # Largest file in bytes that is read as a whole: fifty times the size of AmbigQA's.
 LARGEST_FILE = 200_000_000
+# Most files of a folder that an error names.
+_LISTED = 5
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP = b"\x1f\x8b"  # the first bytes of a file
 
@@ -59,7 +61,11 @@ def opened(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
         ValueError: The file cannot be read, while it is open included.
     """
     try:
-        with _checked(path).expanduser().open("rb") as file:
+        place = _checked(path).expanduser()
+        if place.is_dir():
+            files = ", ".join(sorted(one.name for one in place.iterdir() if one.is_file())[:_LISTED]) or "no file"
+            raise ValueError(f"task.path must be the data file itself, not {path}, which is a folder (with {files})")
+        with place.open("rb") as file:
             yield gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
     except (OSError, EOFError, zlib.error, RuntimeError) as error:  # RuntimeError: no home folder for ~
         raise ValueError(f"task.path: cannot read {path}: {getattr(error, 'strerror', None) or error}") from error

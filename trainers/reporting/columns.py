@@ -94,10 +94,10 @@ def measures(entry: Mapping[str, Any]) -> list[str]:
 
 
 def fixed(value: float | None, places: int = 3) -> str:
-    """Formats a number with fixed decimal places; ``None`` becomes a dash."""
-    return "–" if value is None else f"{value:.{places}f}".replace("-", "−")
+    """Formats a number with fixed decimal places, zero without a sign; ``None`` becomes a dash."""
+    return "–" if value is None else f"{value:z.{places}f}".replace("-", "−")
 
 
 def percent(value: float, of: float = 1.0, places: int = 0) -> str:
     """Formats 100 value / of; a dash where ``of`` is not positive."""
-    return f"{100 * value / of:.{places}f}" if of > 0 else "–"
+    return f"{100 * value / of:z.{places}f}" if of > 0 else "–"

@@ -68,7 +68,7 @@ def steering(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
             for axis, action in zip(row, actions, strict=False):
                 shares = _map(axis, grid, 100 * np.array(grid[who][action]), (0, 100), "{:.0f}")
             limits = (np.min(all_words), np.max(all_words))
-            words = _map(row[-1], grid, np.array(grid[who]["words"]), limits, "{:.1f}")
+            words = _map(row[-1], grid, np.array(grid[who]["words"]), limits, "{:z.1f}")
             row[0].set_ylabel(prices[1])
             row[0].annotate(
                 who, (-0.32, 0.5), xycoords="axes fraction", rotation=90, va="center", fontsize=11, fontweight="bold"
@@ -88,7 +88,7 @@ def regret(grid: dict[str, Any], prices: Sequence[str]) -> Figure:
         figure = Figure(figsize=(4.4, 3.4), layout="constrained")
         axis = figure.subplots()
         values = np.array(grid["oracle"]["reward"]) - np.array(grid["policy"]["reward"])
-        mesh = _map(axis, grid, values, (0, max(values.max(), 1e-3)), "{:.2f}")
+        mesh = _map(axis, grid, values, (0, max(values.max(), 1e-3)), "{:z.2f}")
         axis.set(xlabel=prices[0], ylabel=prices[1], title="regret: oracle minus policy reward")
         figure.colorbar(mesh, ax=axis).outline.set_visible(False)
     return figure
@@ -133,7 +133,7 @@ def regrets(grids: Mapping[str, dict[str, Any]]) -> Figure:
         axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
         most = max(values.max() for values in lost.values())
         for axis, (name, values) in zip(axes, lost.items(), strict=False):
-            mesh = _map(axis, grids[name], values, (0, max(most, 1e-3)), "{:.2f}")
+            mesh = _map(axis, grids[name], values, (0, max(most, 1e-3)), "{:z.2f}")
             axis.set_title(name)
         for axis in axes[len(lost) :]:
             axis.set_visible(False)

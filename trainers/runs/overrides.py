@@ -62,7 +62,7 @@ class CommandLine:
         matches = [match for match in parts if match]
         self._choose(matches)
         self.types.update(option_types(self.sections, self.choices))
-        return [self._override(match) for match in matches]
+        return [override for match in matches for override in self._overrides(match)]
 
     def known(self) -> list[str]:
         """Returns the names of all options and groups."""
@@ -94,19 +94,22 @@ class CommandLine:
         parts = value.split(",") if self.sweep and not _NESTED.search(value) else [value]
         return [part.strip().strip("'\"") for part in parts]
 
-    def _override(self, match: re.Match) -> str:
-        """Returns one override as hydra takes it."""
+    def _overrides(self, match: re.Match) -> list[str]:
+        """Returns one override as hydra takes it: in two, if it replaces a mapping, which hydra would merge."""
         sign, key, value = match["sign"] or "", match["key"], match["value"]
         if not match["equals"] and sign != "~":
             raise ValueError(f"options are written NAME=VALUE, not {match[0]!r}; --help lists them")
         if key.startswith("hydra") or match["package"] or (key in self.choices and "." not in key):
-            return match[0]
+            return [match[0]]
         self._check_name(key)
         if sign == "~":
-            return match[0]
+            return [match[0]]
         if key.startswith(_OWN):
             sign = "++"  # what a game, a task or a kind of player has need not stand in a file of conf/
-        return f"{sign}{key}={self._spelled(key, value)}"
+        spelled = f"{key}={self._spelled(key, value)}"
+        if not sign and "." not in key and self.types.get(key, (Any,))[0] == dict[str, Any]:
+            return [f"~{key}", f"+{spelled}"]
+        return [f"{sign}{spelled}"]
 
     def _check_name(self, key: str) -> None:
         sections = {name.partition(".")[0] for name in self.types} | {"players"}
@@ -138,7 +141,8 @@ class CommandLine:
             if str in types and not (self.sweep and parsed is not None):
                 return _as_text(value)
         if parsed is None:
-            raise ValueError(f"{key} must be {described(hint, rule)}, not {value!r}, which cannot be read")
+            quotes = "; texts with a = in them need quotes, as in ['a=b']" if "=" in value else ""
+            raise ValueError(f"{key} must be {described(hint, rule)}, not {value!r}, which cannot be read{quotes}")
         if parsed.is_sweep_override() and not self.sweep:
             raise ValueError(f"{key} must be {described(hint, rule)}, not {value!r}; commas are for sweeps (-m)")
         result = None if parsed.is_sweep_override() else parsed.value()

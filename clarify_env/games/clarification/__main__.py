@@ -60,7 +60,7 @@ def _squares(grid: ActionMap) -> list[tuple[str, np.ndarray]]:
 
 def _square(name: str, values: np.ndarray, alphas: Sequence[float], betas: Sequence[float]) -> str:
     lines = [f"{name} (rows: alpha, columns: beta)", "       " + "".join(f"{beta:7.3f}" for beta in betas)]
-    lines += [f"{alpha:7.2f}" + "".join(f"{v:7.2f}" for v in row) for alpha, row in zip(alphas, values, strict=True)]
+    lines += [f"{alpha:7.2f}" + "".join(f"{v:z7.2f}" for v in row) for alpha, row in zip(alphas, values, strict=True)]
     return "\n".join(lines)
 
 
@@ -70,7 +70,7 @@ def _table(sets: dict[str, dict[str, Any]]) -> str:
     for name, means in sets.items():
         plain = [means["oracle"], *means["shares"].values(), means["silent"]]
         # A percentage is undefined if the oracle's reward is not positive.
-        ratios = [f"{100 * v / means['oracle']:.1f}" if means["oracle"] > 0 else "-" for v in means["fixed"].values()]
+        ratios = [f"{100 * v / means['oracle']:z.1f}" if means["oracle"] > 0 else "-" for v in means["fixed"].values()]
         rows.append(f"{name:<14}" + "".join(f"{v:13.3f}" for v in plain) + "".join(f"{r:>13}" for r in ratios))
     return "\n".join(rows)
 
