@@ -1,9 +1,9 @@
 """DROP's F1 with scales, the score of answers about financial tables (DROP: arXiv 1903.00161; TAT-QA: 2105.07624).
 
 An answer is one span or several, separated by ``;`` and a space. A span is a number, with or without a scale ("$1,496.5
-million", "22.2%", "(12)" for -12), or words. Spans of prediction and gold are aligned one to one to maximise the sum of
-their F1 over sets of tokens; a missing or surplus span scores 0. Two numbers match if their values are equal: the F1 of
-a number is 1 or 0.
+million", "22.2%", "2½", "(12)" for -12), or words. Spans of prediction and gold are aligned one to one to maximise
+the sum of their F1 over sets of tokens; a missing or surplus span scores 0. Two numbers match if their values are
+equal: the F1 of a number is 1 or 0.
 
 Differences from TAT-QA's scorer: it joins the spans of an answer into one, here they are aligned, as in DROP. It reads
 "(1,040)" as 1040 because of the comma, here it is -1040. It splits every predicted word at hyphens; here a word is
@@ -24,25 +24,33 @@ from clarify_env.scores.answers import Form, canonical, normalize, normalize_wit
 from clarify_env.scores.assignment import largest_sum
 
 SCALES = {name: Decimal(value) for name, value in {"hundred": "1e2", "thousand": "1e3", "million": "1e6"}.items()}
-SCALES |= {"billion": Decimal("1e9"), "percent": Decimal("0.01")}
+SCALES |= {"billion": Decimal("1e9"), "trillion": Decimal("1e12"), "percent": Decimal("0.01")}
+_PER = {"%": SCALES["percent"], "\u2030": Decimal("0.001")}  # per cent, per mille
 _SPANS = re.compile(r";\s+")
-_CURRENCY = "[$\u20ac\u00a3\u00a5]"
+# The dollars of several countries, pound, yen, baht, and the currency signs of Unicode from the euro to the rupee.
+_CURRENCY = r"(?:(?:us|au|ca|hk|mx|nt|nz|sg|a|c|r|s)?\$|[\u00a3\u00a5\u0e3f\u20a0-\u20c0])"
+# The fractions that are one character in Unicode, as `canonical` writes them: "1/2", "3/4". Others, such as "1/12", are
+# no numbers, but dates and the like.
+_FRACTION = "(?:1/(?:[2-9]|10)|2/[35]|3/[458]|4/5|5/[68]|7/8)"
 # A comma separates thousands or, as in India, hundreds above a thousand. It is a decimal comma only where thousands are
-# separated by spaces, apostrophes or points: "1 234,5", "1.234,5"; "1,5" is no number.
-_DIGITS = r"""(?P<digits>\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)? | \d{1,3}(?:[ ']\d{3})+(?:[.,]\d*)?
-    | \d{1,3}(?:\.\d{3})+,\d+ | \d+(?:\.\d*)? | \.\d+)
-    (?:e(?P<exponent>[+-]?\d{1,3}) | [ ]?[x*\u00d7][ ]?10\^(?P<power>[+-]?\d{1,3}))?"""
+# separated by spaces, apostrophes or points: "1 234,5", "1.234,5"; "1,5" is no number. Points separate thousands where
+# there are several: "1.234.567".
+_DIGITS = rf"""(?P<digits>(?:\d{{1,15}}[ +])?{_FRACTION} | \d{{1,3}}(?:\.\d{{3}}){{2,}}
+    | \d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}(?:\.\d*)? | \d{{1,3}}(?:[ ']\d{{3}})+(?:[.,]\d*)?
+    | \d{{1,3}}(?:\.\d{{3}})+,\d+ | \d+(?:\.\d*)? | \.\d+)
+    (?:e(?P<exponent>[+-]?\d{{1,3}}) | [ ]?[x*\u00d7][ ]?10\^(?P<power>[+-]?\d{{1,3}}))?"""
 _NUMBER = re.compile(
     rf"""(?P<open>\()?[ ]?(?P<sign>[+-])?[ ]?(?P<before>{_CURRENCY})?[ ]?(?P<inner_open>\()?[ ]?(?P<inner_sign>[+-])?
-    [ ]?(?P<inside>{_CURRENCY})?[ ]?{_DIGITS}[ ]?(?P<percent>%)?[ ]?(?P<after>{_CURRENCY})?[ ]?(?P<close>\))?[ ]?
-    (?P<outer_percent>%)?[ ]?(?P<last>{_CURRENCY})?(?:[ ](?P<scale>\S+)(?:[ ].*)?)?""",
+    [ ]?(?P<inside>{_CURRENCY})?[ ]?{_DIGITS}[ ]?(?P<percent>[%\u2030])?[ ]?(?P<after>{_CURRENCY})?[ ]?(?P<close>\))?
+    [ ]?(?P<outer_percent>[%\u2030])?[ ]?(?P<last>{_CURRENCY})?(?:[ ](?P<scale>\S+)(?:[ ].*)?)?""",
     re.VERBOSE,
 )
 # Parts of one number with a space between them, inside a longer span: "( 12 )", "5 %", "$ 5", "5 €".
 _SPACES = [
-    (re.compile(rf"\( ?([+-]?{_CURRENCY}?) ?(\d[\d.,]*) ?(%?) ?\)"), r"(\1\2\3)"),
+    (re.compile(rf"(?<![\d/.,])(\d+) (?={_FRACTION}(?![\d/]))"), r"\1+"),
+    (re.compile(rf"\( ?([+-]?{_CURRENCY}?) ?(\d[\d.,]*) ?([%\u2030]?) ?\)"), r"(\1\2\3)"),
     (re.compile(rf"({_CURRENCY}) (?=[\d(.+-])"), r"\1"),
-    (re.compile(rf"(?<=[\d)]) (?=(?:%|{_CURRENCY})(?!\S*\d))"), ""),
+    (re.compile(rf"(?<=[\d)]) (?=(?:[%\u2030]|{_CURRENCY})(?!\S*\d))"), ""),
 ]
 # Numbers are compared to this many decimal places, and a number with a scale is rounded before it is scaled. Where this
 # would make a number zero, it is compared to as many significant digits.
@@ -58,9 +66,9 @@ class Figure(NamedTuple):
 
     Attributes:
         value: The number before its scale, sign included.
-        scale: Its scale; a percent sign is 0.01.
-        currency: Its currency sign; may be empty.
-        percent: Whether it has a percent sign.
+        scale: Its scale; a percent sign is 0.01, a per mille sign 0.001.
+        currency: Its currency sign, "US$" as "$"; may be empty.
+        percent: Whether it has a percent or per mille sign.
     """
 
     value: float
@@ -108,7 +116,7 @@ def number(text: str) -> float | None:
 @lru_cache(maxsize=65536)
 def read_figure(text: str) -> Figure | None:
     """Parses a number; ``None`` if the text is none, or is longer than people write numbers."""
-    if len(text) > _LONGEST_NUMBER or not any(character.isdecimal() for character in text):
+    if len(text) > _LONGEST_NUMBER or not any(character.isnumeric() for character in text):
         return None
     match = _NUMBER.fullmatch(" ".join(canonical(text).lower().split()).rstrip(".,;:!? "))
     if match is None:
@@ -117,7 +125,7 @@ def read_figure(text: str) -> Figure | None:
     is_open, is_closed = bool(part["open"]) + bool(part["inner_open"]), bool(part["close"])
     currencies = [sign for name in ("before", "inside", "after", "last") if (sign := part[name])]
     percents = [sign for name in ("percent", "outer_percent") if (sign := part[name])]
-    scale = SCALES.get(part["scale"]) if part["scale"] else Decimal(1)
+    scale = SCALES.get(part["scale"].removesuffix("s")) if part["scale"] else Decimal(1)
     if is_open != is_closed or (part["sign"] and part["inner_sign"]) or scale is None:
         return None
     if len(currencies) > 1 or len(percents) > 1:
@@ -126,12 +134,18 @@ def read_figure(text: str) -> Figure | None:
     if not math.isfinite(value) or (scale != 1 and not math.isfinite(value * float(scale))):
         return None
     negative = is_closed or "-" in (part["sign"], part["inner_sign"])
-    scale = SCALES["percent"] if percents else scale
-    return Figure(-value if negative else value, scale, "".join(currencies), bool(percents))
+    scale = _PER[percents[0]] if percents else scale
+    currency = "".join(currencies).removeprefix("us")
+    return Figure(-value if negative else value, scale, currency, bool(percents))
 
 
 def _plain(digits: str) -> str:
-    """Digits without separators of thousands, with a decimal point."""
+    """Digits without separators of thousands or fraction bars, with a decimal point."""
+    if "/" in digits:
+        *whole, numerator, denominator = map(int, re.split("[ +/]", digits))
+        return repr(sum(whole) + numerator / denominator)
+    if digits.count(".") > 1 and "," not in digits:
+        return digits.replace(".", "")
     if re.search(r"[ '].*,|\..*,", digits):
         digits = digits.replace(".", "").replace(",", ".")
     return re.sub("[ ',]", "", digits)

@@ -84,11 +84,11 @@ class Pacific(FileTask):
         ValueError: An option or the file is wrong.
 
     Version history: 1, first version; 2, numbers with spaces and in scientific notation, answers in Unicode form NFKC,
-    none left out for lack of words.
+    none left out for lack of words; 3, numbers with fractions, per mille, trillions, plural scales and more currencies.
     """
 
     name = "pacific"
-    version = 2
+    version = 3
     unit = "turns"
     metric = "drop"
     attributes = {"column": ("year", "period", "date", "when", "column"), "row": ("kind", "type", "component", "row")}
