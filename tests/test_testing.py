@@ -208,6 +208,14 @@ def test_malformed_episodes_are_refused_in_play(task, message, why):
         clarify_env.evaluate("oracle", task, split="train")
 
 
+@pytest.mark.parametrize("score", [float("nan"), 1.01, -0.5, None, "1"])
+def test_a_score_that_is_none_ends_play(score):
+    game = ClarificationGame(broken(score=lambda *_: score), ASHFORD, 0, (0.25, 0.03))
+    game.apply(Reply("#ANSWER Ada Brandt"))
+    with pytest.raises(ValueError, match=r"^task toy, episode train/0: the score of 'Ada Brandt' is .*, not a num"):
+        game.apply(Reply("Ada Brandt"))
+
+
 class Telling(ClarificationGame):
     """Hands the assistant the user's secret."""
 

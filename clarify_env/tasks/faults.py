@@ -1,11 +1,11 @@
-"""The form of a well-formed episode; tasks of other packages deal what they like."""
+"""Rules for the episodes and scores of tasks; those of other packages deal and score as they like."""
 
 import math
 import numbers
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from clarify_env.tasks.base import Episode, Interpretation
+from clarify_env.tasks.base import Episode, Interpretation, Task
 
 # Largest difference of the sum of the weights from 1.
 _TOLERANCE = 1e-6
@@ -58,6 +58,19 @@ def _reading_faults(reading: Any, name: str) -> Iterator[str]:
         yield f"{name} has weight {_shown(weight)}, which is no positive finite number"
     if not weight:
         yield f"{name} has weight {weight}, so it is never meant"
+
+
+def checked_score(task: Task, answer: str, intent: int, episode: Episode) -> float:
+    """Returns the task's score of an answer.
+
+    Raises:
+        ValueError: It is no number in [0, 1].
+    """
+    score = task.score(answer, intent, episode)
+    if not isinstance(score, numbers.Real) or not 0 <= score <= 1:
+        where = f"task {task.name}, episode {episode.id}"
+        raise ValueError(f"{where}: the score of {_shown(answer)} is {score!r}, not a number in [0, 1]")
+    return score
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,7 @@ from clarify_env.games.clarification.facts import AssistantFacts, UserFacts, sec
 from clarify_env.games.clarification.users import leaks, redact
 from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import REFUSAL, Episode, Task
+from clarify_env.tasks.faults import checked_score
 from clarify_env.words import count_words
 
 REASONING = ("none", "free", "charged")
@@ -106,14 +107,16 @@ class ClarificationGame(Game):
         self.say("user", text)
 
     def _close(self, action: Action, closing: str | None) -> None:
-        answer, grounded = REFUSAL, False
+        answer, grounded, score = REFUSAL, False, 0.0
         if closing is not None:
             form = self.task.normal_form(self.episode)
             answer = form(closing)
             grounded = answer in map(form, answers(action))
+            if grounded:
+                score = checked_score(self.task, closing, self.hidden, self.episode)
         invalid = isinstance(action, Invalid)
         self.result = Result(
-            score=self.task.score(closing, self.hidden, self.episode) if grounded else 0.0,
+            score=score,
             # An invalid message costs one question more, so that it never earns more than the same text as an answer.
             usage={"questions": self._questions + invalid, "words": words(action) + self._charged},
             # A user who refuses every item scores 0, but the refusal is grounded.
