@@ -5,11 +5,14 @@ probability 0 in sampling, scoring and learning alike. Not honoured: what shapes
 log-probabilities that methods learn from must be those of the distribution sampled from.
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME, cached_file
 
 # Logit of suppressed ids, less what the model computes. Not -inf, which makes entropies NaN.
 _NEVER = -1e4
@@ -43,6 +46,30 @@ def eos_ids(model: PreTrainedModel | None) -> tuple[int, ...]:
     """Returns the ids that end a text by the model's generation settings; a setting may name one or several."""
     ids = _setting(model, "eos_token_id")
     return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
+
+
+def check_file(path: str | Path, revision: str | None) -> None:
+    """Checks that a model's ``generation_config.json``, if it has one, can be read: transformers goes on without it.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    file = cached_file(
+        str(path),
+        GENERATION_CONFIG_NAME,
+        revision=revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if file is None:
+        return
+    try:
+        settings = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"its {GENERATION_CONFIG_NAME} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"its {GENERATION_CONFIG_NAME} must hold an object, not {type(settings).__name__}")
 
 
 def check_settings(model: PreTrainedModel) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from agents.adapter import find_adapter, has_tokenizer, merge, without_adapter
 from agents.batching import batching_of
 from agents.context import check_length
-from agents.generation import check_settings, choose_padding, eos_ids, make_savable, suppress
+from agents.generation import check_file, check_settings, choose_padding, eos_ids, make_savable, suppress
 from agents.render import Messages, Renderer
 from agents.sample import LocalSampler
 from clarify_env.games.base import Reply, View
@@ -80,6 +80,8 @@ def load(
     if not tokenizer.chat_template:
         raise ValueError(f"{option}: {str(path)!r} has no chat template, so it cannot take part in a chat")
     choose_padding(model, tokenizer)
+    if fault := _beyond_embedding(model, tokenizer):
+        raise ValueError(f"{option}: cannot load {str(path)!r}: {fault}")
     suppress(model)
     make_savable(model)
     return model, tokenizer
@@ -109,8 +111,10 @@ def _weights(path: str | Path, **options: Any) -> PreTrainedModel:
     """Reads a model whose every weight is in its files: transformers would draw those that are missing at random.
 
     Raises:
-        ValueError: A weight is missing, or has another shape than the model's config says.
+        ValueError: A weight is missing, or has another shape than the model's config says; or the generation settings
+            cannot be read.
     """
+    check_file(path, options["revision"])
     model, report = AutoModelForCausalLM.from_pretrained(
         path, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )
@@ -127,6 +131,25 @@ def _weights(path: str | Path, **options: Any) -> PreTrainedModel:
             f"{missing[0]}"
         )
     return model
+
+
+def _beyond_embedding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Returns, in words, that a prompt may hold an id without a row of the embedding; empty if none may.
+
+    Control tokens that neither the chat template nor padding writes, as those of images, may have no row.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    special, template = set(tokenizer.all_special_tokens), str(tokenizer.chat_template)
+    special |= {added.content for added in tokenizer.added_tokens_decoder.values() if added.special}
+    beyond = {
+        token: index
+        for token, index in tokenizer.get_vocab().items()
+        if index >= rows and (token not in special or token in template or token == tokenizer.pad_token)
+    }
+    if not beyond:
+        return ""
+    token = min(beyond, key=lambda token: beyond[token])
+    return f"ids of its tokenizer, such as {beyond[token]} of {token!r}, lie beyond the {rows} rows of its embedding"
 
 
 def _first_sentence(error: Exception) -> str:

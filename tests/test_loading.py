@@ -8,7 +8,8 @@ import pytest
 import torch
 from custom_code import with_code
 from peft import LoraConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from tokenizers import AddedToken
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from agents import kinds
 from agents.example import Example
@@ -187,7 +188,8 @@ BROKEN = [
     ("a number in quotes", changed("config.json", num_hidden_layers="2"), "expected int, got str"),
     ("a pickle that is none", pickled, "Weights only load failed"),
     ("an empty tokenizer", lambda folder: (folder / "tokenizer.json").write_text("{}"), "KeyError: 'added_tokens'"),
-    ("settings in a list", lambda folder: (folder / "generation_config.json").write_text("[]"), "TypeError: 'list'"),
+    ("settings in a list", lambda folder: (folder / "generation_config.json").write_text("[]"), "must hold an object"),
+    ("torn settings", lambda folder: (folder / "generation_config.json").write_text('{"eos'), "cannot be read: Unterm"),
     ("an end in words", changed("generation_config.json", eos_token_id="</s>"), "eos_token_id of its .* must be an id"),
     ("ends in words", changed("generation_config.json", eos_token_id=[1, "</s>"]), "eos_token_id of its .* must be an"),
 ]
@@ -201,6 +203,19 @@ def test_a_folder_that_cannot_be_loaded_is_said_in_one_sentence(tiny_folder, tmp
     with pytest.raises(ValueError, match=rf"^user\.model: cannot load '.*a model \[1\] \u00fc': .*{message}") as caught:
         load(folder, device="cpu", option="user.model")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["a word", "a control token that is never written"])
+def test_a_token_beyond_the_embedding_is_refused(tiny_folder, tmp_path, special):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken("Zanzibar", special=special)], special_tokens=special)
+    tokenizer.save_pretrained(folder)
+    if special:
+        load(folder, device="cpu")
+        return
+    with pytest.raises(ValueError, match=r"^user\.model: cannot load .*: ids .* of 'Zanzibar', lie beyond the"):
+        load(folder, device="cpu", option="user.model")
 
 
 NORMALIZERS = [
