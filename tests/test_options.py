@@ -208,7 +208,7 @@ def test_help_shows_every_option_with_its_docstring(name):
             assert f"\n  {path} = " in page, path
             assert field_docs(cls).get(one.name), f"{path} has no docstring"
             assert described(get_type_hints(cls)[one.name], rule_of(one)), path
-    assert "run_dir = " in page and "  size: full, quick" in page
+    assert "run_dir = " in page and "  size: full, laptop, quick" in page
 
 
 def test_help_of_a_command_line(capsys, monkeypatch):
