@@ -17,7 +17,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"(?:<!-- ci:(?P<ci>\w+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- ci:(?P<ci>[\w-]+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tasks.md", "results.md"))
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + DOCS)]
 PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
@@ -97,8 +99,10 @@ def test_overrides_make_a_whole_config(line):
 def test_every_command_is_run_by_someone():
     ci = (ROOT / ".ci" / "run").read_text()
     by_ci = {part for marker, line in SHELL if marker and f"readme {marker}" in ci for part in line.split(" && ")}
-    # The first command is the second's install without the tests' packages, and the main job, whose quick form CI runs.
-    by_ci |= {part.replace("[test]", "[train]") for part in by_ci} | {part.replace(" size=quick", "") for part in by_ci}
+    # The first command is the second's install without the tests' packages, and the jobs whose quick form CI runs.
+    by_ci |= {part.replace("[test]", "[train]") for part in by_ci} | {
+        part.replace(" size=quick", "").replace(" --quick", "") for part in by_ci
+    }
     for _, line in SHELL:
         left = [part for part in line.split(" && ") if part not in by_ci and part not in CHEAP and part not in TRAINERS]
         assert not left, f"neither a test nor .ci/run covers {left[0]!r}"
