@@ -242,7 +242,7 @@ def test_reports(tiny):
     seen = []
     learned(tiny[0], ROWS * 20, UpdateOptions(epochs=2, batch=2), report=lambda *args: seen.append(args))
     steps = [step for step, _, _ in seen]
-    assert steps == sorted(steps) and steps[-1] == 60 and {total for _, total, _ in seen} == {60}
+    assert steps == sorted(steps) and (steps[0], steps[-1]) == (0, 60) and {total for _, total, _ in seen} == {60}
     assert sum("loss" in logs and "learning_rate" in logs for _, _, logs in seen) == 3, "every 20 steps"
 
 

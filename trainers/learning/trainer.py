@@ -1,6 +1,7 @@
 """`transformers.Trainer` for weighted examples: a step's examples are computed in parts that fit into memory."""
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -182,11 +183,21 @@ class Progress(TrainerCallback):
     """Reports a trainer's steps and logs to a function, and stops a training whose loss is not finite.
 
     Args:
-        report: Called with step, number of steps and logs.
+        report: Called with step, number of steps and logs: at the beginning, with each log, and once a second between.
     """
 
     def __init__(self, report: Report):
-        self.report = report
+        self.report, self._due = report, 0.0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Reports that no step is done; see `transformers.TrainerCallback`."""
+        self.report(0, state.max_steps, {})
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Reports the step, if a second has passed; see `transformers.TrainerCallback`."""
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + 1
+            self.report(state.global_step, state.max_steps, {})
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Reports step, number of steps and logs; see `transformers.TrainerCallback`.
