@@ -69,7 +69,7 @@ def test_prompts_state_the_day_of_the_run(command, tiny_folder, tmp_path, clock,
 
     def play():
         prompts.clear()
-        assert command(prompted, f"assistant.model={model}", *line) == (0, "")
+        assert command(prompted, "assistant=hf", f"assistant.model={model}", "prompts=pocket", *line)[0] == 0
         return sorted(set(prompts))
 
     first = play()

@@ -71,6 +71,16 @@ def test_whatever_is_said_the_best_tag_is_learned():
     assert 30 < other < 200, "what is said is now and then another action's message"
 
 
+def test_what_earns_less_than_the_least_value_is_not_learned():
+    played = [games("#ANSWER nobody"), games("#MULTI_ANS film: nobody; bridge: no one")]
+    assert len(selected(played, hindsight=50)) == 50, "the least wrong message"
+    assert selected(played, hindsight=50, least_value=0.0) == []
+    right = [games("#ANSWER nobody"), games("#ANSWER Brandt")]
+    rows = selected(right, hindsight=200, least_value=0.47)
+    earned = [tree(*right).choices(np.array([row.prompt_ids[0]]))[0][0].value for row in rows]
+    assert min(earned) >= 0.47 and 0 < len(rows) < len(selected(right, hindsight=200))
+
+
 def test_tags_of_several_tokens_part_at_one():
     """Of tags that begin alike, the first token in which they differ decides."""
 
@@ -79,9 +89,9 @@ def test_tags_of_several_tokens_part_at_one():
             return characters
 
     answer, best = (Reply(text, ids=tuple(text)) for text in ("#ANSWER Brandt", "#ASK Which?"))
-    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, best, 0.05), len("#ANSWER"), 0.5)
+    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, best, 0.05, 0.5), len("#ANSWER"), 0.5)
     assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 3, relabel=(2, "S"))
-    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, answer, 0.05), len("#ANSWER"), 0.5)
+    row = rest.with_tag(Letters(), (7,), Choice((), answer, 1.0, answer, 0.05, 0.5), len("#ANSWER"), 0.5)
     assert row == Example((7,), tuple("#ANSWER Brandt"), first_weights=(0.5,) * 7)
 
 

@@ -54,6 +54,9 @@ class RestOptions:
     """Probability that a drawn beta is replaced by the smallest one, and the same for the largest."""
     margin: float = option(0.05, least=0)
     """Margin over the second-best action, in units of reward, from which a tag counts in full; 0: all tags do."""
+    least_value: float | None = option(None)
+    """Expected reward of the best action from which messages are learned; 0 leaves out those of episodes that no game
+    of the group solved, which a model that reads badly would learn as answers; null: all are learned."""
     temperature: float = option(0.0, least=0)
     """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
     rule: str = option("action", choices=RULES)
@@ -162,6 +165,8 @@ def by_action(
     choices = tree.choices(np.array(prices), options.temperature, rng)
     for vector, choices_at in zip(np.array(prices).tolist(), choices, strict=True):
         for choice in choices_at:
+            if options.least_value is not None and choice.value < options.least_value:
+                continue
             if rng.random() < choice.mass:
                 view = tree.setup.learning_view(tree.episode, tree.role, choice.heard, tuple(vector))
                 weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0

@@ -73,6 +73,7 @@ class Choice(NamedTuple):
         mass: Reach: probability that play comes to this point.
         best: The best message of all actions.
         margin: Value of the best action minus the value of the second best; infinite if there is only one.
+        value: Value of the best action: the expected reward of the game.
     """
 
     heard: Heard
@@ -80,6 +81,7 @@ class Choice(NamedTuple):
     mass: float
     best: Reply
     margin: float
+    value: float
 
 
 class Tree:
@@ -213,7 +215,14 @@ class Tree:
             branch, here = branches[index], np.flatnonzero(selected == index)
             for at in here:
                 chosen[where[at]].append(
-                    Choice(node.heard, branch.reply, mass, branches[best[at]].reply, float(margin[at]))
+                    Choice(
+                        node.heard,
+                        branch.reply,
+                        mass,
+                        branches[best[at]].reply,
+                        float(margin[at]),
+                        float(values[best[at], at]),
+                    )
                 )
             for child, below in _shares(branch, share):
                 if below:
