@@ -57,7 +57,7 @@ STAGES = (
 
 
 # Overrides of the quick form: every step of it, little of each. Its figures mean nothing but that it works.
-QUICK = ("eval.episodes=8", "eval.validation=4", "eval.sets=[between]", "eval.grid=2")
+QUICK = ("eval.episodes=8", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
 QUICK_STAGES = {
     "warm": ("budget.games=24", "sft.lessons=10"),
     "rest": ("budget.games=150", "rest.hindsight=6"),

@@ -17,7 +17,7 @@ from plugin_wheel import SOURCE, install
 
 import clarify_env
 from agents.selfplay import Start, play
-from clarify_env import make_task
+from clarify_env import games, make_task
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.summary import summarize
 from clarify_env.games import find_game, game_names
@@ -42,9 +42,12 @@ def installed(tmp_path_factory):
     """The package, installed by pip; its games are known by their entry points alone."""
     site = str(install(tmp_path_factory.mktemp("their")))
     sys.path.insert(0, site)
+    before = dict(games._LOADED)
     commands.offer_plugins()  # the commands were imported before
     yield Path(site)
     sys.path.remove(site)
+    games._LOADED.clear()  # other tests in this process do not know them
+    games._LOADED.update(before)
 
 
 @pytest.fixture(params=GAMES)
