@@ -60,7 +60,7 @@ STAGES = (
 QUICK = ("eval.episodes=8", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
 QUICK_STAGES = {
     "warm": ("budget.games=24", "sft.lessons=10"),
-    "rest": ("budget.games=150", "rest.hindsight=6"),
+    "rest": ("budget.games=150", "rest.hindsight=6", "update.batch=16"),
     "grpo": ("budget.games=16", "grpo.games_a_step=8"),
 }
 

@@ -238,6 +238,11 @@ def test_nothing_is_left_behind(tiny, tmp_path, monkeypatch):
     assert not model.training, "and the model is ready to play"
 
 
+def test_a_training_of_one_step_learns(tiny):
+    after = learned(tiny[0], ROWS, replace(FAST, batch=64, epochs=1, least_steps=0))
+    assert not torch.equal(weights(after), weights(tiny[0]))
+
+
 def test_reports(tiny):
     seen = []
     learned(tiny[0], ROWS * 20, UpdateOptions(epochs=2, batch=2), report=lambda *args: seen.append(args))
