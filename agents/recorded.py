@@ -176,7 +176,7 @@ class Steps:
         self._pool = None
 
     def find(self, forward: Forward, rows: int, capacity: int, like: list[Any]) -> Step | None:
-        """Returns a step of at least so many rows and columns; ``None``: its cache would take too much memory.
+        """Returns a step of at least ``rows`` rows and ``capacity`` columns; ``None``: its cache takes too much memory.
 
         Args:
             forward: Calls the model.

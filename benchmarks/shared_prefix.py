@@ -78,7 +78,7 @@ def compare(what: str, shared: Measured, plain: Measured) -> None:
 
 
 def hindsight(task: Task, renderer: Renderer, episodes: int, costs: int = COSTS) -> list[Example]:
-    """Returns the oracle's messages on training episodes, each at so many training costs, as ReST learns them."""
+    """Returns the oracle's messages on training episodes, each at ``costs`` training costs, as ReST learns them."""
     setup, rng, examples = Setup(find_game("clarification"), task, {}), np.random.default_rng(0), []
     agents = {"assistant": ScriptedAssistant(task, "oracle"), "user": ScriptedUser(task)}
     for index in range(episodes):

@@ -302,8 +302,8 @@ def test_a_search_in_chunks_finds_the_same(vocabulary):
     spread = torch.randn(200, vocabulary, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     probabilities = (6 * spread).softmax(1)
     probabilities[::3, : vocabulary // 2] = 0
-    found = decoding._search_in_chunks(probabilities.clone(), draws)
-    assert found.tolist() == decoding._search(probabilities.clone(), draws).tolist()
+    tokens = decoding._search_in_chunks(probabilities.clone(), draws)
+    assert tokens.tolist() == decoding._search(probabilities.clone(), draws).tolist()
 
 
 def test_without_memory_for_recorded_steps_rows_grow_plainly(tiny, prompts, play, monkeypatch, caplog):

@@ -101,7 +101,7 @@ class Attack:
 
 
 def batches(family: ChatFamily, messages: int) -> Iterator[list[list[dict[str, str]]]]:
-    """Yields batches of chats, of so many messages in all."""
+    """Yields batches of chats, of ``messages`` messages in all."""
     attack = Attack(family, seed=0)
     while messages > 0:
         chats = []

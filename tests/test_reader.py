@@ -89,9 +89,9 @@ def test_what_is_no_path_and_no_text_is_said(tmp_path, monkeypatch, path, encodi
 
 def test_ids_may_be_numbers(tmp_path):
     """As pandas and `datasets` number rows."""
-    told = [json.loads(line) for line in FILES["qa_jsonl"].splitlines()]
+    records = [json.loads(line) for line in FILES["qa_jsonl"].splitlines()]
     for name, change in (("texts", str), ("numbers", int)):
-        numbered = [line | {"id": change(i), "entity": change(i // 2)} for i, line in enumerate(told)]
+        numbered = [line | {"id": change(i), "entity": change(i // 2)} for i, line in enumerate(records)]
         (tmp_path / name).write_text("\n".join(map(json.dumps, numbered)))
     assert everything(make_task("qa_jsonl", path=tmp_path / "numbers")) == everything(
         make_task("qa_jsonl", path=tmp_path / "texts")

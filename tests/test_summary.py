@@ -50,24 +50,24 @@ def test_summarize_by_hand():
     against = Reference(
         np.array([[0.9, 0.7], [0.6, 0.4]]), None, None, {k: np.array(v) for k, v in fixed.items()}, BY_ACTION
     )
-    found = summarize(GAME, played, against, EPISODES, 0)
-    assert found["reward"] == pytest.approx(0.5) and found["oracle"] == pytest.approx(0.65)
-    assert found["regret"] == pytest.approx(0.15)
+    entry = summarize(GAME, played, against, EPISODES, 0)
+    assert entry["reward"] == pytest.approx(0.5) and entry["oracle"] == pytest.approx(0.65)
+    assert entry["regret"] == pytest.approx(0.15)
     # Asked at 0.85 where 0.9 was to be had, guessed at 0.65 instead of 0.7; a list without a plan and a message that is
     # invalid lose all of their 0.2.
     lost = lost_by_action(played, against)
-    assert lost == pytest.approx(np.array([[0.05, 0.05], [0.2, 0.2]])) and found["regret_action"] == lost.mean()
-    assert found["gap_closed"] == pytest.approx((0.5 - 0.4) / (0.65 - 0.4)), "guess, at 0.4, is the best of the fixed"
-    assert found["fixed"] == pytest.approx({"guess": 0.4, "list": 0.225, "ask": 0.225, "threshold": 0.1})
+    assert lost == pytest.approx(np.array([[0.05, 0.05], [0.2, 0.2]])) and entry["regret_action"] == lost.mean()
+    assert entry["gap_closed"] == pytest.approx((0.5 - 0.4) / (0.65 - 0.4)), "guess, at 0.4, is the best of the fixed"
+    assert entry["fixed"] == pytest.approx({"guess": 0.4, "list": 0.225, "ask": 0.225, "threshold": 0.1})
     # Means of the policy at each price: 0.6, 0.4; of the best fixed strategy there: 0.45 (list), 0.45 (ask).
-    assert found["dominance"] == 0.5, "the first price is won; the second is short by 0.05, more than the margin"
-    assert found["share"] == {"clarify": 0.25, "answer": 0.25, "multi_answer": 0.25, "invalid": 0.125}
-    assert (found["accuracy"], found["words"], found["f1"], found["leak"]) == (0.75, 5, 0.75, 0.25)
-    assert found["accuracy_clear"] == 0.5, "of the second question, which has one reading"
+    assert entry["dominance"] == 0.5, "the first price is won; the second is short by 0.05, more than the margin"
+    assert entry["share"] == {"clarify": 0.25, "answer": 0.25, "multi_answer": 0.25, "invalid": 0.125}
+    assert (entry["accuracy"], entry["words"], entry["f1"], entry["leak"]) == (0.75, 5, 0.75, 0.25)
+    assert entry["accuracy_clear"] == 0.5, "of the second question, which has one reading"
     assert summarize(GAME, played, against, [ASHFORD, ASHFORD], 0)["accuracy_clear"] is None
-    low, high = found["reward_ci"]
+    low, high = entry["reward_ci"]
     assert 0.3 <= low < 0.5 < high <= 0.7
-    assert found["optimal_match"] == 0 and found["optimal_match_ci"] == [0, 0], "no action was the best one"
+    assert entry["optimal_match"] == 0 and entry["optimal_match_ci"] == [0, 0], "no action was the best one"
     near = grid(reward=[[0.8, 0.64], [0.4, 0.22]])
     assert summarize(GAME, near, against, EPISODES, 0)["dominance"] == 1, "short by 0.02: within the margin"
     equal = Reference(np.full((2, 2), 0.4), None, None, {name: np.full((2, 2), 0.4) for name in FIXED}, BY_ACTION)
@@ -87,12 +87,12 @@ MATCHES = [
 def test_optimal_match(first, expected, why):
     best = np.array([[[0.9, 0.5, 0.1], [0.6, 0.7, 0.1]], [[0.6, -np.inf, 0.6], [0.4, 0.3, 0.4]]])
     against = Reference(best.max(-1), None, None, {name: np.zeros((2, 2)) for name in FIXED}, best)
-    found = summarize(GAME, grid()._replace(first=np.array(first)), against, EPISODES, 0)
-    assert found["optimal_match"] == (expected if expected is None else pytest.approx(expected)), why
+    entry = summarize(GAME, grid()._replace(first=np.array(first)), against, EPISODES, 0)
+    assert entry["optimal_match"] == (expected if expected is None else pytest.approx(expected)), why
     if expected is None:
-        assert found["optimal_match_ci"] is None
+        assert entry["optimal_match_ci"] is None
     else:
-        low, high = found["optimal_match_ci"]
+        low, high = entry["optimal_match_ci"]
         assert 0 <= low <= expected <= high <= 1
 
 
@@ -119,12 +119,12 @@ def test_without_an_oracle_there_is_no_regret():
         [],
         4,
     )
-    found = summarize(Plain(), played, None, EPISODES, 0)
-    assert list(found) == ["reward", "reward_ci", "score", "taboo", "share"], "in the order of the data"
-    assert (found["reward"], found["score"], found["taboo"]) == pytest.approx((0.5, 0.75, 0.25))
-    assert found["share"] == {"hint": 0.75, "invalid": 0.25}, "by first message, where no measure counts the invalid"
+    entry = summarize(Plain(), played, None, EPISODES, 0)
+    assert list(entry) == ["reward", "reward_ci", "score", "taboo", "share"], "in the order of the data"
+    assert (entry["reward"], entry["score"], entry["taboo"]) == pytest.approx((0.5, 0.75, 0.25))
+    assert entry["share"] == {"hint": 0.75, "invalid": 0.25}, "by first message, where no measure counts the invalid"
     against = Reference(np.ones((2, 2)), None, None, {"guess": np.zeros((2, 2))}, np.ones((2, 2, 1)))
     beside = summarize(Plain(), played, against, EPISODES, 0)
     own = {"oracle", "regret", "regret_action", "gap_closed", "fixed", "dominance"}
     own |= {"optimal_match", "optimal_match_ci"}
-    assert {name: value for name, value in beside.items() if name not in own} == found
+    assert {name: value for name, value in beside.items() if name not in own} == entry

@@ -420,13 +420,13 @@ def test_activations_computed_anew_change_nothing(tiny, packed, options):
     config, runs = replace(FAST, batch=24, epochs=1, packed=packed, **options), Counter()
     # Long contexts, so that attention has several blocks.
     rows = [row._replace(prompt_ids=(*row.prompt_ids[:-1] * 8, row.prompt_ids[-1])) for row in shared_rows()]
-    kept = weights(learned(tiny[0], rows, config))
+    expected = weights(learned(tiny[0], rows, config))
     for index, layer in enumerate(tiny[0].model.layers):
         layer.mlp.register_forward_pre_hook(
             lambda *_, index=index: runs.update([index]) if torch.is_grad_enabled() else None
         )
     model = learned(tiny[0], rows, replace(config, checkpointing=True))
-    torch.testing.assert_close(weights(model), kept, atol=1e-6, rtol=0)
+    torch.testing.assert_close(weights(model), expected, atol=1e-6, rtol=0)
     assert not model.is_activation_checkpointing and not tiny[0].is_activation_checkpointing
     assert runs == {0: 1 if "layers" in options else 2, 1: 2}
 
