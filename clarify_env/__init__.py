@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-
 from clarify_env.costs import CostPlane, Costs
+from clarify_env.registration import offer_environments
 from clarify_env.tasks.registry import make_task
 
 if TYPE_CHECKING:
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["CostPlane", "Costs", "__version__", "env", "evaluate", "make_task", "raw_env"]
 __version__ = "0.1.0"
 
-gymnasium.register(id="clarify_env/Assistant-v0", entry_point="clarify_env.gym:AssistantEnv")
-gymnasium.register(id="clarify_env/Role-v0", entry_point="clarify_env.gym:RoleEnv")
+offer_environments()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,6 @@
 import multiprocessing
+import subprocess
+import sys
 
 import gymnasium
 import numpy as np
@@ -13,6 +15,7 @@ from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.gym import AssistantEnv, RoleEnv
+from clarify_env.registration import ENVIRONMENTS
 from clarify_env.spaces import Text
 
 ASKED = {"intent": 0, "costs": (0.25, 0.03)}
@@ -222,3 +225,23 @@ def test_roles_that_cannot_be_played():
 
     with pytest.raises(ValueError, match="game clarification has no scripted player for assistant: name one in agents"):
         RoleEnv(Toy(), "user", game=Alone())
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import clarify_env, gymnasium",
+        "import gymnasium, clarify_env",
+        "import clarify_env, gymnasium.spaces",
+        "from gymnasium import spaces\nimport clarify_env, gymnasium",
+    ],
+)
+def test_registered_whichever_is_imported_first(imports):
+    code = f"{imports}\nprint(sorted(name for name in gymnasium.registry if name.startswith('clarify_env')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == str(sorted(ENVIRONMENTS)), done.stderr
+
+
+def test_the_package_alone_does_not_import_gymnasium():
+    code = "import sys, clarify_env; print('gymnasium' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
