@@ -42,6 +42,8 @@ FORMS = [
     ("Cafe\u0301", "caf\u00e9", "decomposed letters"),
     ("\u201cDon\u2019t\u201d", "dont", "curly quotes"),
     ("1914\u20131918", "19141918", "a dash"),
+    ("1914\ufe581918", "19141918", "a dash that NFKC turns into another"),
+    ("don\u00b4t", "dont", "an accent for an apostrophe, which NFKC would turn into a space"),
     ("\u22125", "5", "a minus sign"),
     ("\uff11\uff12\uff0e\uff15", "125", "full-width digits"),
     ("\ufb01lm \u2163", "film iv", "ligatures and Roman numerals"),

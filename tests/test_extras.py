@@ -108,6 +108,14 @@ def test_a_folder_with_its_own_trainers_is_passed_over_by_the_readmes_way(tmp_pa
     assert run(tmp_path, "-P", "-c", "import trainers.runs.options").returncode == 0
 
 
+@pytest.mark.parametrize(("package", "missing"), [("agents", "torch"), ("trainers", "trl"), ("trainers", "hydra")])
+def test_without_the_extra_a_package_is_refused_in_one_sentence(tmp_path, package, missing):
+    done = run(tmp_path, "-c", f"import sys; sys.modules[{missing!r}] = None; import {package}")
+    *_, last = done.stderr.splitlines()
+    words = f"{package} needs {missing}: install the extra [train], as pip install 'clarify-env[train]'"
+    assert done.returncode == 1 and last == f"ImportError: {words}"
+
+
 def test_the_environment_alone_needs_little():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {line.partition(">")[0] for line in project["dependencies"]}

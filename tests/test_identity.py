@@ -16,9 +16,9 @@ from trainers.runs.store import read_json, write_json
 
 
 class Clock(date):
-    """A clock that tests set."""
+    """A clock that tests set, to days on which they are not run."""
 
-    now = date(2026, 11, 27)
+    now = date(2021, 3, 5)
 
     @classmethod
     def today(cls):
@@ -28,24 +28,24 @@ class Clock(date):
 @pytest.fixture
 def clock(monkeypatch):
     monkeypatch.setattr(identity, "date", Clock)
-    monkeypatch.setattr(Clock, "now", date(2026, 11, 27))
+    monkeypatch.setattr(Clock, "now", date(2021, 3, 5))
     return Clock
 
 
 def test_a_run_keeps_its_day(tmp_path, clock):
     config = {"command": "rest", "seed": 0}
-    assert claim(tmp_path, config) == config | {"date": "2026-11-27"} == read_json(tmp_path / "config.json")
-    clock.now = date(2026, 11, 28)
-    assert claim(tmp_path, config) == config | {"date": "2026-11-27"} == read_json(tmp_path / "config.json")
+    assert claim(tmp_path, config) == config | {"date": "2021-03-05"} == read_json(tmp_path / "config.json")
+    clock.now = date(2021, 3, 6)
+    assert claim(tmp_path, config) == config | {"date": "2021-03-05"} == read_json(tmp_path / "config.json")
     with pytest.raises(ValueError, match=r'another config \(- "seed": 0; \+ "seed": 1\)'):
         claim(tmp_path, config | {"seed": 1})
     (other := tmp_path / "other").mkdir()
-    assert claim(other, config)["date"] == "2026-11-28", "and another run has its own"
+    assert claim(other, config)["date"] == "2021-03-06", "and another run has its own"
 
 
 def test_a_run_begun_before_days_were_recorded_goes_on(tmp_path, clock):
     write_json(tmp_path / "config.json", {"command": "rest", "seed": 0})
-    assert claim(tmp_path, {"command": "rest", "seed": 0})["date"] == "2026-11-27"
+    assert claim(tmp_path, {"command": "rest", "seed": 0})["date"] == "2021-03-05"
 
 
 def test_the_hash_does_not_depend_on_the_day(clock):
@@ -73,11 +73,11 @@ def test_prompts_state_the_day_of_the_run(command, tiny_folder, tmp_path, clock,
         return sorted(set(prompts))
 
     first = play()
-    assert first and all(prompt.startswith("27.11.2026") for prompt in first)
+    assert first and all(prompt.startswith("05.03.2021") for prompt in first)
     for path in (tmp_path / "run").iterdir():
         if path.name != "config.json" and path.is_file():
             path.unlink()
-    clock.now = date(2026, 12, 1)
+    clock.now = date(2021, 4, 1)
     assert play() == first
 
 

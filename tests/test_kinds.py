@@ -140,3 +140,25 @@ def test_a_chat_model_in_the_style_of_the_pocket_model_is_named(almanac, loads, 
         make_players(blocks, GAME, almanac, models=Models(), policy=policy)
     advice = "assistant=hf assistant.model=models/mine prompts=natural plays it with natural prompts"
     assert (advice in caplog.text) == warned
+
+
+# Generation settings of a model; what is said of them.
+SETTINGS = [
+    ({"top_p": 0.9, "do_sample": True}, "top_p=0.9"),
+    ({"forced_eos_token_id": 1}, "forced_eos_token_id=1"),
+    ({"begin_suppress_tokens": [7], "repetition_penalty": 1.2}, "repetition_penalty=1.2, begin_suppress_tokens=[7]"),
+    ({"suppress_tokens": [7], "eos_token_id": [1, 5]}, None),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), SETTINGS)
+def test_generation_settings_that_are_not_applied_are_named_once(almanac, monkeypatch, tiny, caplog, settings, named):
+    for name, value in settings.items():
+        setattr(tiny[0].generation_config, name, value)
+    monkeypatch.setattr(hf, "load", lambda path, **options: pickle.loads(pickle.dumps(tiny)))
+    models, blocks = Models(), {"user": HF("models/mine", style="pocket")}
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            make_players(blocks, GAME, almanac, models=models)
+    expected = [] if named is None else [f"user.model: its generation settings {named} are not applied"]
+    assert [message.partition(": replies are sampled")[0] for message in caplog.messages] == expected

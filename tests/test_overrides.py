@@ -119,6 +119,7 @@ REFUSED = [
     ("rest", ["rest.k=1,2"], "not '1,2'; commas are for sweeps (-m)"),
     ("rest", ["rest.margin=1e400"], "rest.margin must be a number of at least 0, not inf"),
     ("rest", ["budget.games=-3"], "budget.games must be a whole number in [1, 1000000000], not -3"),
+    ("rest", ["budget.games=1.5"], "budget.games must be a whole number in [1, 1000000000], not 1.5"),
     ("rest", ["eval.episodes=0"], "eval.episodes must be a whole number in [1, 1000000], not 0"),
     ("rest", ["task.world_seed=-1"], "task.world_seed must be a whole number in [0, 2147483647], not -1"),
     ("compare", ["task=almanac"], "there is no option task; did you mean tasks?"),

@@ -338,6 +338,14 @@ def test_multiple_choice(written):
     check_task(task)
 
 
+@pytest.mark.parametrize("answer", ["A", "+", "The The", "the", "-", "?!", "(an)"])
+def test_an_answer_of_articles_or_punctuation_stays(written, answer):
+    task = make_task("qa_jsonl", path=written([question("it", answer, "Ada", split="test")]), strict=True)
+    episode = task.episode("test", 0)
+    assert episode.interpretations[0].answers == (answer,) and task.dropped == {}
+    assert [task.score(text, 0, episode) for text in (answer, "Ada", "")] == [1, 0, 0]
+
+
 def test_queries_that_differ_in_a_symbol_are_two(written):
     records = [question("C", "Ada", "Jon"), question("C++", "Eve", "Bob"), question("C.", "Ada", "Jon")]
     task = make_task("qa_jsonl", path=written([*lines(), *records]))
