@@ -71,6 +71,18 @@ def test_whatever_is_said_the_best_tag_is_learned():
     assert 30 < other < 200, "what is said is now and then another action's message"
 
 
+def test_messages_learned_once_have_their_tags_learned_at_every_cost():
+    played = [games(first, then) for first, then in PLAYED]
+    each, once = (selected(played, hindsight=200, margin=0.1, replies=replies) for replies in ("each", "once"))
+    assert [row.prompt_ids for row in once] == [row.prompt_ids for row in each]
+    whole = set()
+    for row, short in zip(each, once, strict=True):
+        message = (row.prompt_ids[1], row.ids)
+        assert short == (row._replace(ids=row.ids[:1]) if message in whole else row)
+        whole.add(message)
+    assert 3 < len(whole) < 20, "the messages of every action, each after what it follows"
+
+
 def test_what_earns_less_than_the_least_value_is_not_learned():
     played = [games("#ANSWER nobody"), games("#MULTI_ANS film: nobody; bridge: no one")]
     assert len(selected(played, hindsight=50)) == 50, "the least wrong message"

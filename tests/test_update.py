@@ -374,7 +374,7 @@ def test_packed_and_padded_updates_learn_the_same(tiny, lora_rank):
 
 def test_a_packed_step_holds_groups_of_several_contexts():
     rows = [Example((2, context, 9), (20, tail)) for context in range(30, 38) for tail in range(40, 48)]
-    steps = trainers_of_updates.Steps(rows, 16, np.random.default_rng(0), packed=True)
+    steps = trainers_of_updates.Steps(rows, 16, np.random.default_rng(0), contexts=4)
     assert sorted(row for batch in steps.batches for row in batch) == sorted(rows), "each example once"
     contexts = [Counter(row.prompt_ids[1] for row in batch) for batch in steps.batches]
     assert all(len(batch) == 16 for batch in steps.batches)

@@ -57,6 +57,9 @@ class RestOptions:
     least_value: float | None = option(None)
     """Expected reward of the best action from which messages are learned; 0 leaves out those of episodes that no game
     of the group solved, which a model that reads badly would learn as answers; null: all are learned."""
+    replies: str = option("each", choices=("each", "once"))
+    """Where a message is the best of its action at several costs, it is learned at each of them; or once, and at the
+    others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens."""
     temperature: float = option(0.0, least=0)
     """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
     rule: str = option("action", choices=RULES)
@@ -162,6 +165,7 @@ def by_action(
     clip(margin / rest.margin, LEAST, 1). Follow-ups are kept with probability equal to their reach.
     """
     examples: list[Example] = []
+    learned: set[tuple[object, ...]] = set()  # messages learned whole, each after the messages that it follows
     choices = tree.choices(np.array(prices), options.temperature, rng)
     for vector, choices_at in zip(np.array(prices).tolist(), choices, strict=True):
         for choice in choices_at:
@@ -171,11 +175,16 @@ def by_action(
                 view = tree.setup.learning_view(tree.episode, tree.role, choice.heard, tuple(vector))
                 weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0
                 opening = tree.setup.game.opening_length(choice.reply.text or "")
-                examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight))
+                message = (choice.heard, choice.reply.ids)
+                whole = options.replies == "each" or message not in learned
+                learned.add(message)
+                examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight, whole))
     return examples
 
 
-def with_tag(renderer: "Renderer", prompt: tuple[int, ...], choice: Choice, opening: int, weight: float) -> Example:
+def with_tag(
+    renderer: "Renderer", prompt: tuple[int, ...], choice: Choice, opening: int, weight: float, whole: bool = True
+) -> Example:
     """Makes the example of a choice: the best action's tag is the target at ``weight``, all other tokens at 1.
 
     Args:
@@ -184,11 +193,14 @@ def with_tag(renderer: "Renderer", prompt: tuple[int, ...], choice: Choice, open
         choice: The choice.
         opening: Length of the tag in characters.
         weight: Loss weight of the tag.
+        whole: Whether the message is learned as well; else the example ends with the tag, if there is one.
     """
     ids, best = choice.reply.ids, choice.best.ids
     assert ids is not None and best is not None, "the replies are no language model's"
     tag = renderer.leading(ids, opening) if opening else 0
     differs = next((i for i in range(tag) if ids[i : i + 1] != best[i : i + 1]), None)
+    if tag and not whole:
+        ids = ids[:tag]
     if differs is None:
         return Example(prompt, ids, first_weights=(weight,) * tag)
     # Tags differ in one token; later tokens of the tag follow from it and have full weight.

@@ -30,6 +30,9 @@ class UpdateOptions:
     """Most tokens computed at once; the examples of a step are split to fit. Halved when memory runs out."""
     packed: bool = option(False)
     """Compute prefixes that examples share once (`learning.packing`), if the model can; steps mix fewer episodes."""
+    contexts: int = option(4, least=1)
+    """Contexts that a packed step mixes, with batch / contexts examples of each: more of them make steps less noisy
+    and share fewer prefixes; at least 1."""
     checkpointing: bool = option(False)
     """Compute activations anew in the backward pass: less memory, about a third more time."""
     lora_rank: int = option(0, least=0)

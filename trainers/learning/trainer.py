@@ -16,8 +16,6 @@ from trainers.learning.options import check_finite
 from trainers.learning.packing import neighbours, pack, packed_loss, split
 from trainers.runs.processes import Report
 
-# Groups of neighbours in a step of the packed form.
-GROUPS = 4
 LOG = logging.getLogger("clarify_env.run.update")
 
 
@@ -80,20 +78,20 @@ class Step:
 class Steps(Dataset):
     """Steps of ``size`` examples each.
 
-    In the padded form, examples of a step have similar lengths. In the packed form, a step holds a few groups of
+    In the padded form, examples of a step have similar lengths. In the packed form, a step holds ``contexts`` groups of
     `packing.neighbours`; one group alone would make a step of one episode.
 
     Args:
         examples: The examples.
         size: Examples of a step.
         rng: Draws the order.
-        packed: The form.
+        contexts: Groups that a step of the packed form mixes; 0: the padded form.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, rng: np.random.Generator, packed: bool = False):
+    def __init__(self, examples: Sequence[Example], size: int, rng: np.random.Generator, contexts: int = 0):
         batches: list[list[Example]] = []
-        if packed:
-            groups = neighbours(examples, max(size // GROUPS, 1))
+        if contexts:
+            groups = neighbours(examples, max(size // contexts, 1))
             mixed = [example for i in rng.permutation(len(groups)) for example in groups[i]]
             batches = [mixed[k : k + size] for k in range(0, len(mixed), size)]
         else:

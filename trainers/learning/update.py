@@ -99,9 +99,9 @@ def choose_form(model: PreTrainedModel, examples: Sequence[Example], config: Upd
         return padded
     tokens, nodes = gain(examples)
     LOG.info("update: %d of %d tokens differ; those of shared prefixes are computed once in a step", nodes, tokens)
-    steps = Steps(examples, config.batch, np.random.default_rng(0), packed=True).batches
+    steps = Steps(examples, config.batch, np.random.default_rng(0), config.contexts).batches
     mixed = float(np.mean([contexts(step) for step in steps]))
-    LOG.info("update: a step mixes %.0f of %d contexts; a larger update.batch mixes more", mixed, contexts(examples))
+    LOG.info("update: a step mixes %.0f of %d contexts; more update.contexts mix more", mixed, contexts(examples))
     return padded._replace(packed=True)
 
 
@@ -144,7 +144,7 @@ def _trained(
     half = model.device.type == "cuda" and model.dtype == torch.bfloat16 and not config.lora_rank
     torch.manual_seed(seed)  # initial weights of adapters are random
     model = trainable(model, config)
-    data = Steps(examples, config.batch, np.random.default_rng(seed), form.packed)
+    data = Steps(examples, config.batch, np.random.default_rng(seed), config.contexts if form.packed else 0)
     steps = number_of_steps(len(examples), config)
     arguments = UpdateArguments(
         **training_options(config, steps, seed),
