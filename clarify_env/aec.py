@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from gymnasium.utils import seeding
-from pettingzoo import AECEnv
+from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import OrderEnforcingWrapper
+from pettingzoo.utils.conversions import aec_to_parallel
 
 from clarify_env.costs import Plane
 from clarify_env.dealing import Dealer
@@ -29,6 +30,22 @@ def env(*args: Any, **options: Any) -> OrderEnforcingWrapper:
     There is no bounds wrapper: over-long text and ``None`` are the game's to judge, not errors.
     """
     return _Ordered(raw_env(*args, **options))
+
+
+def parallel_env(*args: Any, **options: Any) -> ParallelEnv:
+    """`env` as a parallel environment, in which all roles move in each step; the same arguments.
+
+    Raises:
+        ValueError: The roles of the game take turns (`Description.simultaneous`); or as in `raw_env`.
+    """
+    turn_env = env(*args, **options)
+    game = turn_env.unwrapped.description
+    if not game.simultaneous:
+        raise ValueError(
+            f"game {game.name} has no parallel form, since its roles take turns; PettingZoo's "
+            "turn_based_aec_to_parallel takes clarify_env.env as it is"
+        )
+    return aec_to_parallel(turn_env)
 
 
 class _Ordered(OrderEnforcingWrapper):
@@ -164,6 +181,7 @@ class raw_env(AECEnv):  # noqa: N801 (PettingZoo's name for it)
         super().__init__()
         self.dealer = Dealer(task, costs, game, task_options, **game_options)
         self.description = self.dealer.game
+        self.metadata = self.metadata | {"is_parallelizable": self.description.simultaneous}
         self.render_mode, self._style = check_render_mode(render_mode), self.description.check_style(style)
         self._tools = self.description.tools(self.dealer.task)
         self._rng: np.random.Generator | None = None

@@ -29,7 +29,7 @@ def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"arguments have the form key=value, not {argument!r}")
         if key.startswith("task."):
-            options[key.removeprefix("task.")] = _value(text)
+            options[key.removeprefix("task.")] = value(text)
         elif key in ("costs.alpha", "costs.beta"):
             axes[key.removeprefix("costs.")] = _range(key, text)
         elif isinstance(defaults.get(key), int):
@@ -44,8 +44,8 @@ def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
     return settings | {"task_options": options, "plane": CostPlane(**axes)}
 
 
-def _value(text: str) -> Any:
-    # Numbers, true, false and null are read as JSON; anything else, such as a path, is a string.
+def value(text: str) -> Any:
+    """Reads numbers, true, false and null as JSON; anything else, such as a path, is a string."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -15,7 +15,7 @@ from clarify_env.tasks.base import Task
 from clarify_env.tasks.registry import as_task
 
 # Indices are drawn below this from an endless split.
-_ENDLESS = 2**31
+ENDLESS = 2**31
 
 
 class Dealer:
@@ -28,6 +28,9 @@ class Dealer:
         game: A game or its name.
         task_options: Options of a task given by name.
         **options: The game's own options.
+
+    Attributes:
+        known: Names of the options of `deal`.
 
     Raises:
         ValueError: There is no such task or game, or an option or a price is wrong.
@@ -51,7 +54,7 @@ class Dealer:
             self._prices = (self.game.check_prices(costs),)
         self._deal, self._options = self.game.deal, self.game.check_options(options)
         self._split = "train" if "train" in self.task.sizes else next(iter(self.task.sizes), "train")
-        self._known = ("split", "index", self.game.hidden_name, "costs")
+        self.known = ("split", "index", self.game.hidden_name, "costs")
 
     def deal(self, rng: np.random.Generator, options: dict[str, Any] | None) -> Game:
         """Starts a game.
@@ -68,9 +71,9 @@ class Dealer:
             raise ValueError(f"reset's options must be a dictionary, not {options!r}")
         options = options or {}
         for name in options:
-            if name not in self._known:
+            if name not in self.known:
                 # Not an error: PettingZoo's own compliance test resets with an option of its invention.
-                warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(self._known)}", stacklevel=3)
+                warnings.warn(f"reset option {name!r} is ignored; known: {', '.join(self.known)}", stacklevel=3)
         episode = self._episode(rng, options.get("split", self._split), options.get("index"))
         hidden = options.get(self.game.hidden_name)
         hidden = self.game.draw(episode, rng) if hidden is None else self._chosen(episode, hidden)
@@ -83,7 +86,7 @@ class Dealer:
         if index is not None:
             index = whole_number("reset option index", index)
         elif split in tuple(self.task.sizes):
-            index = int(rng.integers(self.task.sizes[split] or _ENDLESS))
+            index = int(rng.integers(self.task.sizes[split] or ENDLESS))
         # Of an unknown split no index is drawn; the task refuses it.
         return self.task.episode(split, 0 if index is None else index)
 

@@ -1,5 +1,8 @@
 """Says in one sentence what the packages `agents` and `trainers` lack: an extra, or their place on the path."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import distribution, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +31,29 @@ def require(package: str, modules: tuple[str, ...], extra: str) -> None:
             f"as pip install '{_DISTRIBUTION}[{extra}]'",
             name=package,
         )
+
+
+@contextmanager
+def extra(package: str, name: str) -> Iterator[None]:
+    """Says in one sentence which extra brings a module that the imports inside the block lack.
+
+    Args:
+        package: The module that is being imported, as in `require`.
+        name: Extra of this distribution that brings what it imports.
+
+    Raises:
+        ImportError: A module is missing.
+        SystemExit: The same, with the sentence alone, where the module is run as a command.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        sentence = f"{package} needs {missing}: install the extra [{name}], as pip install '{_DISTRIBUTION}[{name}]'"
+        command = getattr(sys.modules["__main__"], "__spec__", None)
+        if command is not None and command.name == package:
+            raise SystemExit(sentence) from None
+        raise ImportError(sentence, name=package) from None
 
 
 def require_neighbour(package: str, folder: Path, other: str) -> None:

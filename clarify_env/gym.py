@@ -25,7 +25,7 @@ from clarify_env.options import whole_number
 from clarify_env.tasks.base import Task
 
 # Games that the other roles may end before the role moves, until `reset` gives up.
-_MOST_DEALS = 1000
+MOST_DEALS = 1000
 
 
 class RoleEnv(gymnasium.Env):
@@ -80,12 +80,12 @@ class RoleEnv(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Starts a game; returns observation and info."""
         super().reset(seed=None if seed is None else whole_number("seed", seed, least=0))
-        for _ in range(_MOST_DEALS):
+        for _ in range(MOST_DEALS):
             self.game = self.dealer.deal(self.np_random, options)
             self._others_move()
             if self.game.to_move == self.role:
                 return self._seen()
-        raise ValueError(f"the other roles ended {_MOST_DEALS} games before {self.role} was to move")
+        raise ValueError(f"the other roles ended {MOST_DEALS} games before {self.role} was to move")
 
     def step(self, action: str | None) -> tuple[dict, float, bool, bool, dict]:
         """Plays a message and the moves of all others until this role is to move again.

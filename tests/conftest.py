@@ -31,6 +31,14 @@ def pytest_sessionstart():
     gc.disable()
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests that install other projects, unless ``-m`` names them."""
+    if "peers" not in config.option.markexpr:
+        left_out = [item for item in items if "peers" in item.keywords]
+        items[:] = [item for item in items if "peers" not in item.keywords]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()

@@ -1,16 +1,23 @@
+import copy
 import importlib.util
+import pickle
 import random
 
 import numpy as np
 import pytest
 from pettingzoo import AECEnv
 from pettingzoo.test import api_test, seed_test
+from pettingzoo.test import parallel_api_test as parallel_test
+from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 from toys import ASHFORD, Toy
 
 import clarify_env
 from clarify_env import CostPlane, Costs, aec
+from clarify_env.games.base import Game, Result
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.description import Description
 from clarify_env.spaces import Text
+from clarify_env.testing import check_game
 
 ROLES = ("assistant", "user")
 
@@ -312,3 +319,116 @@ def test_text_space():
     assert all(len(Text(3).sample()) <= 3 for _ in range(50))
     with pytest.raises(ValueError, match="neither mask"):
         space.sample(mask=1)
+
+
+class TogetherGame(Game):
+    """Both name a word in each of two rounds, at once; the score is the share of rounds in which they agree."""
+
+    name, roles, order = "together", ("left", "right"), ("left", "right")
+
+    def __init__(self, task, episode, hidden=0, prices=(), **options):
+        super().__init__(task, episode, hidden, prices, **options)
+        self.to_move, self._words, self._agreed, self._rounds = self.order[0], {}, 0, 0
+
+    def facts(self, role, prices):
+        if role not in self.roles:
+            raise ValueError(f"no role {role!r}")
+        return "Name the same word as the other."
+
+    def move(self, role, text):
+        self._words[role] = text
+        self.to_move = self.order[len(self._words) % 2]
+        if len(self._words) == 2:
+            self._agreed += self._words["left"] == self._words["right"]
+            self._rounds += 1
+            for sender in self.roles:
+                self.say(sender, self._words[sender])
+            self._words = {}
+            if self._rounds == 2:
+                self.result = Result(self._agreed / 2)
+
+
+class Together(Description):
+    name, game, simultaneous = "together", TogetherGame, True
+
+
+def test_a_game_played_at_once_has_a_parallel_environment():
+    check_game(Toy(), Together())
+    env = aec.parallel_env(Toy(), game=Together())
+    observations, _ = env.reset(seed=0)
+    assert set(observations) == {"left", "right"}
+    observations, rewards, terminations, _, _ = env.step({"left": "oak", "right": "oak"})
+    assert not any(terminations.values()) and observations["left"]["transcript"].endswith("left: oak\nright: oak")
+    _, rewards, terminations, _, infos = env.step({"left": "oak", "right": "elm"})
+    assert dict(rewards) == {"left": 0.5, "right": 0.5} and all(terminations.values()) and env.agents == []
+    assert infos["right"]["outcome"]["score"] == 0.5
+    parallel_test(aec.parallel_env(Toy(), game=Together()), num_cycles=20)
+    assert aec_to_parallel(clarify_env.env(Toy(), game=Together())).metadata["is_parallelizable"]
+
+
+def test_a_game_of_turns_has_none_and_says_so():
+    sentence = "game clarification has no parallel form, since its roles take turns; PettingZoo's turn_based_aec_to_"
+    with pytest.raises(ValueError, match=sentence):
+        aec.parallel_env(Toy())
+    with pytest.raises(AssertionError, match="is_parallelizable"):
+        aec_to_parallel(clarify_env.env(Toy()))
+
+
+def test_turns_in_parallel_clothes():
+    env = turn_based_aec_to_parallel(clarify_env.env(Toy()))
+    env.reset(seed=0, options={"intent": 0, "costs": (0.25, 0.03)})
+    for said in ({"assistant": "#CLARIFY Which kind?", "user": ""}, {"assistant": "", "user": "The film one."}):
+        env.step(said)
+    env.step({"assistant": "#ANSWER Brandt", "user": ""})
+    _, rewards, terminations, _, _ = env.step({"assistant": "", "user": "Brandt"})
+    assert rewards == {"assistant": pytest.approx(0.72), "user": pytest.approx(0.72)} and all(terminations.values())
+
+
+class Eager(TogetherGame):
+    def move(self, role, text):
+        super().move(role, text)
+        if role == "left":
+            self.say(role, "I have moved")
+
+
+class Short(TogetherGame):
+    def move(self, role, text):
+        super().move(role, text)
+        if role == "left" and self._rounds == 1:
+            self.result = Result(0.0)
+
+
+class Swapped(TogetherGame):
+    order = ("right", "left")
+
+
+@pytest.mark.parametrize(
+    ("game", "sentence"),
+    [
+        (Eager, "simultaneous, but right hears of a cycle before it moves in it"),
+        (Short, "simultaneous, but over before right has moved"),
+        (Swapped, "simultaneous, but right moves instead of left"),
+    ],
+)
+def test_a_game_that_is_not_played_at_once_is_found_out(game, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        check_game(Toy(), type("Wrong", (Together,), {"game": game})())
+
+
+@pytest.mark.parametrize(
+    "through", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("make", [clarify_env.env, clarify_env.raw_env])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_a_copy_goes_on_as_the_original(make, through, turns):
+    env, said = make("almanac"), ["#CLARIFY Which kind?", "The film one.", "#ANSWER x", "x"]
+    env.reset(seed=4)
+    for text in said[:turns]:
+        env.step(text)
+    twin, seen = through(env), []
+    for one in (env, twin):
+        seen.append([trace(one, said[turns:])])
+        for _ in range(3):
+            one.reset()
+            seen[-1].append(trace(one, said))
+    assert str(seen[0]) == str(seen[1])

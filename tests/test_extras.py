@@ -1,5 +1,6 @@
 """What `agents` and `trainers` say where their extra is not installed, or another package has their name."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -123,3 +124,25 @@ def test_the_environment_alone_needs_little():
     assert "torch>=2.9,<2.14" in project["optional-dependencies"]["train"]
     for extra in ("joblib", "similarity", "test"):
         assert "clarify-env[train]" in project["optional-dependencies"][extra], extra
+
+
+@pytest.mark.parametrize(
+    ("module", "peer", "extra"),
+    [("trl", "datasets", "train"), ("openenv", "openenv", "openenv")],
+    ids=["trl", "openenv"],
+)
+def test_an_adapter_without_its_peer_names_the_extra(module, peer, extra, monkeypatch):
+    name = f"clarify_env.adapters.{module}"
+    monkeypatch.setitem(sys.modules, peer, None)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ImportError) as error:
+        importlib.import_module(name)
+    sentence = f"{name} needs {peer}: install the extra [{extra}], as pip install 'clarify-env[{extra}]'"
+    assert str(error.value) == sentence and error.value.name == name
+
+
+def test_an_adapter_as_a_command_without_its_peer_is_one_sentence(tmp_path):
+    (tmp_path / "openenv.py").write_text("raise ModuleNotFoundError('no', name='openenv')")
+    done = run(tmp_path, "-m", "clarify_env.adapters.openenv", "--help")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("clarify_env.adapters.openenv needs openenv: install the extra [openenv]")

@@ -25,6 +25,7 @@ from agents.hf import HFAgent, load
 from agents.render import Renderer
 from agents.sample import LocalSampler
 from agents.selfplay import trajectory
+from clarify_env.completions import check_prompts
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games import find_game
 from clarify_env.games.base import Reply
@@ -35,7 +36,6 @@ from trainers import grpo
 from trainers.learning import policy_gradient
 from trainers.learning.muon import Muon
 from trainers.learning.options import UpdateOptions
-from trainers.rollouts.completions import check_prompts
 from trainers.runs.experiment import Experiment, Policy
 from trainers.runs.store import ChunkLog, ChunkWriter, save_model
 
@@ -211,7 +211,7 @@ def test_a_template_that_writes_messages_anew_is_refused_before_games(tiny, temp
     if not rewrites:
         check_prompts(SETUP, "assistant", COSTS, renderer)
         return
-    with pytest.raises(ValueError, match=r"^grpo: .* writes earlier messages anew .*assistant\.template"):
+    with pytest.raises(ValueError, match=r"^GRPO: .* writes earlier messages anew .*assistant\.template"):
         check_prompts(SETUP, "assistant", COSTS, renderer)
 
 
@@ -236,7 +236,7 @@ def test_a_template_that_no_completion_can_continue_is_refused(agent, why):
         prompt[1] += 1
     else:
         prompt = [token for i, token in enumerate(prompt) if token != end or i < len(first.prompt_ids)]
-    with pytest.raises(ValueError, match=r"the chat template of assistant\.model writes earlier messages anew"):
+    with pytest.raises(ValueError, match=r"the model \(assistant\.model\) writes earlier messages anew"):
         completion(altered(made, 2, prompt_ids=tuple(prompt)), [end])
 
 

@@ -1,12 +1,18 @@
+import copy
 import multiprocessing
+import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
+from gymnasium.wrappers import RecordEpisodeStatistics as OneRecordEpisodeStatistics
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from toys import Toy
 
 import clarify_env
@@ -181,6 +187,56 @@ def test_many_at_once_in_processes(vector_kwargs):
         env.close()
 
 
+ANSWERS = ["#CLARIFY Which kind?", "#MULTI_ANS film: Brandt; Jon Vale; Bank of Lund", "#ANSWER x", "no tag"]
+COPIES = [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))]
+
+
+@pytest.mark.parametrize("through", COPIES, ids=["copy", "pickle"])
+@pytest.mark.parametrize("moves", [0, 1], ids=["at the start", "mid-game"])
+@pytest.mark.parametrize("task", [Toy(), "almanac", "ledger"], ids=str)
+def test_a_copy_goes_on_as_the_original(task, moves, through):
+    env = gymnasium.make("clarify_env/Assistant-v0", task=task)
+    env.reset(seed=3)
+    for text in ANSWERS[:moves]:
+        env.step(text)
+    twin = through(env)
+    seen = []
+    for one in (env, twin):  # the second plays after the first is done: they share nothing that moves
+        trace = [str(one.step(text)) for text in ANSWERS[moves:2]]
+        for _ in range(4):  # draws go on, too
+            trace += [str(one.reset()), *(str(one.step(text)) for text in ANSWERS[:2])]
+        seen.append(trace)
+    assert seen[0] == seen[1]
+
+
+def test_an_environment_is_pickled_before_its_first_reset():
+    env = pickle.loads(pickle.dumps(AssistantEnv("almanac", costs=(0.3, 0.03), max_questions=1)))
+    assert str(env.reset(seed=5)) == str(AssistantEnv("almanac", costs=(0.3, 0.03), max_questions=1).reset(seed=5))
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_episode_statistics_of_many_at_once(mode):
+    envs = gymnasium.make_vec("clarify_env/Assistant-v0", num_envs=2, vectorization_mode=mode, task=Toy())
+    envs = RecordEpisodeStatistics(envs)
+    try:
+        envs.reset(seed=[1, 2], options={"intent": 0, "costs": (0.25, 0.03)})
+        envs.step(["#CLARIFY Which kind?", "#ANSWER Brandt"])
+        *_, infos = envs.step(["#ANSWER Brandt", "ignored: this one is reset"])
+        assert infos["episode"]["r"].tolist() == pytest.approx([0.72, 0]) and infos["episode"]["l"].tolist() == [2, 0]
+        assert list(envs.return_queue) == pytest.approx([0.97, 0.72]) and list(envs.length_queue) == [1, 2]
+        assert infos["outcome"]["questions"][0] == 1
+    finally:
+        envs.close()
+
+
+def test_episode_statistics_of_one():
+    env = OneRecordEpisodeStatistics(AssistantEnv(Toy()))
+    env.reset(seed=0, options=ASKED)
+    env.step("#CLARIFY Which kind?")
+    *_, info = env.step("#ANSWER Brandt")
+    assert info["episode"]["r"] == pytest.approx(0.72) and info["episode"]["l"] == 2
+
+
 def test_a_text_too_long_for_shared_memory_names_the_argument():
     space = Text(2**24)
     memory = create_shared_memory(space, n=2, ctx=multiprocessing)
@@ -245,3 +301,13 @@ def test_registered_whichever_is_imported_first(imports):
 def test_the_package_alone_does_not_import_gymnasium():
     code = "import sys, clarify_env; print('gymnasium' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "adapters.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.partition("## Gymnasium")[2].partition("\n## ")[0], re.DOTALL)
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=["vector", "parallel"])
+def test_the_examples_of_the_page_run(code, capsys):
+    exec(compile(code, "docs/adapters.md", "exec"), {})
+    assert capsys.readouterr().out

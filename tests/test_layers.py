@@ -131,6 +131,11 @@ LAYERS = [
         "tasks know no games",
     ),
     (
+        any_of(*PACKAGES, but=["clarify_env.adapters"]),
+        any_of("clarify_env.adapters"),
+        "nothing else imports the adapters to other people's trainers",
+    ),
+    (
         any_of("trainers", but=["trainers.compare"]),
         is_command,
         "neither a command nor the library imports a command, but for the one that compares them",
@@ -233,10 +238,12 @@ def test_a_forbidden_import_is_found_however_far_away():
         ("clarify_env.games.clarification.rules", "from clarify_env.aec import env", 4),
         ("clarify_env.tasks.sql", "from clarify_env import testing", 4),
         ("clarify_env.tasks.base", "from clarify_env.games.base import Game", 5),
-        ("trainers.grpo", "from trainers.rest import main", 6),
-        ("trainers.learning.update", "from trainers import rest", 6),
-        ("trainers.rest", "from trainers.compare import Cell", 6),
-        ("trainers.runs.run", "from trainers.compare import main", 6),
+        ("agents.kinds", "from clarify_env.adapters import trl", 6),
+        ("clarify_env.gym", "def f():\n    import clarify_env.adapters.openenv", 6),
+        ("trainers.grpo", "from trainers.rest import main", 7),
+        ("trainers.learning.update", "from trainers import rest", 7),
+        ("trainers.rest", "from trainers.compare import Cell", 7),
+        ("trainers.runs.run", "from trainers.compare import main", 7),
     ],
 )
 def test_each_rule_fails_where_it_is_broken(module, line, rule):

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.selfplay import Start
+from clarify_env.completions import check_prompts, completion
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, checkpoint
 from trainers.learning.options import UpdateOptions, check_finite
-from trainers.rollouts.completions import check_prompts, completion
 from trainers.rollouts.grow import generated_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment, Policy

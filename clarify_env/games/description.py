@@ -70,6 +70,8 @@ class Description:
         steering: By name, what should follow which price: (an action or a measure, index of the price).
         blind: Roles that must not be able to tell which hidden possibility was dealt before others speak.
         hidden_name: What the hidden possibility is called in the options of an environment's `reset`.
+        simultaneous: Whether all roles move in each cycle, in the order of `roles`, hear each other only after it, and
+            the game ends only after it: then it has a parallel environment.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Description:
     steering: Mapping[str, tuple[str, int]] = {}
     blind: tuple[str, ...] = ()
     hidden_name: str = "hidden"
+    simultaneous: bool = False
 
     @cached_property
     def _option_names(self) -> frozenset[str]:

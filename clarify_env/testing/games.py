@@ -155,8 +155,28 @@ def _play_noise(description: Description, game: Game, rng: np.random.Generator) 
     assert finite, f"{where}: a measure is not finite: {measures}"
     replay = game.fork(game.hidden)
     assert replay.result == game.result, f"{where}: its messages played again end otherwise"
+    if description.simultaneous:
+        _check_cycles(description, game, where)
     with expects(ValueError, f"{where}: a move after its end should raise ValueError"):
         game.apply(Reply("x"))
+
+
+def _check_cycles(description: Description, game: Game, where: str) -> None:
+    """Plays a finished game again, whose roles should move in cycles and hear each other only after each."""
+    replay = type(game)(game.task, game.episode, game.hidden, game.prices, **game.options)
+    order, moves = description.roles, 0
+    heard: dict[str, tuple] = {}
+    for turn in game.turns:
+        if turn.role in order:
+            position, moves = moves % len(order), moves + 1
+            expected = order[position]
+            assert turn.role == expected, f"{where}: simultaneous, but {turn.role} moves instead of {expected}"
+            if position == 0:
+                heard = {role: replay.heard(role) for role in order}
+            early = replay.heard(turn.role) != heard[turn.role]
+            assert not early, f"{where}: simultaneous, but {turn.role} hears of a cycle before it moves in it"
+        replay.apply(turn.reply)
+    assert moves % len(order) == 0, f"{where}: simultaneous, but over before {order[moves % len(order)]} has moved"
 
 
 def _play_nothing(description: Description, game: Game) -> None:

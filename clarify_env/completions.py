@@ -1,21 +1,31 @@
 """Converts a game into one prompt and one completion, for trainers of single completions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from clarify_env.costs import Prices
 from clarify_env.games.base import Reply, Trajectory, View
 from clarify_env.games.setup import Setup
 
-if TYPE_CHECKING:
-    from agents.render import Renderer
-
 _REWRITTEN = (
-    "grpo: the chat template of assistant.model writes earlier messages anew in later prompts, so a game's tokens "
-    "cannot be one completion; choose another template (assistant.template), or let the role speak once a game, as by "
-    "game.max_questions=0"
+    "GRPO: the chat template of the model (assistant.model) writes earlier messages anew in later prompts, so a game's "
+    "tokens cannot be one completion; choose another template (assistant.template), or let the role speak once a game, "
+    "as by the game's option max_questions=0"
 )
+
+
+class Renderer(Protocol):
+    """Converts views to token ids, as `agents.render.Renderer` does."""
+
+    @property
+    def turn_end_ids(self) -> Collection[int]:
+        """Ids that end an earlier message of the role in a later prompt."""
+        ...
+
+    def encode_all(self, views: Sequence[View]) -> list[tuple[int, ...]]:
+        """Returns the token ids of each view's prompt."""
+        ...
 
 
 class Completion(NamedTuple):
@@ -56,7 +66,7 @@ def completion(game: Trajectory, role: str, ends: Collection[int]) -> Completion
     return Completion(list(first.prompt_ids), ids, own, logprobs)
 
 
-def check_prompts(setup: Setup, role: str, prices: Prices, renderer: "Renderer") -> None:
+def check_prompts(setup: Setup, role: str, prices: Prices, renderer: Renderer) -> None:
     """Checks, before any game is played, that a role's later prompts continue its earlier ones.
 
     A game is dealt for each opening of the role, and all say next to nothing.
