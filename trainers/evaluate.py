@@ -1,12 +1,20 @@
-"""Evaluates any checkpoint, or a scripted assistant, on any costs.
+"""Evaluates any checkpoint, or a scripted assistant, on any costs; or on a suite that is the same for everyone.
 
 ``python -m trainers.evaluate assistant.model=runs/NAME/checkpoints/iteration-2 costs.alpha=[0.2,0.8]``
+``python -m trainers.evaluate suite=standard assistant=hf assistant.model=PATH_OR_HUB_ID`` (docs/suite.md)
 """
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from trainers.evaluation.measure import measure_policy
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
+
+SUITE, RUN_DIR = "suite=", "run_dir="
 
 
 def evaluate(experiment: Experiment, run: Run) -> None:
@@ -14,7 +22,37 @@ def evaluate(experiment: Experiment, run: Run) -> None:
     measure_policy(run, experiment, method="evaluate")
 
 
-main = command(evaluate, learns=False)
+def of_suite(words: Sequence[str]) -> int:
+    """Runs the suite of a command line and prints its table; returns the exit status."""
+    from trainers.evaluation.suite import players, read_suite, run_suite
+    from trainers.reporting.leaderboard import draw, show
+
+    name = next(word for word in words if word.startswith(SUITE)).removeprefix(SUITE)
+    folders = [word.removeprefix(RUN_DIR) for word in words if word.startswith(RUN_DIR)]
+    try:
+        suite = read_suite(name)
+        of_players = players([word for word in words if not word.startswith((SUITE, RUN_DIR))])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    digest = hashlib.sha256("\n".join(sorted(of_players)).encode()).hexdigest()[:8]
+    folder = Path(folders[-1] if folders else f"runs/suite-{name}-{digest}")
+    result = run_suite(suite, of_players, folder)
+    draw(result, folder / "suite.png")
+    show(result)
+    print(f"{folder / 'suite.json'}, {folder / 'suite.png'}")
+    return 0
+
+
+_single = command(evaluate, learns=False)
+
+
+def main() -> None:
+    """Runs an evaluation, or the parts of a suite."""
+    if any(word.startswith(SUITE) for word in sys.argv[1:]):
+        sys.exit(of_suite(sys.argv[1:]))
+    _single()
+
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,105 @@
+"""Suites: what they fix, what they report, and the page that compares their results."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from trainers.evaluation.suite import FOLDER, follows, names, players, read_suite
+from trainers.reporting.leaderboard import main, page
+
+DOCS = Path(__file__).parents[1] / "docs" / "suite.md"
+GRID = {"oracle": {"clarify": [[0.9, 0.9], [0.1, 0.1]]}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "slope"),
+    [
+        ([[0.9, 0.9], [0.1, 0.1]], 1.0),
+        ([[0.5, 0.5], [0.5, 0.5]], 0.0),
+        ([[0.7, 0.7], [0.3, 0.3]], 0.5),
+        ([[0.1, 0.1], [0.9, 0.9]], -1.0),
+        ([[0.9, 0.1], [0.9, 0.1]], 0.0),
+    ],
+)
+def test_how_far_behaviour_follows_the_costs(policy, slope):
+    assert follows(GRID | {"policy": {"clarify": policy}}, "clarify") == pytest.approx(slope)
+
+
+def test_an_oracle_that_never_changes_is_followed_by_nobody():
+    constant = {"clarify": np.full((2, 2), 0.3)}
+    assert follows({"policy": GRID["oracle"], "oracle": constant}, "clarify") == 0
+
+
+@pytest.mark.parametrize(
+    "word", ["task=almanac", "eval.episodes=3", "costs.alpha=[0.1,0.2]", "user=self", "seed=3", "x"]
+)
+def test_what_a_suite_fixes_is_refused(word):
+    with pytest.raises(ValueError, match="a suite fixes everything but assistant, prompts, selfplay and run_dir"):
+        players(["assistant=scripted", word])
+
+
+def test_prompts_may_be_chosen():
+    assert players(["assistant=smollm2"]) == ["assistant=smollm2", "prompts=natural"]
+    assert players(["assistant=smollm2", "prompts=brief"]) == ["assistant=smollm2", "prompts=brief"]
+
+
+def test_every_suite_names_its_parts():
+    for name in names():
+        suite = read_suite(name)
+        assert suite.version >= 1 and all(any(w.startswith("task=") for w in words) for words in suite.parts.values())
+    standard, quick = (yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) for name in ("standard", "quick"))
+    assert standard["parts"] == quick["parts"], "the quick form plays the same parts"
+    with pytest.raises(ValueError, match="suite must be one of quick, standard, not 'standrad'"):
+        read_suite("standrad")
+
+
+def evaluate(*words):
+    command = [sys.executable, "-m", "trainers.evaluate", *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_suite_of_two_players_and_its_page(tmp_path, capsys):
+    files = {}
+    (command,) = [line for line in DOCS.read_text().splitlines() if "suite=quick" in line and line.startswith("python")]
+    for strategy in ("oracle", "guess"):
+        folder = tmp_path / strategy
+        words = command.replace("threshold", strategy).split()[3:-1]
+        assert f"assistant.strategy={strategy}" in words
+        done = evaluate(*words, f"run_dir={folder}")
+        assert done.returncode == 0, done.stderr
+        files[strategy] = folder / "suite.json"
+        assert (folder / "suite.png").stat().st_size > 1000
+    oracle, guess = (json.loads(path.read_text()) for path in files.values())
+    assert oracle["steers"] == pytest.approx(1, abs=0.02) and guess["steers"] == pytest.approx(0, abs=1e-9)
+    assert set(oracle["parts"]) == {"ledger", "preferences", "sql"}
+    assert main([f"{name}={path}" for name, path in files.items()]) == 0
+    text = capsys.readouterr().out
+    assert text.index("| oracle |") < text.index("| guess |") and "assistant.strategy=guess" in text
+    again = evaluate("suite=quick", "assistant=scripted", "assistant.strategy=guess", f"run_dir={tmp_path / 'guess'}")
+    assert again.returncode == 0 and json.loads(files["guess"].read_text()) == guess
+    with pytest.raises(ValueError, match="cannot be compared: quick 1, quick 2"):
+        page({"a": oracle, "b": guess | {"version": 2}})
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["suite=standrad"], "error: suite must be one of quick, standard, not 'standrad'"),
+        (["suite=quick", "task=sql"], "error: task=sql: a suite fixes everything but"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(words, sentence):
+    done = evaluate(*words)
+    assert done.returncode == 1 and done.stderr.startswith(sentence) and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["suite.json"], ["a=nowhere.json"]])
+def test_what_is_wrong_with_files_is_one_sentence(words, capsys):
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith("error: ")
