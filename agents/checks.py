@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agents.gguf import check_gguf, is_gguf
-from agents.kinds import HF, Options, Scripted, model_path, scripted_name
+from agents.kinds import HF, Api, Options, Scripted, model_path, scripted_name
+from agents.servers.options import check_api
 from clarify_env.games.description import Description
 
 # Devices that are models' to run on, as torch names them.
@@ -45,9 +46,15 @@ def check_players(
             check_style(options, game, (styles or {}).get(role, f"{section}.style"))
             check_model(options.model, task, f"{section}.model")
             check_device(options.device, f"{section}.device")
+        elif isinstance(options, Api):
+            check_api(options, section)
+            check_style(options, game, (styles or {}).get(role, f"{section}.style"))
+            if options.weights is not None:
+                check_model(options.weights, task, f"{section}.weights")
+                check_device(options.device, f"{section}.device")
 
 
-def check_style(options: HF, game: Description, option: str) -> None:
+def check_style(options: HF | Api, game: Description, option: str) -> None:
     """Checks that a game has the style of a language model.
 
     Raises:

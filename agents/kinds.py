@@ -17,11 +17,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.gguf import SMOLLM2, dequantised, is_gguf, smollm2_file
 from agents.pocket import SHIPPED, is_pocket
+from agents.servers.options import Api
 from clarify_env.games.base import Agent
 from clarify_env.games.description import Description
 from clarify_env.options import option
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from agents.hf import HFAgent
+    from agents.servers.agent import ServerAgent
+    from agents.servers.server import Servers
 
 
 # Longest reply that may be asked for, in tokens: random numbers are drawn for all of its tokens in advance.
@@ -84,7 +88,7 @@ class Self:
     """Name of the kind."""
 
 
-Options = Scripted | HF | Self
+Options = Scripted | HF | Self | Api
 # Below the log of a run, which writes it to ``run.log``.
 _LOG = logging.getLogger("clarify_env.run.players")
 
@@ -98,34 +102,38 @@ class Policy:
         tokenizer: Its tokenizer.
         temperature: Sampling temperature of the roles it plays; 0 is greedy.
         roles: Roles that it plays; at least one.
+        adapter: Folder of the adapters that were learned, for a server that plays with them; ``None``: there are none.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     temperature: float
     roles: tuple[str, ...]
+    adapter: Path | None = None
 
 
 class Models:
-    """Loads each model once, for all roles and calls that share its path, revision and device."""
+    """Loads each model once, for all roles and calls that share its path, revision and device; holds the servers."""
 
     def __init__(self) -> None:
+        self._servers: Servers | None = None
+        self._tokenizers: dict[tuple[Any, ...], tuple[PreTrainedTokenizerBase, tuple[int, ...]]] = {}
         self._loaded: dict[tuple[Any, ...], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
         self._said: set[str] = set()
 
-    def load(self, options: HF, task: str, role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load(
+        self, options: HF, task: str, role: str, name: str = "model"
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Returns model and tokenizer of a role's options.
 
         Raises:
             ValueError: The model cannot be loaded, or has no chat template, or none is shipped for the task; the
-                message names ``ROLE.model``.
+                message names ``ROLE.NAME``.
         """
         from agents.generation import not_honoured
         from agents.hf import load  # torch and transformers take seconds to import
 
-        path = model_path(options.model, task, f"{role}.model")
-        if is_gguf(path):
-            path = dequantised(Path(path), f"{role}.model")
+        path = model_file(options.model, task, f"{role}.{name}")
         key = (str(path), options.revision, options.trust_remote_code, options.device)
         if key not in self._loaded:
             self._loaded[key] = load(
@@ -133,14 +141,54 @@ class Models:
                 revision=options.revision,
                 trust_remote_code=options.trust_remote_code,
                 device=options.device,
-                option=f"{role}.model",
+                option=f"{role}.{name}",
             )
             if settings := not_honoured(self._loaded[key][0]):
                 self.say(
-                    f"{role}.model: its generation settings {settings} are not applied: replies are sampled from the "
+                    f"{role}.{name}: its generation settings {settings} are not applied: replies are sampled from the "
                     "model's own distribution at the temperature of the options"
                 )
         return self._loaded[key]
+
+    @property
+    def servers(self) -> Servers:
+        """Returns the servers that play in this run.
+
+        Raises:
+            ValueError: The client is not installed.
+        """
+        if self._servers is None:
+            try:
+                from agents.servers.server import Servers  # httpx takes a second to import
+            except ImportError as error:
+                raise ValueError(
+                    f"kind api needs the package {error.name}: install the extra [api], as pip install "
+                    "'clarify-env[api]'"
+                ) from error
+            self._servers = Servers()
+        return self._servers
+
+    @property
+    def has_servers(self) -> bool:
+        """Returns whether a server plays in this run."""
+        return self._servers is not None
+
+    def tokenizer(self, options: Api, task: str, section: str) -> tuple[PreTrainedTokenizerBase, tuple[int, ...]]:
+        """Returns the tokenizer of a server's model, and the ids that end its texts.
+
+        Raises:
+            ValueError: It cannot be loaded; the message names ``SECTION.weights``.
+        """
+        from agents.servers.tokenizer import load_tokenizer
+
+        option = f"{section}.weights"
+        path = model_file(weights_of(options), task, option)
+        key = (str(path), options.revision, options.trust_remote_code)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(
+                path, revision=options.revision, trust_remote_code=options.trust_remote_code, option=option
+            )
+        return self._tokenizers[key]
 
     def say(self, sentence: str, level: int = logging.WARNING) -> None:
         """Logs a sentence on a model, once."""
@@ -170,6 +218,33 @@ def model_path(model: str, task: str, option: str = "assistant.model") -> str | 
             f"{option}=FOLDER"
         )
     return SHIPPED[task]
+
+
+def model_file(model: str, task: str, option: str) -> str | Path:
+    """Returns the folder or hub id of a model; a GGUF file is dequantised first. See `model_path`."""
+    path = model_path(model, task, option)
+    return dequantised(Path(path), option) if is_gguf(path) else path
+
+
+def weights_of(options: Api) -> str:
+    """Returns the folder or hub id of the model that a server holds, for prompts by token ids."""
+    assert options.weights is not None, "checked by check_api"
+    return options.weights
+
+
+def local_model(options: Api) -> HF:
+    """Returns the options of the model here that a server plays for: the one that learns."""
+    return HF(
+        model=weights_of(options),
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+        device=options.device,
+        max_new_tokens=options.max_new_tokens,
+        template=options.template,
+        style=options.style,
+        temperature=options.temperature,
+        name=options.name or options.model,
+    )
 
 
 def scripted_name(role: str, options: Scripted, game: Description, section: str) -> str:
@@ -282,6 +357,11 @@ def _hf(role: str, options: HF, context: Context) -> Agent:
 
 def _self(role: str, options: Self, context: Context) -> Agent:
     if context.policy is None:
+        for server_role, block in context.blocks.items():
+            if isinstance(block, Api):  # the policy is a server's model
+                server_agent = _server_agent(role, block, options.temperature, context, context.section(server_role))
+                server_agent.name = options.name
+                return server_agent
         raise ValueError(
             f"{context.section(role)}.kind=self needs a language model in the role that is measured or learns"
         )
@@ -290,12 +370,41 @@ def _self(role: str, options: Self, context: Context) -> Agent:
     return agent
 
 
-def _policy(role: str, temperature: float, policy: Policy, context: Context, plays: str | None = None) -> HFAgent:
+def _policy(
+    role: str, temperature: float, policy: Policy, context: Context, plays: str | None = None
+) -> HFAgent | ServerAgent:
     options = context.blocks[role]
+    if isinstance(options, Api):
+        return _server_agent(plays or role, options, temperature, context, context.section(role), policy)
     if not isinstance(options, HF):
         section = context.section(role)
         raise ValueError(f"{section}.kind must be hf, a language model that the policy is, not {options.kind!r}")
     return _agent(role, policy.model, policy.tokenizer, options, temperature, options.name, context, plays)
+
+
+def _api(role: str, options: Api, context: Context) -> Agent:
+    return _server_agent(role, options, options.temperature, context, context.section(role))
+
+
+def _server_agent(
+    role: str, options: Api, temperature: float, context: Context, section: str, policy: Policy | None = None
+) -> ServerAgent:
+    """Makes the player of a role by a server, which plays with the policy's adapters if there is one."""
+    server = context.models.servers.server(options, section)
+    from agents.servers.agent import ServerAgent
+
+    game = context.game
+    chat, renderer, adapter = partial(game.chat, style=options.style or game.default_style), None, ""
+    if options.endpoint == "ids":
+        from agents.render import Renderer  # torch and transformers take seconds to import
+
+        tokenizer, ends = context.models.tokenizer(options, context.task.name, section)
+        reasons = game.reasons(role, **context.game_options)
+        renderer = Renderer(tokenizer, chat, options.template, eos_ids=ends, reasons=reasons, section=section)
+        if policy is not None and policy.adapter is not None:
+            adapter = server.run(server.adapters.load(policy.adapter))
+    name = options.name or options.model
+    return ServerAgent(server, chat, temperature=temperature, name=name, renderer=renderer, adapter=adapter)
 
 
 def _agent(
@@ -338,4 +447,9 @@ def _agent(
     return agent
 
 
-KINDS = {"scripted": Kind(Scripted, _scripted), "hf": Kind(HF, _hf), "self": Kind(Self, _self)}
+KINDS = {
+    "scripted": Kind(Scripted, _scripted),
+    "hf": Kind(HF, _hf),
+    "self": Kind(Self, _self),
+    "api": Kind(Api, _api),
+}

@@ -1,10 +1,16 @@
-"""The self-play engine: plays many games at once, batched by agent, in fixed chunks by game number."""
+"""The self-play engine: plays many games at once, batched by agent, in fixed chunks by game number.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+With a `RemoteAgent` among the players, each game goes on as soon as its reply arrives. Since a reply depends on its
+view and seed alone, the games are the same either way.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from clarify_env.games import find_game
-from clarify_env.games.base import Agent, Game, Reply, Trajectory
+from clarify_env.games.base import Agent, Game, PlayerError, RemoteAgent, Reply, Trajectory, View
 from clarify_env.games.description import Description
 from clarify_env.tasks.base import Task
 
@@ -49,6 +55,9 @@ def play(
     Games are played in chunks of fixed size. Inside a chunk, all games that wait for the same agent are answered in one
     batch, and finished games leave it. Chunks share nothing, so a chunk can be replayed alone with the same result.
 
+    The replies of remote agents are requested one by one. A game whose player fails is set aside until the others are
+    over, and then goes on where it stood, as long as some reply arrives.
+
     Args:
         starts: One start per game.
         agents: Agent of each role. Tools come from the game.
@@ -64,6 +73,7 @@ def play(
 
     Raises:
         ValueError: A role has no agent.
+        PlayerError: Some games could not be played to their end; the message says how many and why.
     """
     description = find_game(game)
     if missing := [role for role in description.roles if role not in agents]:
@@ -73,7 +83,10 @@ def play(
     for first in range(0, len(starts), chunk):
         group = starts[first : first + chunk]
         games = [description.deal(task, s.episode, s.intent, s.costs, **(options or {})) for s in group]
-        _play_chunk(group, games, players)
+        if any(isinstance(agent, RemoteAgent) for agent in players.values()):
+            _play_in_flight(group, games, players)
+        else:
+            _play_chunk(group, games, players)
         for number, (start, finished) in enumerate(zip(group, games, strict=True), first_id + first):
             yield trajectory(number, start.seed, finished, names)
         progress(len(group))
@@ -96,6 +109,101 @@ def _play_chunk(starts: Sequence[Start], games: list[Game], players: Mapping[str
             openings = [prefixes[i].pop(role, "") for i in waiting]
             for i, reply in zip(waiting, agent.act(views, seeds, openings), strict=True):
                 games[i].apply(reply)
+
+
+class _Move(NamedTuple):
+    """A move of a remote agent that is due."""
+
+    agent: RemoteAgent
+    view: View
+    seed: int
+    opening: str
+
+
+class _Failure(NamedTuple):
+    """A move that failed, and why."""
+
+    error: PlayerError
+    move: _Move
+
+
+def _play_in_flight(starts: Sequence[Start], games: list[Game], players: Mapping[str, Agent]) -> None:
+    """Plays the games of a chunk; each goes on when its reply arrives."""
+    remote = {role: agent for role, agent in players.items() if isinstance(agent, RemoteAgent)}
+    prefixes = [dict(start.prefixes) for start in starts]
+    for game, start in zip(games, starts, strict=True):
+        if start.opening is not None:
+            game.apply(start.opening)
+    arrived: SimpleQueue[tuple[int, Future[Reply]]] = SimpleQueue()
+    requested: dict[int, _Move] = {}
+    failed: dict[int, _Failure] = {}
+
+    def request(i: int, move: _Move) -> None:
+        requested[i] = move
+        future = move.agent.submit(move.view, move.seed, move.opening)
+        future.add_done_callback(lambda done: arrived.put((i, done)))
+
+    def advance(ready: Iterable[int]) -> None:
+        """Plays the moves of all other agents in batches, until the games are over or wait for a remote agent."""
+        while ready := [i for i in ready if games[i].to_move]:
+            _check_moves([games[i] for i in ready], players)
+            for role, agent in players.items():
+                waiting = [i for i in ready if games[i].to_move == role]
+                views = [games[i].view(role) for i in waiting]
+                seeds = [turn_seed(starts[i].seed, view.turn) for i, view in zip(waiting, views, strict=True)]
+                openings = [prefixes[i].pop(role, "") for i in waiting]
+                if role in remote:
+                    for i, view, seed, opening in zip(waiting, views, seeds, openings, strict=True):
+                        request(i, _Move(remote[role], view, seed, opening))
+                elif waiting:
+                    for i, reply in zip(waiting, agent.act(views, seeds, openings), strict=True):
+                        games[i].apply(reply)
+            ready = [i for i in ready if i not in requested]
+
+    try:
+        advance(range(len(games)))
+        again = False  # whether a reply has arrived since failed games were last tried
+        while requested or (failed and again):
+            if not requested:
+                again, retried = False, {i: failed.pop(i).move for i in list(failed)}
+                for i, move in retried.items():
+                    request(i, move)
+            ready = []
+            for i, future in _take(arrived):
+                move = requested.pop(i)
+                try:
+                    reply = future.result()
+                except PlayerError as error:
+                    failed[i] = _Failure(error, move)
+                    continue
+                games[i].apply(reply)
+                ready.append(i)
+                again = True
+            advance(ready)
+    except BaseException:
+        for remote_agent in remote.values():
+            remote_agent.stop()
+        raise
+    if failed:
+        raise _unfinished(failed, games)
+
+
+def _take(arrived: SimpleQueue) -> Iterator[Any]:
+    """Waits for one item of a queue, and yields all that are there."""
+    yield arrived.get()
+    while True:
+        try:
+            yield arrived.get_nowait()
+        except Empty:
+            return
+
+
+def _unfinished(failed: Mapping[int, _Failure], games: Sequence[Game]) -> PlayerError:
+    """Returns the error of games that could not be played to their end."""
+    reasons = [{"episode": games[i].episode.id, "reason": str(failure.error)} for i, failure in sorted(failed.items())]
+    error = PlayerError(f"{reasons[0]['reason']} ({len(failed)} of {len(games)} games are not over)")
+    error.games = reasons
+    return error
 
 
 def _check_moves(games: Sequence[Game], players: Mapping[str, Agent]) -> None:

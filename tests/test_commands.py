@@ -248,7 +248,7 @@ BAD = [
     (
         prompted,
         ["user.kind=oracle"],
-        r"user\.kind must be one of scripted, hf, self, not 'oracle'",
+        r"user\.kind must be one of scripted, hf, self, api, not 'oracle'",
         "a user there is not",
     ),
     (prompted, ["user=hf"], r"user\.model", "a user's model that was not named"),
@@ -793,7 +793,7 @@ FIRST = [
         "costs.alpha must be two increasing positive numbers of at most 1,000,000, not [0.1, 1e+308]",
     ),
     (prompted, ["costs.steps=[1,2]"], "costs.steps must be at most the smallest costs, 0.16 and 0.022, not (1.0, 2.0)"),
-    (prompted, ["user.kind={a: 1}"], "user.kind must be one of scripted, hf, self, not {'a': 1}"),
+    (prompted, ["user.kind={a: 1}"], "user.kind must be one of scripted, hf, self, api, not {'a': 1}"),
     (prompted, ["user.strategy=bluff"], "user.strategy must be one of scripted, not 'bluff'"),
     (prompted, ["eval=3"], "eval must be a mapping of options, as eval.OPTION=VALUE, not 3"),
     (prompted, ["learn=user"], "learn must be a list of texts or null, not 'user'"),

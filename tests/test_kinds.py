@@ -80,7 +80,11 @@ def test_the_policy_plays_its_roles_and_those_of_kind_self(almanac, tiny, loads)
 
 BAD = [
     ({"user": Self()}, r"^user\.kind=self needs a language model", "no policy"),
-    ({"user": Scripted(kind="robot")}, r"^user\.kind must be one of scripted, hf, self, not 'robot'", "no such kind"),
+    (
+        {"user": Scripted(kind="robot")},
+        r"^user\.kind must be one of scripted, hf, self, api, not 'robot'",
+        "no such kind",
+    ),
     ({"judge": Scripted()}, r"^judge\.kind: game clarification has no scripted player for judge", "a role without"),
     ({"assistant": Scripted("win")}, r"^assistant\.strategy must be one of oracle, .*, not 'win'", "no such strategy"),
 ]

@@ -88,7 +88,7 @@ def imitated(renderer: "Renderer", game: Trajectory, roles: tuple[str, ...]) -> 
     ]
 
 
-main: Any = command(imitate, check=check)
+main: Any = command(imitate, check=check, served=True)
 
 if __name__ == "__main__":
     main()

@@ -30,8 +30,8 @@ class ProbeOptions:
 
 def probe(experiment: Experiment, options: ProbeOptions, run: Run) -> None:
     """Plays a few episodes with each opening of each role, prints what came of them, and what to do next."""
-    policy = experiment.load_policy()
-    end_ids = experiment.renderer(policy).end_ids
+    policy = None if experiment.served else experiment.load_policy()
+    end_ids = experiment.renderer(policy).end_ids if policy else ()
     episodes = split_episodes(experiment.task, options.split, options.episodes)
     run.progress.say(f"probing: {len(episodes)} episodes with each opening of every role")
     start, rows, shown = time.monotonic(), [], []
@@ -45,7 +45,7 @@ def probe(experiment: Experiment, options: ProbeOptions, run: Run) -> None:
         ]
     seconds = time.monotonic() - start
     tokens = sum(row["tokens"] * row["games"] for row in rows)
-    sentences = advice(rows, experiment.learns, experiment.max_new_tokens)
+    sentences = advice(rows, experiment.learns, experiment.max_new_tokens, served=policy is None)
     write_json(
         run.dir / "probe.json",
         {"rows": rows, "advice": sentences, "seconds": seconds, "tokens_per_second": tokens / seconds, "games": shown},

@@ -115,6 +115,8 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
     Raises:
         ValueError: Several roles learn, the learning role can tell what is hidden, or a group does not fit the budget.
     """
+    if experiment.served is not None and options.start == "previous" and options.iterations > 1:
+        raise ValueError("rest.start must be base with assistant.kind=api: adapters belong to the model that is served")
     if options.rule == "action":
         check_role(experiment.setup.game, experiment.learning_role("rest.rule=action"))
     check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
@@ -235,7 +237,7 @@ def by_rule(
     return [Example.of(renderer.encode(message.view), message.reply, message.share) for message in selected]
 
 
-main: Any = command(rest, check=check, tries=True)
+main: Any = command(rest, check=check, tries=True, served=True)
 
 if __name__ == "__main__":
     main()

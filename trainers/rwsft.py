@@ -133,7 +133,7 @@ def _opens(view: View) -> bool:
     return all(message.sender != view.role for message in view.heard)
 
 
-main: Any = command(rwsft, check=check, tries=True)
+main: Any = command(rwsft, check=check, tries=True, served=True)
 
 if __name__ == "__main__":
     main()

@@ -80,7 +80,7 @@ def learned_turns(experiment: Experiment, renderer: "Renderer", games: list[tupl
     return [Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text or "")) for turn in turns]
 
 
-main: Any = command(sft)
+main: Any = command(sft, served=True)
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ from clarify_env.evaluation.reference import check_not_beaten, reference
 from clarify_env.evaluation.table import CostSet, Table
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games import find_game
-from clarify_env.games.base import Agent, Reply, View
+from clarify_env.games.base import Agent, RemoteAgent, Reply, View
 from clarify_env.games.description import Description, Messages
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number
@@ -167,6 +167,8 @@ def _player(name: str, agent: Any, setup: Setup, role: str, style: str | None) -
             known = ", ".join(names) or "none"
             raise ValueError(f"game {game.name} has no scripted {role} named {agent!r}; known: {known}")
         return game.player(role, setup.task, agent, **setup.options)
+    if isinstance(agent, RemoteAgent) and not isinstance(agent, type):
+        return agent  # its games go on one by one
     return _Player(name, agent, game, game.check_style(style))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clarify_env.costs import Prices
-from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.base import Agent, RemoteAgent, Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play, turn_seed
 
@@ -119,11 +119,14 @@ def play_all(
 
 
 def _openings(setup: Setup, pairs: Sequence[tuple], agents: Mapping[str, Agent], seeds: Sequence[int]) -> list:
-    """Returns the first message of each pair; ``None`` if the first mover knows what is hidden."""
+    """Returns the first message of each pair; ``None`` if the first mover knows what is hidden.
+
+    Also ``None`` for a remote agent: it answers equal requests once, and its games need not wait for each other.
+    """
     dealt = [setup.deal(episode, 0, prices) for episode, prices in pairs]
     movers = {game.to_move for game in dealt}
     mover = movers.pop() if len(movers) == 1 else None
-    if mover not in setup.game.blind or mover not in agents:
+    if mover not in setup.game.blind or mover not in agents or isinstance(agents[mover], RemoteAgent):
         return [None] * len(pairs)
     return agents[mover].act([game.view(mover) for game in dealt], [turn_seed(seed, 0) for seed in seeds])
 

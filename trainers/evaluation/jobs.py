@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played, Score, play_all
-from clarify_env.games.base import Agent
+from clarify_env.games.base import Agent, RemoteAgent
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
 from trainers.runs.processes import Report, check_transfer, run_processes
@@ -105,6 +105,9 @@ def _at_once(players: Iterable[Mapping[str, Agent]]) -> int:
 
     from agents.hf import SMALL, HFAgent
 
+    players = list(players)
+    if any(isinstance(agent, RemoteAgent) for agents in players for agent in agents.values()):
+        return 1  # one process keeps the limits of a server and stores its replies
     models = [agent.sampler.model for agents in players for agent in agents.values() if isinstance(agent, HFAgent)]
     # A larger model uses all cores in one process, and several copies would need too much memory.
     small = [model for model in models if model.device.type == "cpu" and model.num_parameters() <= SMALL]

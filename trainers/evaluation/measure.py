@@ -127,6 +127,8 @@ def measure(
         }
         if (rule := experiment.setup.options.get("reasoning", "none")) != "none":
             summary["reasoning"] = rule
+        if experiment.models.has_servers:
+            summary["servers"] = experiment.models.servers.usage()
         if by_task := evaluation.by_task():
             summary["tasks"] = {name: part.results() for name, part in by_task.items()}
         if (folder := last_checkpoint(run.dir)) is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.selfplay import Start
-from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.base import Agent, RemoteAgent, Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.experiment import Experiment, Policy
 
@@ -26,25 +26,34 @@ class Probe(NamedTuple):
         role: The role.
         opening: What its first message was made to begin with; empty: nothing.
         games: The games.
+        lengths: Of each message of a server's model, the number of its tokens and whether it ended by itself; ``None``:
+            the model is here, and its messages hold their token ids.
     """
 
     role: str
     opening: str
     games: list[Trajectory]
+    lengths: list[tuple[int, bool]] | None = None
 
 
-def play_probes(experiment: Experiment, policy: Policy, episodes: Sequence[Any]) -> Iterator[Probe]:
-    """Plays every role with every opening, at temperature 1; each episode once at training prices drawn for it."""
+def play_probes(experiment: Experiment, policy: Policy | None, episodes: Sequence[Any]) -> Iterator[Probe]:
+    """Plays every role with every opening, at temperature 1; each episode once at training prices drawn for it.
+
+    A server's model plays without openings if it is asked for chat completions, which cannot begin with a given text.
+    """
     game = experiment.setup.game
     for role in game.roles:
         if scripted_partners(experiment.setup, role) is None:
             continue
-        openings = ["", *game.openings.get(role, {}).values()] if role in experiment.learns else [""]
+        opens = role in experiment.learns and (experiment.served is None or experiment.served.endpoint == "ids")
+        openings = ["", *game.openings.get(role, {}).values()] if opens else [""]
         for opening in openings:
             yield play_probe(experiment, policy, role, opening, episodes)
 
 
-def play_probe(experiment: Experiment, policy: Policy, role: str, opening: str, episodes: Sequence[Any]) -> Probe:
+def play_probe(
+    experiment: Experiment, policy: Policy | None, role: str, opening: str, episodes: Sequence[Any]
+) -> Probe:
     """Plays one role with one opening and scripted partners, which the game must have; see `play_probes`."""
     setup, prices = experiment.setup, experiment.plane.train()
     model = experiment.players(policy, 1.0)[experiment.learns[0]]
@@ -61,9 +70,17 @@ def play_probe(experiment: Experiment, policy: Policy, role: str, opening: str, 
         )
         for episode in episodes
     ]
-    return Probe(
-        role, opening, list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
-    )
+    games = list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
+    return Probe(role, opening, games, lengths_of(model))
+
+
+def lengths_of(model: Agent) -> list[tuple[int, bool]] | None:
+    """Returns the lengths of a server's messages, and whether they ended; ``None`` for a model that is here."""
+    if not isinstance(model, RemoteAgent):
+        return None
+    from agents.servers.agent import ServerAgent
+
+    return model.lengths if isinstance(model, ServerAgent) else None
 
 
 def scripted_partners(setup: Setup, role: str) -> dict[str, Agent] | None:
@@ -93,6 +110,11 @@ def probed(setup: Setup, probe: Probe, end_ids: Collection[int]) -> dict[str, An
     turns = [turn for game in probe.games for turn in game.moves((probe.role,))]
     clear = [g for g in probe.games if len(setup.weights(setup.task.lookup(g.episode_id))) == 1]
     firsts = [game.moves((probe.role,))[:1] for game in probe.games]
+    lengths = probe.lengths
+    if lengths is None:
+        lengths = [
+            (len(turn.reply.ids or ()), turn.reply.ids is not None and turn.reply.ids[-1] in end_ids) for turn in turns
+        ]
     acts = probe.role in setup.game.learns  # kinds of messages are those of learning roles
     kinds = Counter(setup.game.kind(first[0]) for first in firsts if first and acts)
     total = max(sum(kinds.values()), 1)
@@ -101,16 +123,25 @@ def probed(setup: Setup, probe: Probe, end_ids: Collection[int]) -> dict[str, An
         "opening": probe.opening,
         "games": len(probe.games),
         "valid": _mean([not game.result.flags.get("invalid", False) for game in probe.games]),
-        "ended": _mean([turn.reply.ids is not None and turn.reply.ids[-1] in end_ids for turn in turns]),
+        "ended": _mean([ended for _, ended in lengths]),
         "score": _mean([game.result.of(probe.role).score for game in probe.games]),
         "score_clear": _mean([game.result.of(probe.role).score for game in clear]) if clear else None,
-        "tokens": _mean([len(turn.reply.ids or ()) for turn in turns]),
+        "tokens": _mean([tokens for tokens, _ in lengths]),
         "actions": {kind: count / total for kind, count in kinds.items()},
     }
 
 
-def advice(rows: Sequence[Mapping[str, Any]], learns: Sequence[str], max_new_tokens: int) -> list[str]:
-    """Returns what to do next, one sentence each; the first says whether the model is ready."""
+def advice(
+    rows: Sequence[Mapping[str, Any]], learns: Sequence[str], max_new_tokens: int, served: bool = False
+) -> list[str]:
+    """Returns what to do next, one sentence each; the first says whether the model is ready.
+
+    Args:
+        rows: Figures of each probe.
+        learns: Roles that learn.
+        max_new_tokens: Longest reply in tokens.
+        served: Whether a server plays the model, so that no warm start is advised.
+    """
     own = [row for row in rows if row["role"] in learns]
     free = [row for row in own if not row["opening"]]
     opened = [row for row in own if row["opening"]] or free
@@ -123,8 +154,9 @@ def advice(rows: Sequence[Mapping[str, Any]], learns: Sequence[str], max_new_tok
     valid, valid_opened = _mean([row["valid"] for row in free]), _mean([row["valid"] for row in opened])
     if max(valid, valid_opened) < VALID:
         sentences.append(
-            f"{valid:.0%} of its games are valid, and {valid_opened:.0%} after an opening: warm-start it "
-            "(python -m trainers.sft), or try another prompt (prompts=natural, brief, budget)."
+            f"{valid:.0%} of its games are valid, and {valid_opened:.0%} after an opening: "
+            + ("" if served else "warm-start it (python -m trainers.sft), or ")
+            + "try another prompt (prompts=natural, brief, budget)."
         )
     elif valid < VALID:
         sentences.append(

@@ -70,6 +70,8 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
         check_splits(experiment.task)
         if experiment.language_model().style == "prior":
             raise ValueError("prompts=prior is for trainers.prompted alone, which estimates the priors that it states")
+    if experiment.served is not None and experiment.served.style == "prior":
+        raise ValueError("prompts=prior needs the model's own log-probabilities (kind hf), and a server plays here")
     if measures:
         check_evaluation(experiment)
     return experiment
@@ -106,6 +108,8 @@ def check_evaluation(experiment: Experiment) -> None:
     if options.similarity is not None:
         check_similarity(options.similarity)
     if options.gold_logprob and experiment.policy_options is None:
+        if experiment.served is not None:
+            raise ValueError("eval.gold_logprob needs the model here (kind hf), and assistant.kind=api is a server's")
         raise ValueError("eval.gold_logprob is a language model's, and assistant.kind=scripted is none")
     if options.gold_logprob and game.gold_reply(task.episode(options.split, 0), 0) is None:
         raise ValueError(f"eval.gold_logprob: game {game.name} has no right last message to score")
@@ -206,7 +210,7 @@ def _block(values: dict[str, Any], path: str, prompts: dict[str, Any] | None = N
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in kinds.KINDS:
         raise ValueError(f"{path}.kind must be one of {', '.join(kinds.KINDS)}, not {kind!r}")
-    if prompts is not None and kind == "hf":
+    if prompts is not None and kind in ("hf", "api"):
         values = values | {"style": read(PromptOptions, prompts, "prompts").style}
     return read(kinds.KINDS[kind].options, values, path)
 

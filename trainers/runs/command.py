@@ -26,6 +26,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from clarify_env.games.base import PlayerError
 from clarify_env.options import convert, defaults, read, unknown
 from clarify_env.streams import print_anything
 from trainers.runs.build import build, section
@@ -41,6 +42,7 @@ from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
 from trainers.runs.schema import RUN_DIR, option_types
+from trainers.runs.store import write_json
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
 # Name of the section of a command's options if these are at the root of the config.
@@ -62,6 +64,7 @@ class Command:
         plays: Whether the players of the experiment play, so that their models must be there.
         root: Whether ``options`` is the root of the config and there is no experiment.
         tries: Whether a run first tries whether its chat model can play at all, and says so where it cannot.
+        served: Whether a server can play what it learns from: with the model it starts from, and with checkpoints.
     """
 
     def __init__(
@@ -74,10 +77,11 @@ class Command:
         plays: bool,
         root: bool,
         tries: bool,
+        served: bool,
     ):
         self.name, self.function, self.check = name, function, check
         self.learns, self.measures, self.plays = learns, measures, plays
-        self.root, self.tries = root, tries
+        self.root, self.tries, self.served = root, tries, served
         self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
         self.with_experiment = False
         for parameter in inspect.signature(function).parameters.values():
@@ -138,7 +142,7 @@ class Command:
 
     def run(self, config: DictConfig, prepared: "Prepared") -> None:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
-        with Run(run_dir(config), prepared.identity) as run:
+        with Run(run_dir(config), prepared.identity) as run, _served(run, prepared.arguments.get("experiment")):
             _save_hydra(run.dir / ".hydra", config)
             if self.tries and not run.continues:
                 self._try_model(run, **prepared.arguments)
@@ -171,6 +175,8 @@ class Command:
             self.check(**{name: arguments[name] for name in inspect.signature(self.check).parameters})
         if self.with_experiment and self.plays:
             arguments["experiment"].check_players()
+            if self.learns:
+                arguments["experiment"].check_served(self.name, arguments.get("update"), self.served)
         run_dir(config)
         return arguments
 
@@ -230,10 +236,11 @@ def command(
     plays: bool = True,
     root: bool = False,
     tries: bool = False,
+    served: bool = False,
 ) -> Callable[[], None]:
     """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
-    entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries)
+    entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries, served)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
     offer_plugins()
@@ -298,6 +305,24 @@ def command(
         return True
 
     return main
+
+
+@contextmanager
+def _served(run: Run, experiment: Experiment | None) -> Iterator[None]:
+    """Stores the replies of servers in a run's directory, and the games that could not be played."""
+    if experiment is None or not experiment.models.has_servers:
+        yield
+        return
+    servers, failed = experiment.models.servers, run.dir / "failed.json"
+    servers.open(run.dir)
+    try:
+        yield
+        failed.unlink(missing_ok=True)
+    except PlayerError as error:
+        write_json(failed, {"error": sentence(error), "games": list(error.games)})
+        raise
+    finally:
+        servers.close()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from clarify_env.games.base import PlayerError, StoppedError
 from clarify_env.options import unknown
 
 # Errors that a user can cause. All others are bugs and show their traceback.
@@ -20,7 +21,13 @@ def sentence(error: BaseException) -> str:
     """Returns an error as one sentence, on one line."""
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {first_line(error)}"
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return f"{text}; all replies are stored, and the same command goes on from here" if _goes_on(error) else text
+
+
+def _goes_on(error: BaseException) -> bool:
+    """Returns whether a run that ended with an error can go on: a player did not reply, or its budget was spent."""
+    return isinstance(error, PlayerError | StoppedError)
 
 
 def first_line(error: BaseException) -> str:

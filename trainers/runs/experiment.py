@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from agents.render import Renderer
+    from trainers.learning.options import UpdateOptions
 
 # Whether a chat template rewrites earlier turns, for the log of a run.
 _REWRITES = (
@@ -36,11 +37,23 @@ _REWRITES = (
 _KEEPS = "its chat template keeps earlier turns in later prompts, token for token"
 
 
+def _has_template(block: kinds.Options) -> TypeGuard[kinds.HF | kinds.Api]:
+    """Returns whether prompts are rendered here, by a chat template."""
+    return isinstance(block, kinds.HF) or (isinstance(block, kinds.Api) and block.endpoint == "ids")
+
+
 class Policy(NamedTuple):
-    """A causal language model and its tokenizer."""
+    """A causal language model and its tokenizer.
+
+    Attributes:
+        model: The model.
+        tokenizer: Its tokenizer.
+        folder: Folder it was loaded from if a run has learned it; ``None``: it is the model that learning starts from.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,24 +120,38 @@ class Experiment:
 
     @property
     def policy_options(self) -> kinds.HF | None:
-        """Returns the options of the policy; ``None``: the role has a scripted player."""
+        """Returns the options of the policy's model here; ``None``: the role is scripted, or played by a server."""
         block = self.blocks[self.learns[0]]
         return block if isinstance(block, kinds.HF) else None
 
     @property
+    def served(self) -> kinds.Api | None:
+        """Returns the options of the server that plays the learning roles; ``None``: none does."""
+        block = self.blocks[self.learns[0]]
+        return block if isinstance(block, kinds.Api) else None
+
+    @property
     def max_new_tokens(self) -> int:
         """Returns the maximum length of the policy's replies in tokens."""
-        return self.language_model().max_new_tokens
+        return self.served.max_new_tokens if self.served else self.language_model().max_new_tokens
 
     def language_model(self) -> kinds.HF:
-        """Returns the options of the policy.
+        """Returns the options of the policy's model here, which learns: of a server's, that of ``weights``.
 
         Raises:
-            ValueError: The role has a scripted player.
+            ValueError: The role has a scripted player, or the replies of its server cannot be learned from.
         """
         options, role = self.policy_options, self.learns[0]
+        section = self.sections.get(role, role)
+        if self.served is not None:
+            if self.served.endpoint != "ids":
+                raise ValueError(
+                    f"{section}.endpoint=chat: chat completions bring no token ids, so what the server plays cannot be "
+                    f"learned from; choose {section}.endpoint=ids with {section}.weights, the same model here, or "
+                    "trainers.prompted, which measures without learning"
+                )
+            return kinds.local_model(self.served)
         if options is None:
-            section = self.sections.get(role, role)
             raise ValueError(f"{section}.kind must be hf, a language model, for this command")
         return options
 
@@ -135,12 +162,13 @@ class Experiment:
             ValueError: It is not a language model, cannot be loaded, or none is shipped for the task.
         """
         role = self.learns[0]
-        return Policy(*self.models.load(self.language_model(), self.task.name, self.sections.get(role, role)))
+        name = "model" if self.served is None else "weights"
+        return Policy(*self.models.load(self.language_model(), self.task.name, self.sections.get(role, role), name))
 
     def dated(self, date: str) -> Experiment:
         """Returns the experiment with the day of its run, for chat templates that state it."""
         blocks = {
-            role: replace(block, template={"date": date} | block.template) if isinstance(block, kinds.HF) else block
+            role: replace(block, template={"date": date} | block.template) if _has_template(block) else block
             for role, block in self.blocks.items()
         }
         return self.at(blocks=blocks)
@@ -154,13 +182,18 @@ class Experiment:
         """Loads the model of every player, the policy's first, so that one that cannot be loaded is said at once.
 
         Raises:
-            ValueError: A model cannot be loaded; the message names its option.
+            ValueError: A model cannot be loaded, or a server cannot be asked; the message names its option.
         """
         if self.policy_options is not None:
             self.load_policy()
         for role, block in self.blocks.items():
+            section = self.sections.get(role, role)
             if role not in self.learns and isinstance(block, kinds.HF):
-                self.models.load(block, self.task.name, self.sections.get(role, role))
+                self.models.load(block, self.task.name, section)
+            elif isinstance(block, kinds.Api):
+                if block.endpoint == "ids":
+                    self.models.tokenizer(block, self.task.name, section)
+                self.models.servers.server(block, section).check()
         if self.evaluation.similarity is not None:
             Similarity(self.evaluation.similarity)
 
@@ -169,7 +202,8 @@ class Experiment:
         from agents.hf import load  # torch and transformers take seconds to import
 
         options = self.language_model()
-        return Policy(*load(folder, trust_remote_code=options.trust_remote_code, device=options.device))
+        loaded = load(folder, trust_remote_code=options.trust_remote_code, device=options.device)
+        return Policy(*loaded, Path(folder))
 
     def renderer(self, policy: Policy) -> Renderer:
         """Returns the renderer of the policy's prompts; logs once whether its template rewrites earlier turns."""
@@ -197,16 +231,55 @@ class Experiment:
                 as its block says.
             temperature: Sampling temperature of the learning roles.
         """
+        blocks = {
+            role: replace(block, temperature=temperature)
+            if role in self.learns and isinstance(block, kinds.Api)
+            else block
+            for role, block in self.blocks.items()
+        }
         return kinds.make_players(
-            self.blocks,
+            blocks,
             self.setup.game,
             self.task,
             models=self.models,
-            policy=None if policy is None else kinds.Policy(*policy, temperature, self.learns),
+            policy=None if policy is None else self._playing(policy, temperature),
             batch=self.selfplay.batch,
             game_options=self.setup.options,
             sections=self.sections,
         )
+
+    def _playing(self, policy: Policy, temperature: float) -> kinds.Policy:
+        adapter = None if policy.folder is None else policy.folder / "adapter"
+        return kinds.Policy(policy.model, policy.tokenizer, temperature, self.learns, adapter)
+
+    def check_served(self, method: str, update: UpdateOptions | None, keeps_up: bool) -> None:
+        """Checks that a server that plays the learning roles can be kept in step with what is learned here.
+
+        Args:
+            method: Name of the method.
+            update: Options of its updates; ``None``: it has none.
+            keeps_up: Whether the method plays with the model it starts from, and with saved checkpoints alone.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        if self.served is None:
+            return
+        section = self.sections.get(self.learns[0], self.learns[0])
+        if not keeps_up:
+            raise ValueError(
+                f"{section}.kind=api: {method} plays with weights that a server cannot be given; rest, rwsft, imitate "
+                "and sft can learn from what a server plays"
+            )
+        if self.served.adapters == "none":
+            raise ValueError(
+                f"{section}.adapters must be vllm or sglang, so that the server plays with the weights that {method} "
+                "learns here"
+            )
+        if update is not None and update.lora_rank == 0:
+            raise ValueError(
+                f"update.lora_rank must be at least 1 with {section}.kind=api: the server is given low-rank adapters"
+            )
 
     def play(
         self, starts: Sequence[Start], agents: Mapping[str, Agent], *, chunk: int, first_id: int = 0

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.checks import is_folder
 from agents.gguf import digest, is_gguf
 from agents.pocket import SHIPPED
+from agents.servers import options as servers
 from trainers.runs.paths import at_home
 from trainers.runs.store import read_json, write_json
 
@@ -33,6 +34,13 @@ def run_identity(command: str, config: DictConfig) -> dict[str, Any]:
 
 def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
     identity = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    for name in ("assistant", "user"):
+        if isinstance(identity.get(name), dict):
+            identity[name] = servers.identity(identity[name])
+    if isinstance(players := identity.get("players"), dict):
+        identity["players"] = {
+            role: servers.identity(block) if isinstance(block, dict) else block for role, block in players.items()
+        }
     # A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
     model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
     manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None

@@ -1,0 +1,151 @@
+"""Low-rank adapters that a server loads while it runs, so that it plays with the weights that were learned here."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import openai
+
+from agents.servers.faults import fault_of, redacted
+from agents.servers.options import Api
+
+_WEIGHTS = "adapter_model.safetensors"
+_NOBODY = "clarify-none"
+
+
+class Adapters:
+    """Loads adapters of checkpoints into a server, by vLLM's or SGLang's interface.
+
+    An adapter is named after its weights, so that equal names are equal weights. When another is loaded, the last one
+    is unloaded.
+
+    Args:
+        client: Client of the server.
+        options: Options of the player.
+        section: Config section of the options, for errors.
+        key: Key of the server, which errors leave out.
+
+    Attributes:
+        run_dir: Folder of the run, if there is one.
+        loads: Number of adapters loaded so far.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, options: Api, section: str, key: str | None):
+        self.run_dir: Path | None = None
+        self._client, self._options, self._section, self._key = client, options, section, key
+        self._folders: dict[str, Path] = {}
+        self._loaded, self.loads = "", 0
+        self._reloading = asyncio.Lock()
+
+    def named(self, adapter: str) -> tuple[str, dict[str, Any]]:
+        """Returns the model's name and the further fields of a request that plays with an adapter."""
+        if not adapter:
+            return self._options.model, {}
+        if self._options.adapters == "sglang":
+            return self._options.model, {"lora_path": adapter}
+        return adapter, {}
+
+    async def load(self, folder: Path) -> str:
+        """Loads the adapter of a folder, unless it is loaded, and returns its name.
+
+        Raises:
+            ValueError: There is no adapter, or the server cannot load it.
+        """
+        name = self.name_of(folder)
+        if name != self._loaded:
+            await self._load(name, folder)
+            if self._loaded:
+                await self._post("unload", {"lora_name": self._loaded})
+            self._loaded, self._folders[name] = name, folder
+        return name
+
+    def name_of(self, folder: Path) -> str:
+        """Returns the name of an adapter: a digest of its weights.
+
+        Raises:
+            ValueError: The folder holds none.
+        """
+        if not (folder / _WEIGHTS).exists():
+            raise ValueError(
+                f"{self._section}.adapters: {folder} holds no adapter for the server to load; update.lora_rank above 0 "
+                "learns one"
+            )
+        return "clarify-" + hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()[:12]
+
+    async def reload(self, name: str, loads: int) -> int:
+        """Loads an adapter once more into a server that has lost it, unless another request has done so.
+
+        Args:
+            name: Name of the adapter.
+            loads: `loads` when the server was found to lack it.
+
+        Returns:
+            `loads` now.
+        """
+        async with self._reloading:
+            if self.loads == loads:
+                await self._load(name, self._folders[name])
+        return self.loads
+
+    async def check(self) -> None:
+        """Checks that the server has the path by which adapters are loaded: it is asked to unload an unknown one.
+
+        Raises:
+            ValueError: It has not.
+        """
+        response = await self._post("unload", {"lora_name": _NOBODY})
+        body = _json(response)
+        known = response.status_code != 405 and (
+            response.status_code != 404 or bool({"error", "object", "success"} & set(body))
+        )
+        if not known:
+            raise ValueError(f"{self._cannot(response)}; {self._advice()}")
+
+    async def _load(self, name: str, folder: Path) -> None:
+        self.loads += 1
+        response = await self._post("load", {"lora_name": name, "lora_path": str(self._seen(folder))})
+        body = _json(response)
+        if "already" in response.text and name in response.text:
+            return  # by an earlier process of this run
+        if response.status_code >= 400 or body.get("success") is False:
+            raise ValueError(f"{self._cannot(response)}; {self._advice()}")
+
+    def _seen(self, folder: Path) -> Path:
+        """Returns the path under which the server sees a folder of the run."""
+        if self._options.adapters_at is None or self.run_dir is None:
+            return folder.resolve()
+        return Path(self._options.adapters_at) / folder.resolve().relative_to(self.run_dir.resolve())
+
+    async def _post(self, verb: str, body: dict[str, Any]) -> httpx.Response:
+        root = self._options.base_url.rstrip("/")
+        if self._options.adapters == "sglang":
+            root = root.removesuffix("/v1")
+        try:
+            return await self._client.post(f"{root}/{verb}_lora_adapter", cast_to=httpx.Response, body=body)
+        except openai.APIStatusError as error:
+            return error.response
+        except openai.APIConnectionError as error:
+            reason = fault_of(error, self._options, self._section, self._key).reason
+        raise ValueError(reason)
+
+    def _cannot(self, response: httpx.Response) -> str:
+        text = redacted(" ".join(response.text.split())[:200], self._key)
+        return (
+            f"{self._section}.adapters={self._options.adapters}: the server at {self._options.base_url} cannot load "
+            f"adapters ({response.status_code}: {text})"
+        )
+
+    def _advice(self) -> str:
+        if self._options.adapters == "sglang":
+            return "start SGLang with --enable-lora, --max-lora-rank and --lora-target-modules"
+        return "start vLLM with --enable-lora and --max-lora-rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
