@@ -18,3 +18,14 @@ def arguments_of(command, *overrides):
     """The experiment and the options by parameter."""
     config = config_of(command, *overrides)  # imports the command
     return COMMANDS[command].read(config)
+
+
+def stored_run(folder, command, overrides, games):
+    """A run directory with some games, as a command leaves it; its config is that of a command line."""
+    from trainers.runs.identity import claim, run_identity
+    from trainers.runs.store import ChunkWriter
+
+    (folder / "trajectories").mkdir(parents=True)
+    claim(folder, run_identity(command, config_of(command, *overrides)))
+    ChunkWriter(folder / "trajectories" / "iteration-1.jsonl").append(list(games))
+    return folder

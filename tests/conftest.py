@@ -129,9 +129,9 @@ def command(monkeypatch, capsys, tiny_folder, request):
     from hydra._internal.hydra import Hydra
     from hydra.types import RunMode
 
-    from trainers import pretrain
     from trainers.reporting import report
     from trainers.rollouts import grow
+    from trainers.runs.command import COMMANDS
 
     monkeypatch.setenv("NO_PROGRESS", "1")
     monkeypatch.setattr(grow, "GROUPS", 2)
@@ -152,7 +152,9 @@ def command(monkeypatch, capsys, tiny_folder, request):
 
     def run(module, *overrides):
         loaded.clear()
-        model = [] if module is pretrain or "assistant=scripted" in overrides else [f"assistant.model={tiny_folder}"]
+        entry = COMMANDS[module.__name__.rpartition(".")[2]]
+        plays = entry.with_experiment and entry.plays and "assistant=scripted" not in overrides
+        model = [f"assistant.model={tiny_folder}"] if plays else []
         monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *model, *overrides])
         capsys.readouterr()
         try:

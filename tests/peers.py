@@ -13,12 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def environment(extra: str, *more: str) -> Path:
-    """Returns the Python of an environment with this package's dependencies, an extra of it, and further packages.
+    """Returns the Python of an environment with this package's dependencies, an extra of it (if it has one of that
+    name), and further packages.
 
     Skips the test, with pip's last words, where it cannot be made.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"][extra], *more]
+    wanted = [*project["dependencies"], *project["optional-dependencies"].get(extra, ()), *more]
     digest = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"clarify-env-peer-{extra}-{digest}"
     python, complete = folder / "bin" / "python", folder / "complete"

@@ -337,7 +337,7 @@ def test_the_run_directory_is_named_by_the_config(command, unmeasured, tmp_path,
 
     from trainers.runs import run as running
 
-    def note(self, folder, identity):
+    def note(self, folder, identity, report_to):
         made.append(folder.name)
         raise ValueError("far enough")
 

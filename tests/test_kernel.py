@@ -215,6 +215,7 @@ def test_a_trajectory_becomes_json():
     assert record["prices"] == [0.25] and record["agents"] == agents and record["result"] == game.result.to_json()
     assert record["turns"][0] == {
         "role": "dealer",
+        "player": "a",
         "text": "three",
         "prompt_ids": None,
         "ids": None,

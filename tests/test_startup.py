@@ -13,7 +13,10 @@ HEAVY = tuple(
     """torch transformers tokenizers safetensors scipy matplotlib peft datasets accelerate trl tensorboard jinja2 rich
     sentence_transformers pandas pettingzoo sqlglot""".split()
 )
-NAMES = ("rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare")
+NAMES = (
+    *("rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare"),
+    *("export", "import", "reverify"),
+)
 # Command lines that end with an answer: help, slips, wrong values, and values that do not fit together.
 LINES = [
     ("compare", "--help"),  # which imports the commands that it compares
@@ -34,6 +37,10 @@ MORE = [
     ("grpo", "budget.games=30"),
     ("evaluate", "eval.sets=[far]"),
     ("compare", "only=[chess]"),
+    ("export", "run=/nowhere"),
+    ("import", "import.path=/nowhere"),
+    ("reverify", "run=/nowhere"),
+    ("rest", "report_to=carrier_pigeon"),
 ]
 SCRIPT = """
 import importlib, io, sys, contextlib

@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from configs import arguments_of
+from configs import arguments_of, stored_run
 from hydra import initialize_config_dir
 from pettingzoo.test import api_test, seed_test
 from plugin_wheel import SOURCE, install
@@ -18,6 +18,7 @@ from plugin_wheel import SOURCE, install
 import clarify_env
 from agents.selfplay import Start, play
 from clarify_env import games, make_task
+from clarify_env.data.records import game_record, read_games
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.summary import summarize
 from clarify_env.games import find_game, game_names
@@ -26,6 +27,7 @@ from clarify_env.games.setup import Setup
 from clarify_env.testing import check_game, check_task
 from clarify_env.testing.games import Noise
 from trainers import compare, contrastive, grpo, imitate, prompted, rest, stargate
+from trainers.data.export import export
 from trainers.evaluation.measure import measure, validate
 from trainers.runs import command as commands
 from trainers.runs.experiment import Experiment
@@ -251,6 +253,49 @@ def test_an_evaluation_is_exact_over_what_is_hidden_though_the_first_mover_knows
     entry = summarize(game, played, None, episodes, 0)
     assert list(entry) == ["reward", "reward_ci", *[name for name in expected if name != "reward"], "share"]
     assert entry["share"] == {"message": 1.0, "invalid": 0.0}
+
+
+def test_they_go_out_and_in_again_with_equal_rewards(setup, tmp_path):
+    """Tools' results travel with the games, and are not run again."""
+    both = [players_of(setup), noise(setup)]
+    out = [game for agents in both for game in play(starts(setup), agents, task=setup.task, game=setup.game.name)]
+    priced = [game._replace(prices=(PRICE,)) for game in out]
+    path = tmp_path / "games.jsonl"
+    path.write_text("".join(json.dumps(game_record(setup, game)) + "\n" for game in priced))
+    tools = [type(tool) for tool in setup.game.tools(setup.task).values()]
+    runs = [tool.runs for tool in tools]
+    back = list(read_games(path, setup))
+    assert runs == [tool.runs for tool in tools] and all(agrees for _, agrees in back)
+    for (game, _), stored in zip(back, priced, strict=True):
+        assert game.result == stored.result and game.agents == stored.agents
+        assert [game.reward(role) for role in setup.game.roles] == [stored.reward(role) for role in setup.game.roles]
+
+
+@pytest.mark.parametrize("to", ["completions", "unpaired", "traces", "games"])
+def test_they_are_exported_by_role(setup, tmp_path, to):
+    games = list(play(starts(setup), players_of(setup), task=setup.task, game=setup.game.name))
+    overrides = [f"game={setup.game.name}", f"task={setup.task.name}"]
+    folder = stored_run(tmp_path / "run", "evaluate", overrides, games)
+    rows = list(export(folder, to))
+    if to == "games":
+        assert [[m["role"] for m in row["messages"]] for row in rows] == [[t.role for t in g.turns] for g in games]
+        return
+    about = [row["info"] if to == "traces" else row for row in rows]
+    assert {row["role"] for row in about} == set(setup.game.roles), "all roles learn"
+    for row, where in zip(rows, about, strict=True):
+        assert row["reward"] == games[where["game_id"]].reward(where["role"])
+    (first, *_) = export(folder, "completions", roles=[setup.game.roles[-1]])
+    assert first["role"] == setup.game.roles[-1] and first["prompt"][-1]["role"] == "user"
+
+
+def test_pairs_of_a_game_that_has_none_are_refused(setup, tmp_path):
+    games = list(play(starts(setup, 1), players_of(setup), task=setup.task, game=setup.game.name))
+    overrides = [f"game={setup.game.name}", f"task={setup.task.name}"]
+    folder = stored_run(tmp_path / "run", "evaluate", overrides, games)
+    with pytest.raises(ValueError, match=f"to=preferences: game {setup.game.name} has one kind of action"):
+        export(folder, "preferences", roles=[setup.game.roles[0]])
+    with pytest.raises(ValueError, match="roles: pairs are of one role, not of"):
+        export(folder, "preferences")
 
 
 @pytest.mark.parametrize("option", ["tune=true", "games=[10,20]"])

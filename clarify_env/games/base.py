@@ -49,9 +49,11 @@ class View(NamedTuple):
 class Reply(NamedTuple):
     """One message, with what a language model generated kept exactly as generated.
 
+    Of its token ids ``prompt_ids`` were read, ``ids[:forced]`` were given, and ``ids[forced:]`` were sampled.
+
     Attributes:
         text: The message; ``None``: no text, which the game judges as it does any message.
-        prompt_ids: Token ids of the prompt.
+        prompt_ids: Token ids of the prompt; ``None``: no language model replied.
         ids: Token ids of the reply, the end token included where it was generated.
         logprobs: One log-probability (nats) an id.
         forced: Number of leading ids that were given to the model, not sampled from it.
@@ -189,14 +191,18 @@ class Trajectory(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """JSON-able form. Views are left out: they follow from the episode and the messages.
 
-        ``reward`` is the game's reward; ``rewards`` is that of each role, if roles have results of their own.
+        ``reward`` is the game's reward; ``rewards`` is that of each role, if roles have results of their own. Each turn
+        names its role and its ``player``, the agent of that role (a tool plays itself); see `Reply` for its tokens.
         """
         record = self._asdict() | {"prices": [float(price) for price in self.prices], "agents": dict(self.agents)}
         record["result"] = self.result.to_json()
         record["reward"] = self.reward()
         if self.result.by_role is not None:
             record["rewards"] = {role: self.reward(role) for role in self.agents}
-        record["turns"] = [{"role": turn.role} | turn.reply._asdict() for turn in self.turns]
+        record["turns"] = [
+            {"role": turn.role, "player": self.agents.get(turn.role, turn.role)} | turn.reply._asdict()
+            for turn in self.turns
+        ]
         return record
 
 

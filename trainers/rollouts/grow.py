@@ -14,6 +14,7 @@ from clarify_env.games.base import Agent, Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import ENDLESS
 from trainers.rollouts.groups import Group, most_games, play_groups, was_played
+from trainers.rollouts.stored import check_stored, stored_groups
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
@@ -54,6 +55,9 @@ def grow(
     Raises:
         ValueError: The budget cannot hold the first group.
     """
+    if rollouts.games is not None:
+        yield from _learned_again(experiment, rollouts.games, run, agents, iteration, budget)
+        return
     setup, plan = experiment.setup, _Plan(experiment, iteration, among)
     folder = run.dir / "trajectories"
     folder.mkdir(exist_ok=True)
@@ -81,6 +85,20 @@ def grow(
     advance(max(budget - games_played, 0))  # what is left cannot hold another group
     if not run.recorded("grow", iteration):
         run.record("grow", iteration, iteration, games=games_played)
+
+
+def _learned_again(
+    experiment: Experiment, folder: str, run: Run, agents: Mapping[str, Agent], iteration: int, budget: int
+) -> Iterator[tuple[Any, list[Trajectory]]]:
+    """Yields the groups of stored games instead (``rollouts.games``); none are played."""
+    advance, count = run.bar(f"iteration {iteration}: reading games", budget, "games"), 0
+    for episode, games in stored_groups(experiment, agents, folder, iteration, budget):
+        count += len(games)
+        advance(len(games))
+        yield episode, games
+    advance(budget - count)
+    if not run.recorded("grow", iteration):
+        run.record("grow", iteration, iteration, games=count)
 
 
 class _Plan:
@@ -128,9 +146,12 @@ def check_budget(experiment: Experiment, rollouts: RolloutOptions, iterations: i
         budget: Games of each iteration.
 
     Raises:
-        ValueError: It is not; the message says what a group needs.
+        ValueError: It is not, the message says what a group needs; or ``rollouts.games`` holds no such games.
     """
     experiment.training_episodes()
+    if rollouts.games is not None:
+        check_stored(experiment, rollouts.games)
+        return
     if rollouts.free + rollouts.forced * len(rollouts.actions) == 0:
         raise ValueError("rollouts: free and forced are 0, so that a group has no first message")
     for iteration in range(1, min(iterations, _CHECKED) + 1):

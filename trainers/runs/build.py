@@ -13,7 +13,7 @@ from clarify_env.costs import Plane
 from clarify_env.games import find_game
 from clarify_env.games.description import Description
 from clarify_env.games.setup import Setup
-from clarify_env.options import Rule, check_arguments, convert, read
+from clarify_env.options import Rule, check_arguments, convert, defaults, read
 from clarify_env.tasks.base import Task
 from clarify_env.tasks.registry import make_task, task_class
 from trainers.evaluation.scores import check_similarity
@@ -27,6 +27,7 @@ from trainers.runs.options import (
 )
 from trainers.runs.plugins import SOURCE
 from trainers.runs.run import LOG
+from trainers.runs.trackers import check_trackers
 
 # Most episodes of a split with an end.
 MOST_EPISODES = 10_000_000
@@ -54,6 +55,9 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
             "that begin with a tag, and want it none"
         )
     roles, blocks, sections = _players(config, game)
+    common = {name: top_level(config, name, default) for name, default in defaults(CommonOptions).items()}
+    shared = read(CommonOptions, common, "")
+    report_to = check_trackers(shared.report_to)
     experiment = Experiment(
         setup=Setup(game, _task(config), options),
         plane=read_plane(config, game),
@@ -63,7 +67,8 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
         evaluation=read(EvalOptions, section(config, "eval"), "eval"),
         selfplay=read(SelfPlayOptions, section(config, "selfplay"), "selfplay"),
         sections=sections,
-        seed=read(CommonOptions, {"seed": top_level(config, "seed", 0)}, "").seed,
+        seed=shared.seed,
+        report_to=report_to,
     )
     logging.getLogger(LOG).info(experiment.task.report())
     if learns:

@@ -142,7 +142,9 @@ class Command:
 
     def run(self, config: DictConfig, prepared: "Prepared") -> None:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
-        with Run(run_dir(config), prepared.identity) as run, _served(run, prepared.arguments.get("experiment")):
+        experiment = prepared.arguments.get("experiment")
+        report_to = () if experiment is None else experiment.report_to
+        with Run(run_dir(config), prepared.identity, report_to) as run, _served(run, experiment):
             _save_hydra(run.dir / ".hydra", config)
             if self.tries and not run.continues:
                 self._try_model(run, **prepared.arguments)

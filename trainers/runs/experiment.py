@@ -69,6 +69,7 @@ class Experiment:
         evaluation: What is measured.
         selfplay: How many games are played at once.
         seed: Everything drawn in training depends on it.
+        report_to: Trackers that are sent the metrics.
         sections: Config section of each role's block, for errors; a role that is not named: its own name.
         models: The models loaded so far.
     """
@@ -81,6 +82,7 @@ class Experiment:
     evaluation: EvalOptions = field(default_factory=EvalOptions)
     selfplay: SelfPlayOptions = field(default_factory=SelfPlayOptions)
     seed: int = 0
+    report_to: Sequence[str] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
     models: kinds.Models = field(default_factory=kinds.Models, compare=False, repr=False)
 

@@ -18,7 +18,7 @@ from clarify_env.tasks.registry import task_class
 from trainers.runs.build import POLICY, USER
 from trainers.runs.options import CommonOptions, PromptOptions
 from trainers.runs.plugins import SOURCE
-from trainers.runs.schema import names_of
+from trainers.runs.schema import default_choices, names_of
 
 _WIDTH = 110
 
@@ -38,7 +38,8 @@ def help_page(
     values: Any = OmegaConf.to_container(config, resolve=False)
     before: Any = values if defaults is None else OmegaConf.to_container(defaults, resolve=False)
     lines = [f"python -m trainers.{name} OPTION=VALUE ...", ""]
-    lines += ["Groups (choose one by GROUP=NAME):", *_groups(conf, values), ""]
+    if groups := _groups(conf, values, name):
+        lines += ["Groups (choose one by GROUP=NAME):", *groups, ""]
     lines += ["Options: value on this command line, type, and default where the value is another:", ""]
     with_experiment = "task" in values
     described_options = list(_root(values) if with_experiment else ())
@@ -79,9 +80,9 @@ def _by_kind(values: Mapping[str, Any]) -> dict[str, type]:
     return {section: cls for section, cls in dataclasses.items() if cls is not None}
 
 
-def _groups(conf: Path, values: Mapping[str, Any]) -> list[str]:
-    groups = [folder for folder in sorted(conf.iterdir()) if folder.is_dir()]
-    known = [folder.name for folder in groups if folder.name in values or folder.name == "size"]
+def _groups(conf: Path, values: Mapping[str, Any], command: str) -> list[str]:
+    groups, chosen = [folder for folder in sorted(conf.iterdir()) if folder.is_dir()], default_choices(command)
+    known = [folder.name for folder in groups if folder.name in values or folder.name in chosen]
     return [f"  {group}: {', '.join(names_of(group))}" for group in known]
 
 

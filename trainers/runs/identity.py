@@ -17,7 +17,7 @@ from trainers.runs.paths import at_home
 from trainers.runs.store import read_json, write_json
 
 # Keys that do not change the results of a run and so do not enter the hash.
-_NOT_IDENTITY = ("hydra", "run_dir", "size")
+_NOT_IDENTITY = ("hydra", "run_dir", "size", "report_to")
 
 
 def config_hash(config: DictConfig) -> str:

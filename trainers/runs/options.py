@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from clarify_env.evaluation.played import MODES
 from clarify_env.options import SEED, option
+from trainers.runs.trackers import NAMES
 
 # Most episodes of an evaluation.
 MOST_EPISODES = 1_000_000
@@ -15,6 +16,8 @@ class CommonOptions:
 
     seed: int = option(0, least=0, most=SEED)
     """Everything drawn in training depends on it; at least 0."""
+    report_to: str | list[str] = option("tensorboard", choices=NAMES)
+    """Tracker, or list of trackers, that is sent the metrics; all: those installed; none: metrics.jsonl alone."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class RolloutOptions:
     """Games of each clarifying question and interpretation, under ``marginal``; at least 1."""
     temperature: float = option(1.0, least=0)
     """Sampling temperature of the assistant; 0 is greedy."""
+    games: str | None = option(None)
+    """Run directory whose stored games are learned (also imported ones); null: games are played."""
 
 
 @dataclass(frozen=True)

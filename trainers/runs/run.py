@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainers.runs.identity import claim
 from trainers.runs.paths import make_run_dir
 from trainers.runs.store import append_lines, read_lines
+from trainers.runs.trackers import Trackers
 
 LOG = "clarify_env.run"
 
@@ -22,6 +23,7 @@ class Run:
     Args:
         folder: The directory; created if it is missing.
         identity: Everything that the run's results depend on; see `identity.run_identity`.
+        report_to: Trackers that are sent the metrics; see `trainers.runs.trackers`.
 
     Attributes:
         report: File with the results, once it has been written.
@@ -32,10 +34,10 @@ class Run:
             difference), or another process uses it.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]):
+    def __init__(self, folder: Path, identity: dict[str, Any], report_to: Sequence[str] = ()):
         from filelock import FileLock
 
-        self.dir = folder
+        self.dir, self._report_to = folder, report_to
         self.report: Path | None = None
         make_run_dir(self.dir)
         self.continues = (self.dir / "config.json").exists()
@@ -53,11 +55,14 @@ class Run:
         except Timeout:
             raise ValueError(f"run_dir: another process is at work in {self.dir}; let it end or stop it") from None
         # Imported here, since a refused config need not wait for it.
-        from torch.utils.tensorboard import SummaryWriter
-
         from trainers.runs.progress import Phases
 
-        self.events = SummaryWriter(str(self.dir / "tensorboard"))
+        try:
+            self._trackers = Trackers(self._report_to, self.dir, self.identity, self.log)
+        except ValueError:
+            self._lock.release()
+            raise
+        self._trackers.note_earlier(read_lines(self.dir / "metrics.jsonl"))
         self.progress = Phases()
         self.progress.say(f"run directory: {self.dir}" + (", continued" if self.continues else ""))
         self.progress.start()
@@ -74,7 +79,7 @@ class Run:
         self.progress.stop()
         if self.report is not None and exception[0] is None:
             print(f"report: {self.report}", flush=True)
-        self.events.close()
+        self._trackers.close()
         for handler in list(self.log.handlers):
             self.log.removeHandler(handler)
             handler.close()
@@ -89,12 +94,11 @@ class Run:
         return max((line["seconds"] for line in read_lines(self.dir / "metrics.jsonl")), default=0.0)
 
     def record(self, phase: str, iteration: int, step: int, **values: float) -> None:
-        """Writes numbers to ``metrics.jsonl`` and TensorBoard under the names ``phase/name``."""
+        """Writes numbers to ``metrics.jsonl``, under the names ``phase/name``, and sends them to the trackers."""
         scalars = {f"{phase}/{key}": float(value) for key, value in values.items()}
         line = {"phase": phase, "iteration": iteration, "step": step, "seconds": round(self.seconds, 2)}
         append_lines(self.dir / "metrics.jsonl", [line | scalars])
-        for key, value in scalars.items():
-            self.events.add_scalar(key, value, step)
+        self._trackers.record(phase, iteration, step, values)
         self.log.info("%s %d: %s", phase, iteration, ", ".join(f"{k}={v:.4g}" for k, v in values.items()))
 
     def recorded(self, phase: str, iteration: int) -> bool:

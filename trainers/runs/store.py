@@ -140,20 +140,36 @@ class ChunkLog:
         """Yields the chunks; each game is replayed from its messages.
 
         Raises:
-            ValueError: A line is not JSON, or no game of this setup; see `replay`.
+            ValueError: A line is not JSON, or no game of this setup; the message names file and line. See `replay`.
         """
+        chunk: list[Trajectory] = []
+        for number, record in self._lines():
+            if record:
+                try:
+                    chunk.append(replay(record, setup))
+                except ValueError as error:
+                    raise ValueError(f"{self.path}, line {number}: {error}") from error
+            if not record or len(chunk) == record.get("chunk_games"):
+                yield chunk
+                chunk = []
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yields the records of the games of all whole chunks, as they stand on file.
+
+        Raises:
+            ValueError: A line is not JSON.
+        """
+        return (record for _, record in self._lines() if record)
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields number and record of each line of the whole chunks; a line without a game has an empty record."""
         if not self._end:
             return
-        chunk: list[Trajectory] = []
         position = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                record = {} if line == b"\n" or _MARKER.fullmatch(line) else _record(line, self.path, number)
-                if record:
-                    chunk.append(replay(record, setup))
-                if not record or len(chunk) == record.get("chunk_games"):
-                    yield chunk
-                    chunk = []
+                empty = line == b"\n" or _MARKER.fullmatch(line)
+                yield number, {} if empty else _record(line, self.path, number)
                 position += len(line)
                 if position == self._end:
                     return

@@ -1,0 +1,1 @@
+"""Played games as rows of data sets, and games played elsewhere as played games."""

@@ -1,0 +1,1 @@
+"""Data out and in: what a run played, for other people's trainers, and scored anew."""
