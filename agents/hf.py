@@ -1,6 +1,6 @@
 """Any causal language model of transformers as an agent: a renderer (`agents.render`) and a local sampler."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from agents.adapter import find_adapter, has_tokenizer, merge, without_adapter
 from agents.batching import batching_of
 from agents.context import check_length
+from agents.decode import Sample
 from agents.generation import check_file, check_settings, choose_padding, eos_ids, make_savable, suppress
 from agents.render import Messages, Renderer
-from agents.sample import LocalSampler
+from agents.sample import Ids, LocalSampler
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.prompts import messages
 from clarify_env.plugins import described
@@ -221,6 +222,16 @@ class HFAgent:
             ValueError: An opening is as long as the longest reply, or a prompt with its reply is too long for the
                 model.
         """
+        requests = self.requests(views, openings)
+        prompts, opening_ids = [prompt for prompt, _ in requests], [opening for _, opening in requests]
+        return self.replies(requests, self.sampler.sample(prompts, opening_ids, seeds))
+
+    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Ids, Ids]]:
+        """Encodes views and openings as token ids, for the sampler; see `clarify_env.selfplay.Batched`.
+
+        Raises:
+            ValueError: As for `act`.
+        """
         distinct_views = list(dict.fromkeys(views))
         prompt_of = dict(zip(distinct_views, self.renderer.encode_all(distinct_views), strict=True))
         texts = openings or [""] * len(views)
@@ -231,10 +242,17 @@ class HFAgent:
         if prompts:
             sequence = f"a prompt of {longest} tokens with a reply of up to {most} ({self._option})"
             check_length(self.sampler.model, longest + most, sequence, self._model_option)
-        samples = self.sampler.sample(prompts, opening_ids, seeds)
+        return list(zip(prompts, opening_ids, strict=True))
+
+    def replies(self, requests: Sequence[tuple[Ids, Ids]], samples: Sequence[Sample]) -> list[Reply]:
+        """Decodes the samples of some requests; see `clarify_env.selfplay.Batched`."""
         distinct_ids = list(dict.fromkeys(sample.ids for sample in samples))
         text_of = dict(zip(distinct_ids, self.renderer.decode_all(distinct_ids), strict=True))
         return [
             Reply(text_of[sample.ids], prompt, sample.ids, sample.logprobs, len(opening))
-            for sample, prompt, opening in zip(samples, prompts, opening_ids, strict=True)
+            for sample, (prompt, opening) in zip(samples, requests, strict=True)
         ]
+
+    def ended(self, reply: Reply) -> bool:
+        """Whether a reply of this agent ended before the limit on its length; see `KnowsEnds`."""
+        return not reply.ids or reply.ids[-1] in self.renderer.end_ids

@@ -15,7 +15,7 @@ and add an entry to `KINDS`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from agents.hf import HFAgent
+    from agents.sample import LocalSampler
     from agents.servers.agent import ServerAgent
     from agents.servers.server import Servers
 
@@ -275,6 +276,8 @@ class Context:
         batch: Most replies decoded at once.
         game_options: Options of the game, for its scripted players.
         sections: Config section of each role's options, for errors.
+        samplers: Samplers by their settings: roles of one model with equal settings share one, and so are answered in
+            one batch.
     """
 
     blocks: Mapping[str, Options]
@@ -285,6 +288,7 @@ class Context:
     batch: int = 512
     game_options: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
+    samplers: dict[Hashable, LocalSampler] = field(default_factory=dict)
 
     def section(self, role: str) -> str:
         """Returns the config section of a role's options."""
@@ -433,6 +437,7 @@ def _agent(
         option=f"{context.section(role)}.max_new_tokens",
         section=context.section(role),
     )
+    agent.sampler = context.samplers.setdefault(agent.sampler.settings, agent.sampler)
     for opening in context.game.openings.get(plays or role, {}).values():
         agent.renderer.check_writes(opening)
     for note in agent.renderer.notes:

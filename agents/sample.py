@@ -1,6 +1,6 @@
 """Samplers: token ids to token ids and log-probabilities. Text is handled by `agents.render`."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import torch
@@ -66,6 +66,12 @@ class LocalSampler:
         self.model, self.pad_id, self.end_id = model, pad_id, end_id
         self.temperature, self.max_new_tokens, self.batch = temperature, max_new_tokens, batch
         self.generated_tokens = 0
+
+    @property
+    def settings(self) -> Hashable:
+        """All that decides its replies: agents whose samplers have equal settings may share one."""
+        ends = (self.end_id,) if isinstance(self.end_id, int) else tuple(self.end_id)
+        return id(self.model), self.pad_id, ends, self.temperature, self.max_new_tokens, self.batch
 
     def sample(self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int]) -> list[Sample]:
         """Samples a reply to each prompt; see `Sampler`."""

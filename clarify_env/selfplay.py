@@ -6,8 +6,9 @@ view and seed alone, the games are the same either way.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from clarify_env.games import find_game
 from clarify_env.games.base import Agent, Game, PlayerError, RemoteAgent, Reply, Trajectory, View
@@ -39,6 +40,25 @@ class Start(NamedTuple):
     prefixes: Mapping[str, str] = {}
 
 
+@runtime_checkable
+class Batched(Protocol):
+    """An agent whose messages are drawn by a sampler; agents that share it are answered in one call of the sampler.
+
+    Attributes:
+        sampler: Draws a sample for each request by ``sample(prompts, openings, seeds)``.
+    """
+
+    sampler: Any
+
+    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Any, Any]]:
+        """Returns the (prompt, opening) of each view, for the sampler."""
+        ...
+
+    def replies(self, requests: Sequence[tuple[Any, Any]], samples: Sequence[Any]) -> list[Reply]:
+        """Returns the reply to each request."""
+        ...
+
+
 def play(
     starts: Sequence[Start],
     agents: Mapping[str, Agent],
@@ -52,8 +72,9 @@ def play(
 ) -> Iterator[Trajectory]:
     """Plays one game per start.
 
-    Games are played in chunks of fixed size. Inside a chunk, all games that wait for the same agent are answered in one
-    batch, and finished games leave it. Chunks share nothing, so a chunk can be replayed alone with the same result.
+    Games are played in chunks of fixed size. Inside a chunk, all games that wait for the same agent, or for agents that
+    share a sampler (`Batched`), are answered in one batch, and finished games leave it. Chunks share nothing, so a
+    chunk can be replayed alone with the same result.
 
     The replies of remote agents are requested one by one. A game whose player fails is set aside until the others are
     over, and then goes on where it stood, as long as some reply arrives.
@@ -97,18 +118,53 @@ def _play_chunk(starts: Sequence[Start], games: list[Game], players: Mapping[str
     for game, start in zip(games, starts, strict=True):
         if start.opening is not None:
             game.apply(start.opening)
+    batched = _batched(players)
     unfinished: Sequence[int] = range(len(games))
     while unfinished := [i for i in unfinished if games[i].to_move]:
         _check_moves([games[i] for i in unfinished], players)
-        for role, agent in players.items():
-            waiting = [i for i in unfinished if games[i].to_move == role]
-            if not waiting:
-                continue
-            views = [games[i].view(role) for i in waiting]
-            seeds = [turn_seed(starts[i].seed, view.turn) for i, view in zip(waiting, views, strict=True)]
-            openings = [prefixes[i].pop(role, "") for i in waiting]
-            for i, reply in zip(waiting, agent.act(views, seeds, openings), strict=True):
-                games[i].apply(reply)
+        for agents in batched:
+            waiting = {role: [i for i in unfinished if games[i].to_move == role] for role in agents}
+            calls = []
+            for role, indices in waiting.items():
+                if indices:
+                    views = [games[i].view(role) for i in indices]
+                    seeds = [turn_seed(starts[i].seed, view.turn) for i, view in zip(indices, views, strict=True)]
+                    calls.append(_Call(agents[role], views, seeds, [prefixes[i].pop(role, "") for i in indices]))
+            if calls:
+                for i, reply in zip(chain(*waiting.values()), _answer(calls), strict=True):
+                    games[i].apply(reply)
+
+
+class _Call(NamedTuple):
+    """What one agent is to answer; see `Agent.act`."""
+
+    agent: Any
+    views: list[View]
+    seeds: list[int]
+    openings: list[str]
+
+
+def _batched(players: Mapping[str, Agent]) -> list[dict[str, Agent]]:
+    """Groups players by role: those that share a sampler, or one alone, in the order of the first of each group."""
+    groups: dict[int | str, dict[str, Agent]] = {}
+    for role, agent in players.items():
+        groups.setdefault(id(agent.sampler) if isinstance(agent, Batched) else role, {})[role] = agent
+    return list(groups.values())
+
+
+def _answer(calls: Sequence[_Call]) -> list[Reply]:
+    """Answers the views of one agent, or of several that share a sampler, by one call of it; in the given order."""
+    if len(calls) == 1:
+        agent, *arguments = calls[0]
+        return list(agent.act(*arguments))
+    requests = [call.agent.requests(call.views, call.openings) for call in calls]
+    prompts, openings = zip(*chain(*requests), strict=True)
+    samples = iter(calls[0].agent.sampler.sample(prompts, openings, [seed for call in calls for seed in call.seeds]))
+    return [
+        reply
+        for call, requested in zip(calls, requests, strict=True)
+        for reply in call.agent.replies(requested, list(islice(samples, len(requested))))
+    ]
 
 
 class _Move(NamedTuple):

@@ -6,7 +6,7 @@ from clarify_env.games import find_game, game_names
 from clarify_env.games.base import Message, Reply
 from clarify_env.games.clarification.actions import Answer, Clarify
 from clarify_env.games.clarification.description import GAME
-from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.rules import ClarificationGame, closing_answer
 from clarify_env.testing import holds
 
 COSTS = Costs(0.25, 0.03)
@@ -112,12 +112,22 @@ def test_turns_keep_what_was_seen_and_said():
 
 
 def test_a_leak_can_be_redacted():
-    game = play("#CLARIFY Which kind?", "The film one, by ada  BRANDT.", redact_leaks=True)
+    game = play("#CLARIFY Which kind?", "The film one, by ada  BRANDT.", leaks="redact")
     assert game.view("assistant").heard[-1].text == "The film one, by [redacted]."
-    game = play("#CLARIFY Which kind?", "The film by Ada Brandt.", redact_leaks=True)
+    game = play("#CLARIFY Which kind?", "The film by Ada Brandt.", leaks="redact")
     assert game.view("assistant").heard[-1].text == "The film by [redacted]."
     game = play("#CLARIFY Which kind?", "The film by Ada Brandt.")
     assert game.view("assistant").heard[-1].text == "The film by Ada Brandt."
+
+
+def test_a_leak_can_end_the_game():
+    game = play("#CLARIFY Which kind?", "The film by Ada Brandt.", leaks="end")
+    assert game.to_move is None and game.result.score == 0 and closing_answer(game) is None
+    assert game.result.usage == {"questions": 1, "words": 0} and game.result.reward(COSTS) == -0.25
+    assert game.result.flags == {"invalid": False, "ungrounded": False, "leak": True}
+    assert play(*ASK, "#ANSWER Brandt", "Brandt", leaks="end").result.score == 1, "what was asked is no leak"
+    with pytest.raises(ValueError, match=r"^the game's option leaks must be one of count, redact, end, not 'stop'$"):
+        play("#ANSWER Brandt", leaks="stop")
 
 
 THOUGHT = "Film or opera? By Ada Brandt,\nor I #ANSWER Jon_Vale.\n"  # 11 words
@@ -204,6 +214,6 @@ def test_registry():
     assert "clarification" in game_names()
     with pytest.raises(ValueError, match="unknown game 'chess'; known: clarification"):
         find_game("chess")
-    known = "max_questions, reasoning, redact_leaks"
+    known = "leaks, max_questions, reasoning"
     with pytest.raises(ValueError, match=f"^game clarification has no option lives; known: {known}$"):
         GAME.deal(Toy(), ASHFORD, 0, COSTS, lives=3)

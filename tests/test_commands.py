@@ -22,7 +22,9 @@ from clarify_env.games.clarification.actions import TAGS
 from clarify_env.games.clarification.description import GAME
 from clarify_env.games.clarification.oracle import FIXED
 from clarify_env.games.clarification.prompts import messages
+from clarify_env.games.clarification.user_prompts import VERSION
 from clarify_env.games.setup import Setup
+from clarify_env.tasks.registry import make_task
 from trainers import contrastive, evaluate, grpo, imitate, pretrain, prompted, rest, rwsft, stargate
 from trainers.learning import improve as improving
 from trainers.learning import update as updating
@@ -82,7 +84,12 @@ def lines(path):
 
 def check_summary(folder, method, user="scripted"):
     summary = json.loads((folder / "summary.json").read_text())
-    assert set(summary) == {"method", "game", "task", "split", "seed", "players", "eval", "steering", "budget"}
+    named = {"method", "game", "task", "split", "seed", "players", "partners", "options"}
+    assert set(summary) == named | {"eval", "steering", "budget"}
+    if user == "scripted":
+        version = f"almanac-{make_task('almanac').version}"
+        assert summary["partners"] == {"user": {"kind": "scripted", "strategy": "scripted", "version": version}}
+        assert summary["options"] == {"max_questions": 2, "leaks": "count", "reasoning": "none"}
     assert (summary["method"], summary["task"], summary["split"]) == (method, "almanac", "test")
     assert (summary["seed"], summary["game"]) == (0, "clarification")
     assert summary["players"] == {"assistant": "pocket", "user": user}
@@ -420,16 +427,22 @@ def test_pretrain_saves_an_ordinary_model_folder(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_self_play(command, tmp_path):
+@pytest.mark.parametrize(("chosen", "player"), [(["user=self"], "self"), (["learn=[assistant,user]"], "pocket")])
+def test_self_play(command, tmp_path, chosen, player):
     folder = tmp_path / "run"
-    assert (
-        command(
-            rest, *REST, "user=self", "eval.modes=[greedy]", "eval.episodes=1", "eval.validation=1", f"run_dir={folder}"
-        )[0]
-        == 0
-    )
+    measured = ["eval.modes=[greedy]", "eval.episodes=1", "eval.validation=1", "game.leaks=end"]
+    assert command(rest, *REST, *chosen, *measured, f"run_dir={folder}")[0] == 0
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["players"] == {"assistant": "pocket", "user": "self"}
+    assert summary["players"] == {"assistant": "pocket", "user": player} and summary["options"]["leaks"] == "end"
+    settings = summary["partners"]["user"]
+    assert settings["prompt"] == {"style": "pocket", "version": VERSION} and settings["kind"] in ("self", "hf")
+    assert json.loads((folder / "evaluation.json").read_text())["partners"] == summary["partners"]
+    report = summary["faults"]["greedy"]["user"]
+    assert report["messages"] == report["kinds"]["any"]["of"] > 0
+    assert set(report["examples"]) == {name for name, row in report["kinds"].items() if row["count"]} - {"any"}
+    page, card = (folder / "report.html").read_text(), (folder / "checkpoints/iteration-1/README.md").read_text()
+    assert 'id="conduct"' in page and "The user: " in card
+    assert f"version {VERSION}" in page and f"version {VERSION}" in card
     check_files(folder, "metrics.jsonl")
 
 

@@ -302,3 +302,17 @@ def test_costs_of_fewer_bits_are_read_by_their_decimal_form(costs):
 def test_no_reply_is_an_invalid_message():
     (row,) = evaluate(lambda messages: None, Toy(), COSTS)
     assert row["share_invalid"] == 1 and row["accuracy"] == 0 and clarify_env.evaluate is evaluate
+
+
+def test_the_faults_of_a_user_of_the_callers_are_reported(almanac):
+    def user(messages):
+        return "I will not say."
+
+    options = {"costs": [(0.1, 0.01), (0.2, 0.01)], "episodes": 2}
+    table = clarify_env.evaluate("ask", almanac, agents={"user": user}, **options)
+    report = table.faults["user"]
+    assert table[0]["games"] <= report["messages"] <= 3 * table[0]["games"]
+    assert report["kinds"]["no_answer"]["count"] > 0 and report["kinds"]["leak"]["count"] == 0
+    assert report["kinds"]["ungrounded"]["rate"] == 1.0 and table.by_costs().faults == table.faults
+    assert clarify_env.evaluate("ask", almanac, **options).faults == {}, "the scripted user has none"
+    assert clarify_env.evaluate("ask", almanac, agents={"user": "scripted"}, **options).faults == {}

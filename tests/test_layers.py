@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("clarify_env", "agents", "trainers")
-KERNEL = ("clarify_env.games", "clarify_env.games.base", "clarify_env.games.declared", "clarify_env.games.description")
+KERNEL = (
+    "clarify_env.games",
+    *(f"clarify_env.games.{name}" for name in ("base", "conduct", "declared", "description")),
+)
 ENVIRONMENTS = ("clarify_env.aec", "clarify_env.gym", "clarify_env.dealing", "clarify_env.testing")
 
 

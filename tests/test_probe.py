@@ -48,6 +48,17 @@ def test_advice(given, beginnings):
     assert all(part in sentence for part, sentence in zip(beginnings, sentences, strict=True))
 
 
+RATES = {"leak": 0.1, "ungrounded": 0.01, "wrong_reading": None, "any": 0.1}
+CONDUCT = {"user": {"player": "self", "kinds": {name: {"rate": rate} for name, rate in RATES.items()}}}
+
+
+def test_faults_of_the_user_are_named_with_what_to_do():
+    *_, sentence = advice(rows(), ["assistant"], 48, conduct=CONDUCT)
+    assert sentence.startswith("As user, self is at fault (leak 10% of its messages): ") and "user=self" in sentence
+    CONDUCT["user"]["kinds"]["leak"]["rate"] = 0.02
+    assert len(advice(rows(), ["assistant"], 48, conduct=CONDUCT)) == 1, "as few as are allowed"
+
+
 def test_a_model_that_is_not_there_leaves_no_run_directory(command, tmp_path):
     folder = tmp_path / "run"
     code, error = command(probe, *SMALL, "assistant.model=/nowhere/model", f"run_dir={folder}")
@@ -63,6 +74,10 @@ def test_every_role_and_opening_is_played(command, tmp_path):
     openings = ["", "#CLARIFY", "#ANSWER", "#MULTI_ANS"]
     assert played == [*(("assistant", opening, 2) for opening in openings), ("user", "", 2)]
     assert all(game["turns"][0][1].startswith(game["opening"]) for game in result["games"])
+    faults = result["faults"]["user"]
+    assert faults["player"] == "self" and faults["messages"] >= 10, "2 episodes with each of 5 scripted assistants"
+    assert all(len(games) == 1 for games in faults["examples"].values())
+    assert result["partners"]["user"]["kind"] == "scripted"
     assert result["tokens_per_second"] > 0 and len(result["games"]) == 5
     assert (folder / "run.log").read_text().count("its chat template keeps earlier turns in later prompts") == 1
 

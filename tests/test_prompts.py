@@ -1,5 +1,7 @@
 """What models are told: the rules as the game has them, and worked games that are true under those rules."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -7,11 +9,12 @@ from toys import ASHFORD, DUNLEY, Toy
 
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
-from clarify_env.games.clarification.actions import kind
-from clarify_env.games.clarification.prompts import STYLES, messages
+from clarify_env.games.clarification import user_prompts
+from clarify_env.games.clarification.actions import TAGS, kind
+from clarify_env.games.clarification.prompts import PHRASINGS, STYLES, messages
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.worked_games import EXAMPLES, worked_games
-from clarify_env.tasks.base import Episode, Interpretation
+from clarify_env.tasks.base import NONE_OF_THESE, Episode, Interpretation
 from clarify_env.tasks.registry import make_task
 
 COSTS = Costs(0.25, 0.03)
@@ -115,3 +118,28 @@ def test_a_prompt_for_what_the_game_makes_invalid_is_refused():
     assert system("reasoning", "user") == system("zero_shot", "user"), "no rule of the user's"
     with pytest.raises(ValueError, match=f"prompts.style must be one of {', '.join(STYLES)}, not 'shouting'"):
         system("shouting")
+
+
+# The digest of all wordings of the user's prompts, by version: another wording needs another version.
+DIGESTS = {2: "26afef1198d9"}
+
+
+def test_a_new_wording_of_the_users_prompts_is_a_new_version():
+    digest = hashlib.sha256(json.dumps(user_prompts.WORDINGS).encode()).hexdigest()[:12]
+    assert DIGESTS[user_prompts.VERSION] == digest and max(DIGESTS) == user_prompts.VERSION
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_user_is_told_what_it_means_and_to_tell_only_what_is_asked(style):
+    text = system(style, "user", ASHFORD)
+    assert "kind film, era modern" in text and "Brandt" not in text and "0.25" not in text
+    if style != "pocket":
+        assert ASHFORD.query in text and re.search(r"just what|nothing more|not a word more", text)
+        assert NONE_OF_THESE.rstrip(".") in text, "how to refuse"
+
+
+def test_the_users_rules_in_natural_language_are_one_prefix_of_all_games():
+    for style in PHRASINGS:
+        texts = [system(style, "user", episode) for episode in (ASHFORD, DUNLEY)]
+        (shared, query), (other, _) = (text.split("You asked: ") for text in texts)
+        assert shared == other and query.startswith(ASHFORD.query) and all(tag in shared for tag in TAGS)

@@ -393,3 +393,34 @@ def test_zero_has_no_sign(capsys):
     printed = capsys.readouterr().out
     assert " 0.00 " in printed and "−0.00" not in printed and "-0.00" not in printed
     assert fixed(-0.004, 2) == "0.00" and fixed(-0.006, 2) == "−0.01" and percent(-0.001) == "0"
+
+
+def conduct(texts: tuple[str, ...] = ("The opera.",)) -> dict:
+    row = {"means": "tells more than it was asked", "of": 40, "count": 2, "rate": 0.05, "ci": [0.0138, 0.1650]}
+    none = {"means": "closes with another answer", "of": 0, "count": 0, "rate": None, "ci": None}
+    games = [
+        {"episode_id": "test/3", "query": text, "intent": text, "turns": [["assistant", "#CLARIFY"], ["user", text]]}
+        for text in texts
+    ]
+    report = {"deals": 7, "messages": 40, "kinds": {"leak": row, "ungrounded": none}, "examples": {"leak": games}}
+    settings = {"kind": "self", "model": texts[0], "prompt": {"style": "natural", "version": 2}, "device": None}
+    return {"faults": {"temperature": {"user": report}}, "partners": {"user": settings}}
+
+
+def test_the_conduct_of_a_model_as_user_is_reported(tmp_path, capsys):
+    folder = fill(tmp_path, HOSTILE)
+    write_json(folder / "summary.json", summary() | conduct(HOSTILE))
+    html, page = report(folder)
+    assert 'href="#conduct"' in html and "img" not in page.tags and len(page.scripts) == 2, "text stays text"
+    text = " ".join(" ".join(page.text).split())
+    assert (
+        "Faults in 40 messages of the user, to 7 deals" in text and "1.4 to 16.5" in text and "user: settings" in text
+    )
+    assert text.count("prompt style natural, version 2") == 1 and "device" not in text.partition("budget")[0]
+    print_table(summary() | conduct())
+    shown = capsys.readouterr().out
+    assert "Faults of the user, 40 messages" in shown and re.search(r"leak +40 +2 +5.0 +1.4 to 16.5", shown)
+    assert re.search(r"ungrounded +0 +0 +– +–", shown)
+    (tmp_path / "other").mkdir()
+    without, _ = report(fill(tmp_path / "other"))
+    assert "conduct" not in without, "of a scripted user there is nothing to say"

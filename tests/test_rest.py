@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from toy_games import GOOD, PLAYED, SETUP, games, tree
+from toy_games import GOOD, PLAYED, SETUP, Mumbler, games, tree
 from toys import ASHFORD
 
 from agents import kinds
@@ -113,3 +113,51 @@ def test_follow_ups_are_kept_as_often_as_play_comes_to_them():
     for reply, mass in zip(GOOD, (0.5, 0.3, 0.2), strict=True):
         count = sum(bool(row.prompt_ids[1]) and row.prompt_ids[1][-1].text == reply for row in rows)
         assert count == pytest.approx(mass * openings, abs=60)
+
+
+class Ends(Encodes):
+    """An agent whose messages end with the id 9."""
+
+    end_ids = (9,)
+
+    def encode(self, view):
+        return view.role, view.heard
+
+
+@pytest.mark.parametrize(
+    ("learns", "user", "options", "learned", "why"),
+    [
+        (("assistant",), kinds.Self(), {}, {"assistant", "user"}, "the policy plays the user"),
+        (("assistant",), kinds.Self(), {"partner_turns": False}, {"assistant"}, "and does not learn it"),
+        (("assistant", "user"), kinds.HF("a"), {}, {"assistant", "user"}, "it learns both roles"),
+        (("assistant", "user"), kinds.HF("a"), {"rule": "best"}, {"assistant", "user"}, "by any rule"),
+        (("user",), kinds.HF("a"), {}, {"user"}, "the user alone"),
+        (("assistant",), kinds.HF("b"), {}, {"assistant"}, "another model plays the user"),
+    ],
+)
+def test_the_users_turns_are_learned_by_conduct_or_not_at_all(learns, user, options, learned, why):
+    honest, leaks = (
+        games(
+            "#CLARIFY Which kind?",
+            {text: "#ANSWER Brandt"},
+            intents=(0,),
+            user=Mumbler(lambda view, text=text: text if view.turn == 1 else "Brandt"),
+        )
+        for text in ("Film!", "The film by Ada Brandt!")
+    )
+    blocks = {"assistant": kinds.HF("a"), "user": user}
+    experiment = Experiment(SETUP, plane=PLANE, blocks=blocks, learns=learns)
+    rest.check(experiment, rest.RestOptions(**REST | options), RolloutOptions())
+    pool = {ASHFORD.id: [*honest, *leaks]}
+    chosen = rest.RestOptions(**REST | options | {"hindsight": 0})
+    rows = rest.select(experiment, chosen, RolloutOptions(), Ends(), pool, 1)
+    assert {role for (role, _), *_ in rows} == learned, why
+    users = [ids for (role, _), ids, *_ in ((row.prompt_ids, row.ids) for row in rows) if role == "user"]
+    assert len(users) == (3 if "user" in learned else 0), "one reply, and the closing answers of both games"
+
+
+def test_a_run_that_would_learn_nothing_is_refused():
+    blocks = {"assistant": kinds.HF("a"), "user": kinds.HF("a")}
+    experiment = Experiment(SETUP, plane=PLANE, blocks=blocks, learns=("user",))
+    with pytest.raises(ValueError, match=r"^rest\.partner_turns=false leaves nothing to learn with learn=\[user\]"):
+        rest.check(experiment, rest.RestOptions(partner_turns=False), RolloutOptions())

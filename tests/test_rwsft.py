@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from toy_games import Mumbler
+from toy_games import games as toy_games
 from toys import ASHFORD, Toy
 
 from agents.example import Example
@@ -167,3 +169,31 @@ def test_the_gradient_is_that_of_the_weighted_log_likelihood(tiny):
     (total / sum(map(len, replies))).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(got[name], parameter.grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_a_faulty_message_of_the_user_is_never_made_likelier():
+    """The leak lets the assistant answer right; the honest reply is followed by a wrong answer."""
+
+    class Words:
+        end_ids = (9,)
+
+        def encode(self, view):
+            return view.role, len(view.heard)
+
+    told, honest = (
+        toy_games(
+            "#CLARIFY Which kind?",
+            {reply: answer},
+            intents=(0,),
+            user=Mumbler(lambda view, reply=reply, answer=answer: reply if view.turn == 1 else answer.split()[-1]),
+        )
+        for reply, answer in (("It was Brandt.", "#ANSWER Brandt"), ("Film!", "#ANSWER Vale"))
+    )
+    experiment = Experiment(
+        SETUP, blocks={role: HF("a") for role in ("assistant", "user")}, learns=("assistant", "user")
+    )
+    options, plain = rwsft.RwsftOptions(weight="refit"), RolloutOptions(marginal=False)
+    rows, _ = rwsft.weigh(experiment, options, plain, Words(), [[*told, *honest]])
+    users = [row.prompt_ids for row in rows if row.prompt_ids[0] == "user"]
+    assert all(row.weight > 0 for row in rows)
+    assert users == [("user", 3), ("user", 1), ("user", 3)], "all but the reply that gave the answer away"

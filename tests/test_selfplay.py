@@ -3,6 +3,8 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from agents.hf import HFAgent
+from agents.kinds import HF, Models, Policy, Self, make_players
+from agents.sample import LocalSampler
 from agents.selfplay import Start, play, turn_seed
 from clarify_env.costs import Costs
 from clarify_env.games import find_game
@@ -125,7 +127,7 @@ def test_progress_counts_games():
 def test_options_of_the_game_are_the_callers():
     played = games(starts(), Player(["#CLARIFY Which?"]), options={"max_questions": 0})
     assert all(game.result.flags["invalid"] for game in played)
-    with pytest.raises(ValueError, match="game clarification has no option lives; known: max_questions"):
+    with pytest.raises(ValueError, match="game clarification has no option lives; known: leaks, max_questions"):
         games(starts(), Player([]), options={"lives": 3})
 
 
@@ -162,3 +164,26 @@ def test_a_model_on_both_sides(both, almanac):
 def test_what_a_model_wrote_down_is_enough_to_play_it_again(both, almanac):
     for game in play(model_starts(almanac), both, task=almanac):
         assert replay(game.to_json(), Setup(find_game("clarification"), almanac)) == game
+
+
+@pytest.mark.parametrize(("temperature", "calls"), [(1.0, [9, 9, 5]), (0.5, [4, 9, 5, 5])])
+def test_both_sides_of_one_model_are_answered_in_one_batch(almanac, tiny, monkeypatch, temperature, calls):
+    blocks = {"assistant": HF("a", style="pocket", max_new_tokens=12), "user": Self(temperature=temperature)}
+    policy = Policy(*tiny, temperature=1.0, roles=("assistant",))
+    players = make_players(blocks, find_game("clarification"), almanac, models=Models(), policy=policy)
+    episode, asked = almanac.episode("train", 0), Reply("#CLARIFY Which kind?")
+    # Half of the games wait for the assistant, half for the user; the replies to the user's come next.
+    begun = [Start(episode, 0, COSTS, i, None if i % 2 else asked, {"assistant": "#ANSWER Ada"}) for i in range(9)]
+    rows = []
+    sample = LocalSampler.sample
+
+    def counted(self, prompts, openings, seeds):
+        rows.append(len(prompts))
+        return sample(self, prompts, openings, seeds)
+
+    monkeypatch.setattr(LocalSampler, "sample", counted)
+    played = list(play(begun, players, task=almanac))
+    assert rows == calls, "at one temperature rows of both roles share a call"
+    for number, (start, game) in enumerate(zip(begun, played, strict=True)):
+        (alone,) = play([start], players, task=almanac, first_id=number)
+        assert [turn.reply.ids for turn in alone.turns] == [turn.reply.ids for turn in game.turns], "as if alone"

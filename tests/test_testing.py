@@ -414,7 +414,9 @@ def described(game=ClarificationGame, **attributes):
     return type("Described", (Clarification,), {"name": "broken", "game": game} | attributes)()
 
 
-@pytest.mark.parametrize("options", [{}, {"max_questions": 0}, {"redact_leaks": True}, {"reasoning": "charged"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"max_questions": 0}, {"leaks": "redact"}, {"leaks": "end"}, {"reasoning": "charged"}]
+)
 def test_a_good_game_passes(options):
     check_game(Toy(), **options)
 

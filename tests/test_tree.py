@@ -4,9 +4,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from toy_games import COSTS, ERA, GOOD, LIST, PLAYED, SETUP, TWO, Mumbler, games, tree
+from toy_games import COSTS, ERA, GOOD, LIST, PLAYED, SETUP, TASK, TWO, Mumbler, Says, games, tree
 from toys import ASHFORD
 
+from agents.selfplay import Start, play
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games.base import Message
 from clarify_env.games.clarification.actions import parse, words
@@ -218,3 +219,22 @@ def test_a_role_that_can_tell_what_is_hidden_is_refused():
         "game clarification: decisions of user cannot be averaged over what is hidden, since it knows that; select "
         "whole games by reward instead (rest.rule=best)"
     )
+
+
+def test_games_that_a_partner_ended_count_beside_those_that_went_on():
+    """One of three replies to the film's question ended its game, by ``game.leaks=end``, with score 0."""
+    told = heard_by("It was Ada Brandt.", {"leaks": "end"})
+    asked = "#CLARIFY Which kind?"
+    fine = [games(asked, GOOD, intents=(0,)) for _ in range(2)]
+    rest = [games(asked, GOOD, intents=(1, 2))]
+    grown = tree(told, *fine, *rest)
+    assert [game.result.score for game in grown.games] == [0, 1, 1, 1, 1]
+    value = grown.value(np.array([(0.0, 0.0)]))[0]
+    assert value == pytest.approx(0.5 * 2 / 3 + 0.3 + 0.2)
+    (choices,) = grown.choices(np.array([(0.0, 0.0)]))
+    assert sorted(choice.mass for choice in choices) == pytest.approx([0.2, 0.3, 0.5 * 2 / 3, 1])
+
+
+def heard_by(reply, options):
+    agents = {"assistant": Says("#CLARIFY Which kind?", GOOD), "user": Mumbler(lambda view: reply)}
+    return list(play([Start(ASHFORD, 0, COSTS, 5)], agents, task=TASK, options=options))

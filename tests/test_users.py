@@ -4,7 +4,7 @@ from toys import ASHFORD, Toy
 from clarify_env.costs import Costs
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.rules import ClarificationGame
-from clarify_env.games.clarification.users import ScriptedUser, leaks, redact
+from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD
 
 REPLIES = [
@@ -60,34 +60,3 @@ def test_a_batch_is_answered_as_its_members_are():
     views, user = [game.view("user") for game in games], ScriptedUser(task)
     alone = [user.act([view], [seed])[0] for view, seed in zip(views, (3, 4, 5), strict=True)]
     assert user.act(views, [3, 4, 5]) == alone
-
-
-@pytest.mark.parametrize(
-    ("text", "question", "leak", "why"),
-    [
-        ("The film one.", "Which kind?", False, "what was asked"),
-        ("Ada Brandt", "Which kind?", True, "the answer"),
-        ("It is BRANDT, I think.", "Which kind?", True, "an alias, in capitals"),
-        ("A\u200bda Bran\u00addt", "Which kind?", True, "the answer with what cannot be seen inside"),
-        ("Who designed Ashford, the modern film?", "Which kind?", True, "the reading's text"),
-        ("Yes, Ada Brandt.", "Was it Ada Brandt?", False, "the question named it"),
-        ("Brandts", "Which kind?", False, "another word"),
-        ("Jon Vale", "Which kind?", False, "the answer of another reading"),
-        ("", "", False, "nothing"),
-    ],
-)
-def test_leaks(text, question, leak, why):
-    assert leaks(text, question, ASHFORD, 0) is leak, why
-
-
-@pytest.mark.parametrize(
-    ("text", "shown", "why"),
-    [
-        ("The film by Ada Brandt!", "The film by [redacted]!", "the rest stays"),
-        ("Brandts, not Brandt", "Brandts, not [redacted]", "whole words only"),
-        ("A-d-a B-r-a-n-d-t", "[redacted]", "where spelling hides the place, all of it goes"),
-        ("The film one.", "The film one.", "nothing to redact"),
-    ],
-)
-def test_redact(text, shown, why):
-    assert redact(text, ASHFORD, 0) == shown, why

@@ -234,7 +234,7 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
     # Leave out newer options at their defaults, so that manifests written before them stay valid.
     if not options.whole:
         sections["pretrain"].pop("whole", None)
-    for key in ("least_steps", "runs", "tokens", "packed", "layers", "checkpointing"):
+    for key in ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing"):
         sections["update"].pop(key, None)
     costs = experiment.plane.train()
     digests = [

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clarify_env.options import option
+from trainers.evaluation import partners
 from trainers.evaluation.measure import split_episodes
-from trainers.evaluation.probing import advice, play_probes, probed
+from trainers.evaluation.probing import advice, play_probes, probe_conduct, probed
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
@@ -43,15 +44,25 @@ def probe(experiment: Experiment, options: ProbeOptions, run: Run) -> None:
             {"role": one.role, "opening": one.opening, "turns": [[turn.role, turn.reply.text] for turn in game.turns]}
             for game in one.games[: options.examples]
         ]
+    conduct = probe_conduct(experiment, policy, episodes, options.examples)
     seconds = time.monotonic() - start
     tokens = sum(row["tokens"] * row["games"] for row in rows)
-    sentences = advice(rows, experiment.learns, experiment.max_new_tokens, served=policy is None)
+    sentences = advice(rows, experiment.learns, experiment.max_new_tokens, policy is None, conduct)
     write_json(
         run.dir / "probe.json",
-        {"rows": rows, "advice": sentences, "seconds": seconds, "tokens_per_second": tokens / seconds, "games": shown},
+        {
+            "rows": rows,
+            "faults": conduct,
+            "partners": partners.partners(experiment),
+            "advice": sentences,
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "games": shown,
+        },
     )
     run.progress.stop()
     show(rows, shown)
+    show_conduct(conduct)
     print(f"{seconds:.0f} s, {tokens / seconds:.0f} tokens/s")
     print("\n".join(sentences))
 
@@ -74,6 +85,18 @@ def show(rows: list[dict[str, Any]], shown: list[dict[str, Any]]) -> None:
     for game in shown:
         lines = [f"  {role}: {' / '.join((text or '').splitlines())[:150]}" for role, text in game["turns"]]
         print("\n".join([f"as {game['role']}, {game['opening'] or 'free'}:", *lines]))
+
+
+def show_conduct(conduct: dict[str, Any]) -> None:
+    """Prints the fault reports, each with one example of every kind of fault."""
+    from trainers.reporting.report import print_faults
+
+    print_faults(conduct)
+    for report in conduct.values():
+        for name, games in report["examples"].items():
+            for game in games[:1]:
+                lines = [f"  {role}: {' / '.join((text or '').splitlines())[:150]}" for role, text in game["turns"]]
+                print("\n".join([f"{name} ({game['query']} Meant: {game['intent']}):", *lines]))
 
 
 main: Any = command(probe, learns=False, measures=False)

@@ -70,6 +70,9 @@ class RestOptions:
     """Share of the way from a group's lowest reward to its highest, one an iteration, rising; of rule threshold."""
     percentile: float = option(75.0, least=0, most=100)
     """Percentile of a group's rewards from which games are kept, in [0, 100]; of rule percentile."""
+    partner_turns: bool = option(True)
+    """Also learn the policy's turns as the user (user=self, or learn=[assistant,user]), selected by their conduct: no
+    leak, grounded, just what was asked; false: the user's turns are played and not learned."""
     start: str = option("base", choices=("base", "previous"))
     """Each iteration improves the base model (ReST-EM) or the previous policy (ReST)."""
 
@@ -113,12 +116,16 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
     """Refuses the rule ``action`` where it cannot be applied, and a budget of too few games.
 
     Raises:
-        ValueError: Several roles learn, the learning role can tell what is hidden, or a group does not fit the budget.
+        ValueError: Several roles learn by reward, the one that does can tell what is hidden, no message would be
+            learned, or a group does not fit the budget.
     """
     if experiment.served is not None and options.start == "previous" and options.iterations > 1:
         raise ValueError("rest.start must be base with assistant.kind=api: adapters belong to the model that is served")
-    if options.rule == "action":
-        check_role(experiment.setup.game, experiment.learning_role("rest.rule=action"))
+    if not experiment.by_reward and not options.partner_turns:
+        roles = ", ".join(experiment.learns)
+        raise ValueError(f"rest.partner_turns=false leaves nothing to learn with learn=[{roles}], selected by conduct")
+    if options.rule == "action" and experiment.by_reward:
+        check_role(experiment.setup.game, experiment.at(learns=experiment.by_reward).learning_role("rest.rule=action"))
     check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
 
 
@@ -133,8 +140,8 @@ def select(
 ) -> list[Example]:
     """Values each episode's games at training prices and selects messages by ``rest.rule``.
 
-    Turns of partners that the policy played (``user=self``) are added; see `partner_turns`. ``progress`` is called with
-    the number of episodes just done.
+    With ``rest.partner_turns``, turns of the user that the policy played (``user=self``, ``learn=[assistant,user]``)
+    are added; see `partner_turns`. ``progress`` is called with the number of episodes just done.
     """
     rng = np.random.default_rng([experiment.seed, 1000 + iteration])
     examples: list[Example] = []
@@ -143,16 +150,18 @@ def select(
             prices = experiment.plane.draw(options.hindsight, rng, corner=options.corner, word_ends=options.word_ends)
         else:
             prices = tuple(sorted({game.prices for game in games}))
-        if options.rule == "action":
-            tree = Tree(experiment.setup, experiment.task.lookup(episode_id), experiment.learns[0])
+        if not experiment.by_reward:
+            pass  # only a role that is selected by conduct learns
+        elif options.rule == "action":
+            tree = Tree(experiment.setup, experiment.task.lookup(episode_id), experiment.by_reward[0])
             for game in games:
                 tree.add(game)
             examples += by_action(options, renderer, tree, prices, rng)
         else:
             examples += by_rule(experiment, options, rollouts, renderer, games, prices, iteration)
-        examples += [
-            Example.of(renderer.encode(turn.view), turn.reply) for turn in partner_turns(games, experiment.partners)
-        ]
+        if options.partner_turns and experiment.by_conduct:
+            turns = partner_turns(experiment.setup, games, experiment.by_conduct, renderer.end_ids)
+            examples += [Example.of(renderer.encode(turn.view), turn.reply) for turn in turns]
         progress(1)
     return examples
 
@@ -226,7 +235,7 @@ def by_rule(
     keep = rule(
         options.rule, k=options.k, threshold=options.threshold, percentile=options.percentile, iteration=iteration
     )
-    setup, roles = experiment.setup, experiment.learns
+    setup, roles = experiment.setup, experiment.by_reward
     selected: list[ScoredMessage] = []
     for vector in prices:
         games = pool if options.hindsight else [game for game in pool if game.prices == vector]

@@ -23,6 +23,7 @@ from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
+from trainers.selection.partners import exemplary_turns
 from trainers.selection.returns import ScoredMessage, earned, expected
 
 if TYPE_CHECKING:
@@ -85,10 +86,15 @@ def weigh(
         The examples, and the number of (group, prices) that were skipped because all rewards were equal.
     """
     setup, roles = experiment.setup, experiment.learns
+    judged = [role for role in roles if role in setup.game.faults]
     rng = np.random.default_rng([experiment.seed, 1000])
     examples: list[Example] = []
     skipped = 0
     for games in groups:
+        exemplary = {
+            (turn.view, turn.reply)
+            for turn in exemplary_turns(setup, games, judged, renderer.end_ids if judged else ())
+        }
         vectors = experiment.plane.draw(options.hindsight, rng) if options.hindsight else [games[0].prices]
         for prices in vectors:
             score = expected if rollouts.marginal else earned
@@ -99,6 +105,12 @@ def weigh(
             else:
                 weighed = swift(messages)
                 skipped += not weighed
+            # No message of a judged role is made likelier because it earned, if it is at fault.
+            weighed = [
+                (m, weight)
+                for m, weight in weighed
+                if weight < 0 or m.view.role not in judged or (m.view, m.reply) in exemplary
+            ]
             examples += [Example.of(renderer.encode(m.view), m.reply, weight) for m, weight in weighed if weight]
     return examples, skipped
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from clarify_env.costs import Plane, Prices, as_prices
 from clarify_env.evaluation.episodes import split_episodes
+from clarify_env.evaluation.faults import FaultCounts
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.reference import check_not_beaten, reference
 from clarify_env.evaluation.table import CostSet, Table
@@ -71,7 +72,8 @@ def evaluate(
         **game_options: The game's own options, such as ``max_questions``.
 
     Returns:
-        A table with a row for each cost set; `Table.by_costs` has one for each vector of costs.
+        A table with a row for each cost set; `Table.by_costs` has one for each vector of costs. `Table.faults` reports
+        the faults of a user that is not scripted.
 
     Raises:
         ValueError: There is no such task, game, role, split, cost set or option, or a value is wrong.
@@ -94,11 +96,24 @@ def evaluate(
         if progress is not None:
             progress(pairs, total)
 
+    judged = [of for of in setup.game.faults if of in learns or not isinstance((agents or {}).get(of), str | None)]
+    faults = [FaultCounts(setup, of) for of in judged]
     sets, shown, row = [], [], {episode.id: index for index, episode in enumerate(dealt)}
     for name, prices in vectors.items():
         played = play_all(
-            setup, dealt, prices, players, learns, seed=seed, chunk=chunk, progress=advance, sample=transcripts
+            setup,
+            dealt,
+            prices,
+            players,
+            learns,
+            seed=seed,
+            chunk=chunk,
+            progress=advance,
+            sample=transcripts,
+            judged=judged,
         )
+        for counts, more in zip(faults, played.faults, strict=True):
+            counts.merge(more)
         against = None if solved is None else reference(solved, prices)
         sets.append(CostSet(name, prices, played, against))
         if against is not None and not agents:
@@ -107,7 +122,8 @@ def evaluate(
             oracle = None if against is None else float(against.oracle[row[trajectory.episode_id], at])
             shown.append({"set": name} | transcript(setup, trajectory, learns, oracle))
     names = ", ".join(f"{who} {player.name}" for who, player in players.items())
-    return Table(setup.game, f"{setup.task.name}/{split}: {names}", dealt, sets, seed, shown)
+    reports = {counts.role: counts.report() for counts in faults}
+    return Table(setup.game, f"{setup.task.name}/{split}: {names}", dealt, sets, seed, shown, faults=reports)
 
 
 def _warn_if_beaten(of_set: CostSet, episodes: Sequence[Any]) -> None:

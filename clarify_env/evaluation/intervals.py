@@ -53,6 +53,33 @@ def share_interval(
     return np.quantile(parts[nonempty] / wholes[nonempty], [0.025, 0.975]).tolist() if nonempty.any() else None
 
 
+def clustered_share(hits: np.ndarray, totals: np.ndarray) -> list[float] | None:
+    """95 % interval of the share sum(hits) / sum(totals) by Wilson's formula at the effective sample size.
+
+    The effective sample size is p (1 - p) / var(p), where var is that of a ratio over clusters, and at most the number
+    of trials; at a share of 0 or 1, whose variance cannot be estimated, it is the number of clusters. So no hit among a
+    few clusters still has an upper end well above 0, where a bootstrap would say 0.
+
+    Args:
+        hits: Hits of each cluster, shape [clusters].
+        totals: Trials of each cluster, shape [clusters].
+
+    Returns:
+        Lower and upper end, in [0, 1]; ``None``: there are no trials.
+    """
+    trials, clusters = totals.sum(), int((totals > 0).sum())
+    if not trials:
+        return None
+    share, size = hits.sum() / trials, float(clusters)
+    if 0 < share < 1:
+        variance = clusters / max(clusters - 1, 1) * np.square(hits - share * totals).sum() / trials**2
+        size = float(min(trials, share * (1 - share) / variance)) if variance else float(trials)
+    z = 1.959964
+    centre, spread = share + z**2 / (2 * size), z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
+    bounds = (np.array([centre - spread, centre + spread]) / (1 + z**2 / size)).clip(0, 1)
+    return bounds.tolist()
+
+
 def _resampled(episodes: Sequence, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns (index of each episode's entity, number of episodes of each entity, entities of each resample)."""
     owner, sizes, rng = *_owners(entities(episodes)), np.random.default_rng(seed)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clarify_env.costs import Prices
+from clarify_env.evaluation.faults import FaultCounts, ends_of
 from clarify_env.games.base import Agent, RemoteAgent, Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play, turn_seed
@@ -26,6 +27,7 @@ class Played(NamedTuple):
         by_lot: Whether a tie was broken at random, so that the value is right only on average, shape [E, C].
         transcripts: A sample of games, each with the index of its prices.
         games: Number of games played.
+        faults: Faults of the messages of some roles in all these games.
     """
 
     values: dict[str, np.ndarray]
@@ -33,6 +35,7 @@ class Played(NamedTuple):
     by_lot: np.ndarray
     transcripts: list[tuple[Trajectory, int]]
     games: int
+    faults: tuple[FaultCounts, ...] = ()
 
     def rows(self, rows: Sequence[int]) -> "Played":
         """Returns the games of some episodes, without transcripts."""
@@ -60,6 +63,7 @@ def play_all(
     progress: Callable[[int], None] = lambda pairs: None,
     sample: int = 0,
     scores: Mapping[str, Score] | None = None,
+    judged: Sequence[str] = (),
 ) -> Played:
     """Plays every episode at every price vector, for every hidden possibility.
 
@@ -78,6 +82,8 @@ def play_all(
         progress: Called with the number of pairs just played.
         sample: Number of games to store as transcripts.
         scores: Further scores of finished games, by name, in addition to the game's measures.
+        judged: Roles whose messages are judged (`Played.faults`); an agent that can tell says which of its messages
+            ended (`clarify_env.evaluation.faults.KnowsEnds`).
     """
     shape, scores = (len(episodes), len(prices)), scores or {}
     pairs = [(e, c) for e in range(len(episodes)) for c in range(len(prices))]
@@ -86,7 +92,7 @@ def play_all(
     kinds = (*setup.game.actions, "invalid")
     rng = np.random.default_rng(seed)
     sampled_pairs = set(rng.choice(len(pairs), size=min(sample, len(pairs)), replace=False).tolist())
-    transcripts, games = [], 0
+    transcripts, games, faults = [], 0, tuple(FaultCounts(setup, role) for role in judged)
     for begin in range(0, len(pairs), chunk):
         group = pairs[begin : begin + chunk]
         seeds = [turn_seed(seed, begin + i) for i in range(len(group))]
@@ -98,6 +104,8 @@ def play_all(
                 owner.append(i)
         sampled: dict[int, list[Trajectory]] = {}
         finished = list(play(starts, agents, task=setup.task, game=setup.game, options=setup.options, chunk=4 * chunk))
+        for counts in faults:
+            counts.add(finished, ends_of(agents[counts.role]))
         scored = {name: score(setup, finished) for name, score in scores.items()}
         for k, (i, game) in enumerate(zip(owner, finished, strict=True)):
             e, c = group[i]
@@ -115,7 +123,7 @@ def play_all(
             transcripts.append((candidates[int(rng.choice(len(candidates), p=setup.weights(episodes[e])))], c))
         games += len(starts)
         progress(len(group))
-    return Played(values, first, by_lot, transcripts, games)
+    return Played(values, first, by_lot, transcripts, games, faults)
 
 
 def _openings(setup: Setup, pairs: Sequence[tuple], agents: Mapping[str, Agent], seeds: Sequence[int]) -> list:

@@ -1,6 +1,6 @@
 """The table of an evaluation: a row for each cost set, or for each vector of costs, with intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clarify_env.costs import Prices
@@ -54,6 +54,7 @@ class Table(Sequence[dict[str, Any]]):
         sets: The games at each cost set.
         episodes: The episodes.
         transcripts: Sampled games as dictionaries, each with the name of its cost set in ``set``.
+        faults: Fault report of each role that is judged and not scripted (`FaultCounts.report`).
 
     Args:
         game: The game.
@@ -63,6 +64,7 @@ class Table(Sequence[dict[str, Any]]):
         seed: Seed of the bootstrap.
         transcripts: Sampled games.
         priced: Whether each set is one vector of costs, which its row states.
+        faults: Fault reports by role.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class Table(Sequence[dict[str, Any]]):
         seed: int,
         transcripts: Sequence[dict[str, Any]] = (),
         priced: bool = False,
+        faults: Mapping[str, Any] | None = None,
     ):
         self.title, self.episodes, self.sets, self.transcripts = title, episodes, sets, list(transcripts)
+        self.faults = dict(faults or {})
         self._game, self._seed, self._priced = game, seed, priced
         self._rows = [self._row(of_set) for of_set in sets]
 
@@ -87,7 +91,7 @@ class Table(Sequence[dict[str, Any]]):
     def by_costs(self) -> "Table":
         """Returns a table with a row for each vector of costs."""
         single = [of_set.at(index) for of_set in self.sets for index in range(len(of_set.costs))]
-        return Table(self._game, self.title, self.episodes, single, self._seed, self.transcripts, priced=True)
+        return Table(self._game, self.title, self.episodes, single, self._seed, self.transcripts, True, self.faults)
 
     def _row(self, of_set: CostSet) -> dict[str, Any]:
         entry = summarize(self._game, of_set.played, of_set.against, self.episodes, self._seed)

@@ -13,6 +13,7 @@ import numpy as np
 
 from clarify_env.costs import FixedPrices, Plane, Prices, as_prices, is_price
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
+from clarify_env.games.conduct import FaultKind, Judged
 from clarify_env.options import read
 from clarify_env.words import count_words
 
@@ -72,6 +73,8 @@ class Description:
         hidden_name: What the hidden possibility is called in the options of an environment's `reset`.
         simultaneous: Whether all roles move in each cycle, in the order of `roles`, hear each other only after it, and
             the game ends only after it: then it has a parallel environment.
+        faults: For each role whose conduct `judge` judges, the kinds of faults.
+        prompt_versions: For some roles, the version of the wording of their prompts; recorded with results.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Description:
     blind: tuple[str, ...] = ()
     hidden_name: str = "hidden"
     simultaneous: bool = False
+    faults: Mapping[str, tuple[FaultKind, ...]] = {}
+    prompt_versions: Mapping[str, int] = {}
 
     @cached_property
     def _option_names(self) -> frozenset[str]:
@@ -272,6 +277,10 @@ class Description:
             **options: The game's own options.
         """
         return None
+
+    def judge(self, task: Any, episode: Any, game: Game | Trajectory, role: str) -> Sequence[Judged]:
+        """Judges every message of a role of `faults` in a game."""
+        raise ValueError(f"game {self.name} does not judge the messages of {role}")
 
     def gold_action(self, episode: Any) -> str:
         """The better first action by the labels of the data set, which knows no prices; empty: it has no labels."""

@@ -194,21 +194,27 @@ class Task:
         if any(offers):
             # The best offer has the most words of the intended reading, then the fewest other words.
             best = max(offers, key=lambda offer: (len(offer.intersection(words)), -len(offer.difference(words))))
-            spelling = {word.lower(): word for word in _WORD.findall(_description(intended))}
+            spelling = {word.lower(): word for word in _WORD.findall(description(intended))}
             # Some letters are several characters in lower case.
             reply_words = [spelling.get(word, word) for word in words if word in best]
             return _sentence(reply_words) if reply_words else NONE_OF_THESE
         values = dict(intended.attributes)
-        for word in _WORD.findall(question_text):
-            for name, names in self.attributes.items():
-                if word in names and name in values:
-                    return _sentence([values[name]])
+        for name in self.attributes_named(question_text):
+            if name in values:
+                return _sentence([values[name]])
         return NOT_UNDERSTOOD
+
+    def attributes_named(self, question: str) -> Iterator[str]:
+        """Yields the attributes that a question names, in the order of its words."""
+        for word in _WORD.findall(question.lower()):
+            for name, names in self.attributes.items():
+                if word in names:
+                    yield name
 
     def match(self, label: str, intent: int, episode: Episode) -> float:
         """Fit of an item's label to a reading, in [0, 1]: token F1 against its attributes, or against its label."""
         intended = episode.interpretations[intent]
-        return token_f1(label, [_description(intended)])
+        return token_f1(label, [description(intended)])
 
     def pick(self, items: Sequence[Item], intent: int, episode: Episode) -> list[int]:
         """Returns the items of a list that a user may pick when reading ``intent`` is meant.
@@ -258,12 +264,13 @@ class Task:
         return self, episode
 
 
-def _description(reading: Interpretation) -> str:
+def description(reading: Interpretation) -> str:
+    """What tells a reading from others: the values of its attributes, or its label."""
     return " ".join(value for _, value in reading.attributes) or reading.label
 
 
 def _words_of(reading: Interpretation) -> list[str]:
-    return list(dict.fromkeys(_WORD.findall(_description(reading).lower())))
+    return list(dict.fromkeys(_WORD.findall(description(reading).lower())))
 
 
 def _sentence(values: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from clarify_env.costs import CostPlane
+from clarify_env.games.clarification.disclosure import leaks
 from clarify_env.games.clarification.oracle import Solved
-from clarify_env.games.clarification.users import leaks
 from clarify_env.scores.answers import normalize
 from clarify_env.spaces import Text
 from clarify_env.tasks.base import Episode, Interpretation, Item, Task
@@ -147,7 +147,9 @@ def _check_user(task: Task, episode: Episode, where: str) -> None:
             text = task.reply(question, intent, episode)
             assert isinstance(text, str) and text, f"{where}: no reply to {question!r}"
             assert text == task.reply(question, intent, episode), f"{where}: replies to {question!r} differ"
-            assert not leaks(text, question, episode, intent), f"{where}: to {question!r} the user gives away {text!r}"
+            assert not leaks(text, [question], task, episode, intent), (
+                f"{where}: to {question!r} the user gives away {text!r}"
+            )
 
 
 def _check_oracle(task: Task, episode: Episode, costs: np.ndarray, where: str) -> None:

@@ -159,6 +159,7 @@ def _play(
             chunk=experiment.selfplay.chunk,
             progress=progress,
             scores=scores(agents[job.temperature]),
+            judged=experiment.judged,
         )
         for job in jobs
     ]

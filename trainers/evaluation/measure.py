@@ -15,6 +15,7 @@ from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.base import Agent
 from clarify_env.games.setup import Setup
+from trainers.evaluation import partners
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.steering import steering_report
 from trainers.runs.experiment import Experiment
@@ -122,7 +123,10 @@ def measure(
             "split": experiment.evaluation.split,
             "seed": experiment.seed,
             "players": {role: agent.name for role, agent in agents.items()},
+            "partners": partners.partners(experiment),
+            "options": dict(experiment.setup.options),
             **evaluation.results(),
+            **fault_reports(experiment, evaluation),
             "budget": {**budget, "seconds": round(run.seconds, 1)},
         }
         if (rule := experiment.setup.options.get("reasoning", "none")) != "none":
@@ -159,7 +163,17 @@ def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, age
     # Rewards by episode and entity, for comparisons of runs: episodes of one entity are not independent.
     rewards = evaluation.by_set(lambda _, played, __: played.values["reward"].mean(1).tolist())
     episodes = {"entities": entities(evaluation.episodes), "reward": rewards}
-    write_json(run.dir / "evaluation.json", {"grid": evaluation.maps(), "sets": sets, "episodes": episodes})
+    settings = {"partners": partners.partners(experiment), "options": dict(experiment.setup.options)}
+    write_json(run.dir / "evaluation.json", {"grid": evaluation.maps(), "sets": sets, "episodes": episodes} | settings)
+
+
+def fault_reports(experiment: Experiment, evaluation: Evaluation) -> dict[str, Any]:
+    """Returns the entry ``faults`` of the summary, {mode: {role: report}} over all sets of prices, if any is judged."""
+    played: dict[str, list[Played]] = {}
+    for job, games, _ in evaluation.of_jobs():
+        played.setdefault(job.mode, []).append(games)
+    reports = {mode: partners.faults(experiment, games) for mode, games in played.items()}
+    return {"faults": reports} if experiment.judged else {}
 
 
 def _write_card(

@@ -6,17 +6,22 @@ if it knows the facts: then some of its games earn more than others, and selecti
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.kinds import Scripted, Self
 from agents.selfplay import Start
+from clarify_env.evaluation.faults import ends_of, fault_report
 from clarify_env.games.base import Agent, RemoteAgent, Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.experiment import Experiment, Policy
 
 # Shares below which a model is not ready.
 VALID, ENDED, KNOWN = 0.5, 0.9, 0.5
+# Share of its messages that may be at fault in one way, of a model that plays a judged role.
+FAULTY = 0.02
 
 
 class Probe(NamedTuple):
@@ -55,23 +60,30 @@ def play_probe(
     experiment: Experiment, policy: Policy | None, role: str, opening: str, episodes: Sequence[Any]
 ) -> Probe:
     """Plays one role with one opening and scripted partners, which the game must have; see `play_probes`."""
-    setup, prices = experiment.setup, experiment.plane.train()
     model = experiment.players(policy, 1.0)[experiment.learns[0]]
-    partners = scripted_partners(setup, role)
+    partners = scripted_partners(experiment.setup, role)
     assert partners is not None, "a role without a scripted player"
-    rng = np.random.default_rng(experiment.seed)  # the same deals for every opening
+    games = _play(experiment, episodes, partners | {role: model}, {role: opening})
+    return Probe(role, opening, games, lengths_of(model))
+
+
+def _play(
+    experiment: Experiment, episodes: Sequence[Any], agents: Mapping[str, Agent], openings: Mapping[str, str]
+) -> list[Trajectory]:
+    """Plays every episode once, at drawn training prices; the deals are the same whoever plays."""
+    setup, prices = experiment.setup, experiment.plane.train()
+    rng = np.random.default_rng(experiment.seed)
     starts = [
         Start(
             episode,
             setup.game.draw(episode, rng),
             prices[rng.integers(len(prices))],
             int(rng.integers(2**62)),
-            prefixes={role: opening} if opening else {},
+            prefixes={role: opening for role, opening in openings.items() if opening},
         )
         for episode in episodes
     ]
-    games = list(experiment.play(starts, partners | {role: model}, chunk=experiment.selfplay.chunk))
-    return Probe(role, opening, games, lengths_of(model))
+    return list(experiment.play(starts, agents, chunk=experiment.selfplay.chunk))
 
 
 def lengths_of(model: Agent) -> list[tuple[int, bool]] | None:
@@ -81,6 +93,34 @@ def lengths_of(model: Agent) -> list[tuple[int, bool]] | None:
     from agents.servers.agent import ServerAgent
 
     return model.lengths if isinstance(model, ServerAgent) else None
+
+
+def probe_conduct(
+    experiment: Experiment, policy: Policy | None, episodes: Sequence[Any], examples: int
+) -> dict[str, dict[str, Any]]:
+    """Measures the faults of every judged role, played by its language model, or by the policy if it has none.
+
+    It plays each episode with every scripted player of the other roles, so that all kinds of messages come up.
+
+    Returns:
+        The fault report of each role (`clarify_env.evaluation.faults.FaultCounts.report`), and its ``player``.
+    """
+    setup = experiment.setup
+    reports = {}
+    for role in setup.game.faults:
+        block = experiment.blocks[role]
+        if isinstance(block, Scripted):
+            block = Self() if policy is not None else experiment.blocks[experiment.learns[0]]
+        of_model = experiment.at(blocks=dict(experiment.blocks) | {role: block})
+        model = of_model.players(policy, 1.0)[role]
+        others = [other for other in setup.game.roles if other != role]
+        names = [[(other, name) for name in setup.game.players.get(other, ())] for other in others]
+        games = []
+        for cast in product(*names):
+            partners = {other: setup.game.player(other, setup.task, name, **setup.options) for other, name in cast}
+            games += _play(experiment, episodes, partners | {role: model}, {})
+        reports[role] = {"player": model.name} | fault_report(setup, role, games, ends_of(model), examples)
+    return reports
 
 
 def scripted_partners(setup: Setup, role: str) -> dict[str, Agent] | None:
@@ -132,15 +172,20 @@ def probed(setup: Setup, probe: Probe, end_ids: Collection[int]) -> dict[str, An
 
 
 def advice(
-    rows: Sequence[Mapping[str, Any]], learns: Sequence[str], max_new_tokens: int, served: bool = False
+    rows: Sequence[Mapping[str, Any]],
+    learns: Sequence[str],
+    max_new_tokens: int,
+    served: bool = False,
+    conduct: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[str]:
     """Returns what to do next, one sentence each; the first says whether the model is ready.
 
     Args:
-        rows: Figures of each probe.
-        learns: Roles that learn.
-        max_new_tokens: Longest reply in tokens.
+        rows: Figures of the probes; see `probed`.
+        learns: Learning roles.
+        max_new_tokens: Longest message of the policy in tokens.
         served: Whether a server plays the model, so that no warm start is advised.
+        conduct: Fault reports by role; see `probe_conduct`.
     """
     own = [row for row in rows if row["role"] in learns]
     free = [row for row in own if not row["opening"]]
@@ -174,6 +219,14 @@ def advice(
         if row["score"] < KNOWN * max((other["score"] for other in own), default=0.0) or row["ended"] < ENDED:
             sentences.append(
                 f"As {row['role']} it scores {row['score']:.2f}: do not let it play that role (user=self)."
+            )
+    for role, report in (conduct or {}).items():
+        kinds = {name: row for name, row in report["kinds"].items() if name != "any" and (row["rate"] or 0) > FAULTY}
+        if kinds:
+            named = ", ".join(f"{name} {row['rate']:.0%}" for name, row in kinds.items())
+            sentences.append(
+                f"As {role}, {report['player']} is at fault ({named} of its messages): let a warm start teach it that "
+                f"role (python -m trainers.sft {role}=self), and play with game.leaks=redact until it does."
             )
     ready = max(valid, valid_opened) >= VALID and ended >= ENDED
     verdict = "Ready to learn by self-play." if ready else "Not ready to learn by self-play."

@@ -110,6 +110,7 @@ def joined(suite: Suite, words: Sequence[str], folders: Mapping[str, Path]) -> d
             "game": summary["game"],
             "task": summary["task"],
             "players": summary["players"],
+            "partners": summary.get("partners", {}),
             "eval": {name: modes[MODE] for name, modes in summary["eval"].items()},
             "steering": summary["steering"],
             "follows": follow,

@@ -15,7 +15,7 @@ from agents.gguf import SMOLLM2
 from agents.kinds import model_path
 from clarify_env.costs import Prices
 from clarify_env.games.base import View
-from trainers.reporting.columns import MODES, fixed, percent
+from trainers.reporting.columns import MODES, fixed, percent, settings_text
 from trainers.reporting.results import has_oracle, headline_set
 from trainers.reporting.terminal import markdown_table
 from trainers.runs.experiment import Experiment
@@ -66,7 +66,7 @@ def card(
     """
     game, task, options = experiment.setup.game, experiment.task, experiment.language_model()
     jinja = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    jinja.filters |= {"string": _string, "fence": fence}
+    jinja.filters |= {"string": _string, "fence": fence, "percent": percent, "settings": settings_text}
     base = base_id(options.model, task.name)
     header = {
         **({"base_model": base} if base else {}),

@@ -101,3 +101,11 @@ def fixed(value: float | None, places: int = 3) -> str:
 def percent(value: float, of: float = 1.0, places: int = 0) -> str:
     """Formats 100 value / of; a dash where ``of`` is not positive."""
     return f"{100 * value / of:z.{places}f}" if of > 0 else "–"
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Formats a player's settings on one line; what is not set is left out."""
+    shown = {name: value for name, value in settings.items() if value not in (None, {}, False)}
+    return ", ".join(
+        f"{name} {settings_text(value) if isinstance(value, Mapping) else value}" for name, value in shown.items()
+    )

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from clarify_env.games.description import Description
 from trainers.reporting import figures
-from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent
+from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent, settings_text
 from trainers.reporting.results import (
     game_of,
     has_oracle,
@@ -102,7 +102,7 @@ def write_report(run_dir: Path) -> Path:
         )
     )
     path = run_dir / "report.html"
-    path.write_text(html, encoding="utf-8")
+    path.write_text(html, encoding="utf-8", errors="replace")  # a message may hold a lone surrogate
     return path
 
 
@@ -116,7 +116,7 @@ def environment() -> jinja2.Environment:
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters |= {"fixed": fixed, "percent": percent}
+    jinja.filters |= {"fixed": fixed, "percent": percent, "settings": settings_text}
     return jinja
 
 
@@ -153,9 +153,23 @@ def print_table(summary: dict[str, Any]) -> None:
     if "reasoning" in summary:
         output.print(f"In these games, {REASONING[summary['reasoning']]}", soft_wrap=True)
     _print_results(game, summary)
+    print_faults(summary.get("faults", {}).get("temperature", {}))
     for name, results in summary.get("tasks", {}).items():
         output.print("\n", heading(name), " alone", sep="", soft_wrap=True)
         _print_results(game, results)
+
+
+def print_faults(reports: Mapping[str, Any]) -> None:
+    """Prints the fault report of each role; see `clarify_env.evaluation.faults.FaultCounts.report`."""
+    for role, report in reports.items():
+        table = Table(title=f"Faults of the {role}, {report['messages']} messages", box=None, padding=(0, 1, 0, 0))
+        for title in ("fault", "messages", "at fault", "%", "95 % CI"):
+            table.add_column(title, justify="left" if title == "fault" else "right", no_wrap=True)
+        for name, row in report["kinds"].items():
+            rate = "–" if row["rate"] is None else percent(row["rate"], places=1)
+            interval = "–" if row["ci"] is None else " to ".join(percent(end, places=1) for end in row["ci"])
+            table.add_row(name, str(row["of"]), str(row["count"]), rate, interval)
+        print_wide(table)
 
 
 def _print_results(game: Description, results: dict[str, Any]) -> None:

@@ -109,6 +109,16 @@ class Experiment:
         return self.learns[0]
 
     @property
+    def by_reward(self) -> tuple[str, ...]:
+        """Returns the learning roles whose messages are selected by the game's reward: those that it does not judge."""
+        return tuple(role for role in self.learns if role not in self.setup.game.faults)
+
+    @property
+    def by_conduct(self) -> tuple[str, ...]:
+        """Returns the roles that the policy plays, and that learn by `trainers.selection.partners`, not by reward."""
+        return (*self.partners, *(role for role in self.learns if role in self.setup.game.faults))
+
+    @property
     def partners(self) -> tuple[str, ...]:
         """Returns the roles that the policy plays without learning them (kind ``self``)."""
         others = [role for role in self.setup.game.roles if role not in self.learns]
@@ -116,9 +126,18 @@ class Experiment:
 
     @property
     def partners_are_scripted(self) -> bool:
-        """Returns whether every role that does not learn is played by a scripted player of the game."""
-        others = [role for role in self.setup.game.roles if role not in self.learns]
+        """Returns whether a scripted player of the game plays every role that does not learn by the game's reward."""
+        others = [role for role in self.setup.game.roles if role not in self.by_reward]
         return all(isinstance(self.blocks[role], kinds.Scripted) for role in others)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Returns the roles that a language model plays and whose messages the game judges (`Description.faults`)."""
+        return tuple(
+            role
+            for role in self.setup.game.faults
+            if not isinstance(self.blocks.get(role, kinds.Scripted()), kinds.Scripted)
+        )
 
     @property
     def policy_options(self) -> kinds.HF | None:

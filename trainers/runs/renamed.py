@@ -5,14 +5,20 @@ from collections.abc import Iterable
 RENAMED = {
     "sample": "rollouts",
     "selfplay.max_questions": "game.max_questions",
-    "selfplay.redact_leaks": "game.redact_leaks",
+    "selfplay.redact_leaks": "game.leaks",
+    "game.redact_leaks": "game.leaks",
     "selfplay.reasoning": "game.reasoning",
     "budget.questions": "budget.episodes",
     "curve_questions": "curve_episodes",
     "comparison": "size",
     "rest.dearest": "rest.corner",
 }
-_VALUES = {("rollouts", "branching"): "all_readings", ("costs", "default"): "clarification"}
+_VALUES = {
+    ("rollouts", "branching"): "all_readings",
+    ("costs", "default"): "clarification",
+    ("game.leaks", "true"): "redact",
+    ("game.leaks", "false"): "count",
+}
 
 
 def refuse_renamed(overrides: Iterable[str]) -> None:

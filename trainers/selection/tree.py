@@ -160,9 +160,12 @@ class Tree:
         A possibility for which the decision was not played gets the mean value of those for which it was played.
         """
         total, played_mass = np.zeros(len(prices)), 0.0
+        totals = _totals(branch)
         for hidden, (games, score, *usage) in branch.final.items():
             if hidden in share:
                 mass = self.weights[hidden] * share[hidden]
+                if hidden in totals:  # some games went on, as if others ended by a partner's message
+                    mass *= games / (games + totals[hidden])
                 total += mass * reward(score, usage, prices.T) / games
                 played_mass += mass
         for node, below in _shares(branch, share):
@@ -234,11 +237,20 @@ def _highest(values: np.ndarray, words: np.ndarray) -> np.ndarray:
     return np.where(values >= values.max(0) - 1e-9, -words[:, None], -np.inf).argmax(0)
 
 
-def _shares(branch: Branch, share: dict[int, float]) -> Iterator[tuple[Node, dict[int, float]]]:
-    """Yields the nodes after a decision with the share of each possibility that reaches them."""
+def _totals(branch: Branch) -> dict[int, int]:
+    """Returns the number of games that went on after a decision, by hidden possibility."""
     totals: dict[int, int] = {}
     for node in branch.after.values():
         for hidden, games in node.games.items():
             totals[hidden] = totals.get(hidden, 0) + games
+    return totals
+
+
+def _shares(branch: Branch, share: dict[int, float]) -> Iterator[tuple[Node, dict[int, float]]]:
+    """Yields the nodes after a decision with the share of each possibility that reaches them."""
+    totals = _totals(branch)
+    for hidden, (games, *_) in branch.final.items():
+        if hidden in totals:
+            totals[hidden] += int(games)
     for node in branch.after.values():
         yield node, {i: share[i] * games / totals[i] for i, games in node.games.items() if i in share}

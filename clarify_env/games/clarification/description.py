@@ -8,7 +8,7 @@ import numpy as np
 
 from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
 from clarify_env.games.base import Agent, Game, Trajectory, Turn, reward
-from clarify_env.games.clarification import measures, prompts
+from clarify_env.games.clarification import measures, prompts, user_conduct, user_prompts
 from clarify_env.games.clarification.actions import (
     ANSWER,
     KINDS,
@@ -23,9 +23,10 @@ from clarify_env.games.clarification.actions import (
 from clarify_env.games.clarification.decisions import action_of, decision
 from clarify_env.games.clarification.oracle import Solved, solve
 from clarify_env.games.clarification.pretraining.demonstrator import lessons, turns
-from clarify_env.games.clarification.rules import REASONING, ClarificationGame, closing_answer
+from clarify_env.games.clarification.rules import LEAKS, REASONING, ClarificationGame, closing_answer
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.conduct import Judged
 from clarify_env.games.description import Decision, Description
 from clarify_env.options import option
 from clarify_env.tasks.base import Episode, Task
@@ -38,8 +39,8 @@ class ClarificationOptions:
 
     max_questions: int = option(2, least=0)
     """Most clarifying questions in a game; one more is invalid."""
-    redact_leaks: bool = option(False)
-    """Replace what a user gives away unasked by ``[redacted]``, beside counting it."""
+    leaks: str = option("count", choices=LEAKS)
+    """A user's reply that tells more than it was asked: counted, heard as ``[redacted]``, or the end, with score 0."""
     reasoning: str = option("none", choices=REASONING)
     """Text before the tag: invalid (none), allowed (free), or its words cost beta (charged); the user never sees it."""
 
@@ -63,6 +64,8 @@ class Clarification(Description):
     steering = {"ask_alpha": ("clarify", 0), "words_beta": ("words", 1)}
     blind = ("assistant",)
     hidden_name = "intent"
+    faults = {"user": user_conduct.FAULTS}
+    prompt_versions = {"user": user_prompts.VERSION}
     # Functions without a wrapping method, for speed: the environment calls them at every turn.
     chat = staticmethod(prompts.messages)
     transcript = staticmethod(prompts.transcript)
@@ -144,6 +147,10 @@ class Clarification(Description):
     def lowest(self, prices: Prices, max_words: int, **options: Any) -> float:
         """Every question asked, one more refused, and the longest message, all for nothing."""
         return float(reward(0.0, (options.get("max_questions", 2) + 1, max_words), prices))
+
+    def judge(self, task: Task, episode: Episode, game: Game | Trajectory, role: str) -> list[Judged]:
+        """See `clarify_env.games.clarification.user_conduct.judge`."""
+        return user_conduct.judge(task, episode, game)
 
     def gold_action(self, episode: Episode) -> str:
         """``clarify`` if there are several readings, else ``answer``."""

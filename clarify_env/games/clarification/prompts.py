@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 from clarify_env.costs import Costs, plain
 from clarify_env.games.base import View
-from clarify_env.games.clarification.facts import Secret
+from clarify_env.games.clarification.user_prompts import user_system
 from clarify_env.games.clarification.worked_games import worked_games
 from clarify_env.games.description import Messages, indented
-from clarify_env.tasks.base import NONE_OF_THESE
 
 # The style "pocket" states the price of this many questions and words, so that costs beyond the trained ones begin with
 # a digit that occurs in training (docs/results.md, "Prices in the prompt of the pocket model").
@@ -38,13 +37,6 @@ Games that others played, at other costs:
 {games}
 
 Now it is your turn. Your costs: {costs}."""
-
-_USER_RULES = """\
-You are a user who asked: {query}
-What you mean: {meant}
-Reply to the assistant. To a question, answer just what was asked, in a few words, and reveal nothing else; if it is \
-not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
-that fits what you mean, and nothing else; if none fits, say "{none}"."""
 
 
 class Phrasing(NamedTuple):
@@ -121,7 +113,7 @@ def messages(view: View, style: str = "zero_shot", prior: str = "") -> Messages:
     facts: Any = view[2]  # AssistantFacts or UserFacts; taken apart, not looked up by name, since that takes longer
     if role == "user":
         query, secret, _ = facts
-        chat = [{"role": "system", "content": _user_system(query, secret, style)}]
+        chat = [{"role": "system", "content": user_system(query, secret, style)}]
     else:
         query, context, costs, _, reasoning = facts
         if style in PHRASINGS:
@@ -177,17 +169,6 @@ def _prior_and_costs(prior: str, costs: Costs) -> str:
             "prompts.style=prior states how likely the model finds each reading, which only trainers.prompted estimates"
         )
     return f"{prior}\n{_costs_last(costs, PRIOR)}"
-
-
-@lru_cache(maxsize=_CACHE)
-def _user_system(query: str, secret: Secret, style: str) -> str:
-    if secret.attributes:
-        meaning = ", ".join(f"{name} {value}" for name, value in secret.attributes)
-    else:
-        meaning = f"{secret.label}: {secret.text}"
-    if style == "pocket":
-        return f"You mean: {meaning}."
-    return _USER_RULES.format(query=query, meant=meaning, none=NONE_OF_THESE)
 
 
 def transcript(view: View) -> str:

@@ -12,14 +12,15 @@ from clarify_env.games.clarification.actions import (
     split_reasoning,
     words,
 )
+from clarify_env.games.clarification.disclosure import disclosed, redact
 from clarify_env.games.clarification.facts import AssistantFacts, UserFacts, secret_of
-from clarify_env.games.clarification.users import leaks, redact
 from clarify_env.scores.answers import normalize
 from clarify_env.tasks.base import REFUSAL, Episode, Task
 from clarify_env.tasks.faults import checked_score
 from clarify_env.words import count_words
 
 REASONING = ("none", "free", "charged")
+LEAKS = ("count", "redact", "end")
 
 
 class ClarificationGame(Game):
@@ -31,17 +32,18 @@ class ClarificationGame(Game):
         intent: Index of the reading that the user means.
         costs: Cost of a question and of a word.
         max_questions: Largest number of questions; a further one is an invalid message.
-        redact_leaks: Whether leaks in the user's replies are replaced by ``[redacted]``; they are counted in any case.
+        leaks: Consequence of a leak, what a reply of the user tells beyond the question: ``"count"`` (a flag alone),
+            ``"redact"`` (the assistant hears ``[redacted]`` instead) or ``"end"`` (the game ends with score 0).
         reasoning: Rule on text before the tag: ``"none"`` (invalid), ``"free"`` (removed from all views) or
             ``"charged"`` (removed as well, and its words in all messages cost beta).
 
     Raises:
-        ValueError: ``reasoning`` has another value.
+        ValueError: ``leaks`` or ``reasoning`` has another value.
     """
 
     name = "clarification"
     roles = ("assistant", "user")
-    __slots__ = ("_asked", "_charged", "_leak", "_questions", "_secret", "max_questions", "reasoning", "redact_leaks")
+    __slots__ = ("_asked", "_charged", "_leak", "_questions", "_secret", "leaks", "max_questions", "reasoning")
 
     def __init__(
         self,
@@ -50,18 +52,21 @@ class ClarificationGame(Game):
         intent: int,
         costs: tuple[float, ...],
         max_questions: int = 2,
-        redact_leaks: bool = False,
+        leaks: str = "count",
         reasoning: str = "none",
     ):
         if reasoning not in REASONING:
             raise ValueError(f"the game's option reasoning must be one of {', '.join(REASONING)}, not {reasoning!r}")
+        if leaks not in LEAKS:
+            raise ValueError(f"the game's option leaks must be one of {', '.join(LEAKS)}, not {leaks!r}")
         prices = costs if isinstance(costs, Costs) else Costs(*costs)
         Game.__init__(self, task, episode, intent, prices)
-        self.options = {"max_questions": max_questions, "redact_leaks": redact_leaks, "reasoning": reasoning}
-        self.max_questions, self.redact_leaks, self.reasoning = max_questions, redact_leaks, reasoning
+        self.options = {"max_questions": max_questions, "leaks": leaks, "reasoning": reasoning}
+        self.max_questions, self.leaks, self.reasoning = max_questions, leaks, reasoning
         self.to_move = "assistant"
         self._secret = secret_of(episode, intent)
-        self._questions, self._charged, self._leak, self._asked = 0, 0, False, ""
+        self._questions, self._charged, self._leak = 0, 0, False
+        self._asked: tuple[str, ...] = ()
 
     def facts(self, role: str, prices: tuple[float, ...]) -> AssistantFacts | UserFacts:
         """Returns the facts of a role: costs and context for the assistant, the intent for the user."""
@@ -83,7 +88,7 @@ class ClarificationGame(Game):
             self._charged += count_words(reasoning) if self.reasoning == "charged" else 0
         action = parse(text)
         if isinstance(action, Clarify):
-            self._asked = f"{self._asked}\n{text}"
+            self._asked = (*self._asked, action.question)
             if self._questions < self.max_questions:
                 self._questions += 1
             else:
@@ -98,10 +103,14 @@ class ClarificationGame(Game):
     def _user(self, text: str) -> None:
         action = self.turns[-1].action
         if isinstance(action, Clarify):
-            if leaks(text, self._asked, self.episode, self.hidden):
-                self._leak = True
-                text = redact(text, self.episode, self.hidden) if self.redact_leaks else text
             self.to_move = "assistant"
+            told = text, self._asked, self.task, self.episode, self.hidden
+            if disclosed(*told):
+                self._leak = True
+                if self.leaks == "redact":
+                    text = redact(*told)
+                elif self.leaks == "end":
+                    self._close(action, None)
         else:
             self._close(action, text)
         self.say("user", text)
@@ -136,5 +145,7 @@ def closing_answer(game: Game | Trajectory) -> str | None:
     result, closing = game.result, game.turns[-1].reply.text
     assert result is not None, "only a finished game is closed"
     if result.flags["invalid"] or result.flags["ungrounded"] or not isinstance(closing, str):
+        return None
+    if not answers(game.turns[-2].action):  # a leak ended the game before any answer
         return None
     return None if normalize(closing) == REFUSAL else closing

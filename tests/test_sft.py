@@ -1,0 +1,41 @@
+"""Whose turns a warm start teaches."""
+
+import pytest
+from toy_games import SETUP
+
+from agents import kinds
+from clarify_env.costs import CostPlane
+from trainers import sft
+from trainers.runs.experiment import Experiment
+from trainers.runs.options import BudgetOptions
+
+
+class Roles:
+    """A renderer whose prompts are the role and the number of messages before."""
+
+    def encode(self, view):
+        return view.role, len(view.heard)
+
+    def tokenize_reply(self, text):
+        return tuple(text.split())
+
+
+@pytest.mark.parametrize(
+    ("learns", "user", "taught", "why"),
+    [
+        (("assistant",), kinds.Scripted(), {"assistant"}, "the assistant alone"),
+        (("assistant",), kinds.Self(), {"assistant", "user"}, "the policy plays both"),
+        (("assistant", "user"), kinds.HF("a"), {"assistant", "user"}, "both learn"),
+        (("assistant",), kinds.HF("b"), {"assistant"}, "another model plays the user"),
+    ],
+)
+def test_the_turns_of_roles_that_the_policy_plays_are_taught(learns, user, taught, why):
+    blocks = {"assistant": kinds.HF("a"), "user": user}
+    experiment = Experiment(SETUP, plane=CostPlane(), blocks=blocks, learns=learns, budget=BudgetOptions(games=20))
+    played = sft.demonstrations(experiment, 0)
+    rows = sft.learned_turns(experiment, Roles(), played)
+    assert {role for role, _ in (row.prompt_ids for row in rows)} == taught, why
+    assert len(rows) == sum(turn.role in taught for _, game in played for turn in game)
+    if "user" in taught:
+        turns = {row.prompt_ids[1] for row in rows if row.prompt_ids[0] == "user"}
+        assert {1, 3} <= turns, "replies to questions, and closing answers after them"
