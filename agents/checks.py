@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agents.gguf import check_gguf, is_gguf
-from agents.kinds import HF, Api, Options, Scripted, model_path, scripted_name
-from agents.servers.options import check_api
+from agents.kinds import scripted_name
+from agents.models import model_path
+from agents.options import HF, Options, Scripted
+from agents.servers.options import Api, check_api
 from clarify_env.games.description import Description
 
 # Devices that are models' to run on, as torch names them.

@@ -216,7 +216,7 @@ class HFAgent:
         )
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`.
+        """Replies to each view; see `clarify_env.games.agents.Agent`.
 
         Raises:
             ValueError: An opening is as long as the longest reply, or a prompt with its reply is too long for the

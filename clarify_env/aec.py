@@ -12,7 +12,8 @@ from pettingzoo.utils.conversions import aec_to_parallel
 
 from clarify_env.costs import Plane
 from clarify_env.dealing import Dealer
-from clarify_env.games.base import Agent, Game, Reply, View, assemble
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Reply, View, assemble
 from clarify_env.games.description import Description
 from clarify_env.options import whole_number
 from clarify_env.spaces import Text

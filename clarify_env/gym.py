@@ -18,7 +18,8 @@ from clarify_env.aec import (
 )
 from clarify_env.costs import Plane
 from clarify_env.dealing import Dealer
-from clarify_env.games.base import Agent, Game, Reply
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Reply
 from clarify_env.games.description import Description
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number

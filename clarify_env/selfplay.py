@@ -11,7 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from clarify_env.games import find_game
-from clarify_env.games.base import Agent, Game, PlayerError, RemoteAgent, Reply, Trajectory, View
+from clarify_env.games.agents import Agent, PlayerError, RemoteAgent
+from clarify_env.games.base import Game, Reply, Trajectory, View
 from clarify_env.games.description import Description
 from clarify_env.tasks.base import Task
 

@@ -11,7 +11,8 @@ import pytest
 from clarify_env import games
 from clarify_env.costs import Costs, FixedPrices
 from clarify_env.games import find_game, game_names
-from clarify_env.games.base import Agent, Game, Message, Reply, Result, Trajectory, Turn, View, reward
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Message, Reply, Result, Trajectory, Turn, View, reward
 from clarify_env.games.description import Description, indented
 
 EPISODE = SimpleNamespace(id="train/0", limits=(3, 5))

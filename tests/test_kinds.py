@@ -6,7 +6,9 @@ import re
 import pytest
 
 from agents import hf, kinds
-from agents.kinds import HF, Models, Policy, Scripted, Self, make_players, model_path
+from agents.kinds import Policy, make_players
+from agents.models import Models, model_path
+from agents.options import HF, Scripted, Self
 from agents.pocket import SHIPPED
 from clarify_env.costs import Costs
 from clarify_env.games.base import View

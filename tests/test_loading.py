@@ -11,9 +11,9 @@ from peft import LoraConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_m
 from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from agents import kinds
 from agents.example import Example
 from agents.hf import load
+from agents.options import HF, Scripted
 from clarify_env.costs import CostPlane
 from clarify_env.games import find_game
 from clarify_env.games.setup import Setup
@@ -247,8 +247,8 @@ def own_folder(tiny_folder, tmp_path_factory):
 
 
 def experiment(almanac, folder, **options):
-    block = kinds.HF(str(folder), device="cpu", style="pocket", **options)
-    blocks = {"assistant": block, "user": kinds.Scripted()}
+    block = HF(str(folder), device="cpu", style="pocket", **options)
+    blocks = {"assistant": block, "user": Scripted()}
     return Experiment(Setup(find_game("clarification"), almanac), CostPlane(), blocks)
 
 
@@ -275,6 +275,6 @@ def test_trust_travels_to_the_checkpoints_of_a_run(own_folder, almanac, tmp_path
 
 def test_a_users_model_may_have_code_of_its_own(own_folder, almanac, tiny_folder):
     made = experiment(almanac, tiny_folder)
-    blocks = made.blocks | {"user": kinds.HF(str(own_folder), trust_remote_code=True, device="cpu", style="pocket")}
+    blocks = made.blocks | {"user": HF(str(own_folder), trust_remote_code=True, device="cpu", style="pocket")}
     user = made.at(blocks=blocks).players(made.load_policy(), 1.0)["user"]
     assert type(user.sampler.model).__name__ == "OwnForCausalLM"

@@ -7,8 +7,8 @@ import pytest
 from toy_games import GOOD, PLAYED, SETUP, Mumbler, games, tree
 from toys import ASHFORD
 
-from agents import kinds
 from agents.example import Example
+from agents.options import HF, Scripted, Self
 from clarify_env.costs import CostPlane
 from clarify_env.games.base import Reply
 from trainers import rest
@@ -32,7 +32,7 @@ REST = {"rule": "action", "temperature": 0.0, "corner": 0.0, "word_ends": 0.0}
 
 
 def selected(played, **options):
-    experiment = Experiment(SETUP, plane=PLANE, blocks={"user": kinds.Scripted()})
+    experiment = Experiment(SETUP, plane=PLANE, blocks={"user": Scripted()})
     chosen = rest.RestOptions(**REST | options)
     return rest.select(experiment, chosen, RolloutOptions(), Encodes(), {ASHFORD.id: [*itertools.chain(*played)]}, 1)
 
@@ -127,12 +127,12 @@ class Ends(Encodes):
 @pytest.mark.parametrize(
     ("learns", "user", "options", "learned", "why"),
     [
-        (("assistant",), kinds.Self(), {}, {"assistant", "user"}, "the policy plays the user"),
-        (("assistant",), kinds.Self(), {"partner_turns": False}, {"assistant"}, "and does not learn it"),
-        (("assistant", "user"), kinds.HF("a"), {}, {"assistant", "user"}, "it learns both roles"),
-        (("assistant", "user"), kinds.HF("a"), {"rule": "best"}, {"assistant", "user"}, "by any rule"),
-        (("user",), kinds.HF("a"), {}, {"user"}, "the user alone"),
-        (("assistant",), kinds.HF("b"), {}, {"assistant"}, "another model plays the user"),
+        (("assistant",), Self(), {}, {"assistant", "user"}, "the policy plays the user"),
+        (("assistant",), Self(), {"partner_turns": False}, {"assistant"}, "and does not learn it"),
+        (("assistant", "user"), HF("a"), {}, {"assistant", "user"}, "it learns both roles"),
+        (("assistant", "user"), HF("a"), {"rule": "best"}, {"assistant", "user"}, "by any rule"),
+        (("user",), HF("a"), {}, {"user"}, "the user alone"),
+        (("assistant",), HF("b"), {}, {"assistant"}, "another model plays the user"),
     ],
 )
 def test_the_users_turns_are_learned_by_conduct_or_not_at_all(learns, user, options, learned, why):
@@ -145,7 +145,7 @@ def test_the_users_turns_are_learned_by_conduct_or_not_at_all(learns, user, opti
         )
         for text in ("Film!", "The film by Ada Brandt!")
     )
-    blocks = {"assistant": kinds.HF("a"), "user": user}
+    blocks = {"assistant": HF("a"), "user": user}
     experiment = Experiment(SETUP, plane=PLANE, blocks=blocks, learns=learns)
     rest.check(experiment, rest.RestOptions(**REST | options), RolloutOptions())
     pool = {ASHFORD.id: [*honest, *leaks]}
@@ -157,7 +157,7 @@ def test_the_users_turns_are_learned_by_conduct_or_not_at_all(learns, user, opti
 
 
 def test_a_run_that_would_learn_nothing_is_refused():
-    blocks = {"assistant": kinds.HF("a"), "user": kinds.HF("a")}
+    blocks = {"assistant": HF("a"), "user": HF("a")}
     experiment = Experiment(SETUP, plane=PLANE, blocks=blocks, learns=("user",))
     with pytest.raises(ValueError, match=r"^rest\.partner_turns=false leaves nothing to learn with learn=\[user\]"):
         rest.check(experiment, rest.RestOptions(partner_turns=False), RolloutOptions())

@@ -8,7 +8,7 @@ from toy_games import games as toy_games
 from toys import ASHFORD, Toy
 
 from agents.example import Example
-from agents.kinds import HF, Scripted
+from agents.options import HF, Scripted
 from agents.selfplay import trajectory
 from clarify_env.costs import CostPlane, Costs
 from clarify_env.games import find_game

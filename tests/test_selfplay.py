@@ -3,7 +3,9 @@ import pytest
 from toys import ASHFORD, DUNLEY, Toy
 
 from agents.hf import HFAgent
-from agents.kinds import HF, Models, Policy, Self, make_players
+from agents.kinds import Policy, make_players
+from agents.models import Models
+from agents.options import HF, Self
 from agents.sample import LocalSampler
 from agents.selfplay import Start, play, turn_seed
 from clarify_env.costs import Costs

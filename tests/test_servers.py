@@ -25,7 +25,8 @@ from agents.servers.options import Api, check_api
 from agents.servers.server import Server
 from clarify_env import evaluate
 from clarify_env.costs import Costs
-from clarify_env.games.base import PlayerError, Reply, StoppedError
+from clarify_env.games.agents import PlayerError, StoppedError
+from clarify_env.games.base import Reply
 from clarify_env.games.clarification.description import GAME
 from clarify_env.users import ScriptedUser
 from trainers import evaluate as evaluating

@@ -3,7 +3,7 @@
 import pytest
 from toy_games import SETUP
 
-from agents import kinds
+from agents.options import HF, Scripted, Self
 from clarify_env.costs import CostPlane
 from trainers import sft
 from trainers.runs.experiment import Experiment
@@ -23,14 +23,14 @@ class Roles:
 @pytest.mark.parametrize(
     ("learns", "user", "taught", "why"),
     [
-        (("assistant",), kinds.Scripted(), {"assistant"}, "the assistant alone"),
-        (("assistant",), kinds.Self(), {"assistant", "user"}, "the policy plays both"),
-        (("assistant", "user"), kinds.HF("a"), {"assistant", "user"}, "both learn"),
-        (("assistant",), kinds.HF("b"), {"assistant"}, "another model plays the user"),
+        (("assistant",), Scripted(), {"assistant"}, "the assistant alone"),
+        (("assistant",), Self(), {"assistant", "user"}, "the policy plays both"),
+        (("assistant", "user"), HF("a"), {"assistant", "user"}, "both learn"),
+        (("assistant",), HF("b"), {"assistant"}, "another model plays the user"),
     ],
 )
 def test_the_turns_of_roles_that_the_policy_plays_are_taught(learns, user, taught, why):
-    blocks = {"assistant": kinds.HF("a"), "user": user}
+    blocks = {"assistant": HF("a"), "user": user}
     experiment = Experiment(SETUP, plane=CostPlane(), blocks=blocks, learns=learns, budget=BudgetOptions(games=20))
     played = sft.demonstrations(experiment, 0)
     rows = sft.learned_turns(experiment, Roles(), played)

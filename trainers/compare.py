@@ -23,7 +23,8 @@ from clarify_env.options import option, read
 from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
 from trainers.reporting.results import headline_set
 from trainers.runs.build import read_game, read_plane
-from trainers.runs.command import COMMANDS, command, composed
+from trainers.runs.command import COMMANDS, command
+from trainers.runs.composition import composed
 from trainers.runs.errors import hydra_sentence
 from trainers.runs.identity import config_hash
 from trainers.runs.paths import make_run_dir, quoted

@@ -19,7 +19,7 @@ import numpy as np
 
 from agents.selfplay import Start
 from clarify_env.completions import check_prompts, completion
-from clarify_env.games.base import Agent
+from clarify_env.games.agents import Agent
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.example import Example
-from clarify_env.games.base import Agent, Reply, Trajectory, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Reply, Trajectory, View
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
@@ -134,7 +135,7 @@ class FixedAnswerer:
         self.opener, self.answerer, self.name = opener, answerer, opener.name
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        """Replies to each view; see `clarify_env.games.agents.Agent`."""
         replies: list[Any] = [None] * len(views)
         for agent, which in (
             (self.opener, [i for i, view in enumerate(views) if not view.heard]),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from agents.servers.journal import Answer
 from agents.servers.protocol import Request
 from agents.servers.server import Server
-from clarify_env.games.base import PlayerError, Reply, View
+from clarify_env.games.agents import PlayerError
+from clarify_env.games.base import Reply, View
 from clarify_env.games.description import Messages
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _MARKERS = re.compile(
 
 
 class ServerAgent:
-    """Plays any role with the model of a server; see `clarify_env.games.base.RemoteAgent`.
+    """Plays any role with the model of a server; see `clarify_env.games.agents.RemoteAgent`.
 
     Args:
         server: The server.
@@ -61,7 +62,7 @@ class ServerAgent:
         return self.renderer is not None
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`.
+        """Replies to each view; see `clarify_env.games.agents.Agent`.
 
         Raises:
             PlayerError: Some replies cannot be had now.
@@ -89,7 +90,7 @@ class ServerAgent:
         return [replies[i] for i in range(len(moves))]
 
     def submit(self, view: View, seed: int, opening: str = "") -> Future[Reply]:
-        """Requests a reply; see `clarify_env.games.base.RemoteAgent`.
+        """Requests a reply; see `clarify_env.games.agents.RemoteAgent`.
 
         Raises:
             ValueError: A chat completion is to begin with an opening, or the opening leaves no room for a reply.

@@ -6,7 +6,7 @@ from collections import deque
 
 from agents.servers.journal import Journal
 from agents.servers.options import Api
-from clarify_env.games.base import StoppedError
+from clarify_env.games.agents import StoppedError
 
 _MINUTE = 60.0
 

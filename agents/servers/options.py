@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from clarify_env.options import option
 
-# Longest reply that may be asked for, in tokens.
+# Longest reply that may be asked for, in tokens: a sampler draws random numbers for all of its tokens in advance.
 MOST_TOKENS = 100_000
 # Variables are written in capitals, so that a key given by mistake is told from the name of a variable.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -159,3 +159,9 @@ def key_of(options: Api, section: str) -> str | None:
     if not (key := os.environ.get(options.key_env, "").strip()):
         raise ValueError(f"{section}.key_env: the environment variable {options.key_env} is not set")
     return key
+
+
+def weights_of(options: Api) -> str:
+    """Returns the folder or hub id of the model that a server holds, for prompts by token ids."""
+    assert options.weights is not None, "checked by check_api"
+    return options.weights

@@ -19,7 +19,7 @@ from agents.servers.journal import Answer, Journal
 from agents.servers.limits import Budget, Rate
 from agents.servers.options import Api, key_of
 from agents.servers.protocol import Request
-from clarify_env.games.base import PlayerError
+from clarify_env.games.agents import PlayerError
 
 # Below the log of a run, which writes it to ``run.log``.
 _LOG = logging.getLogger("clarify_env.run.servers")
@@ -89,7 +89,7 @@ class Server:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def submit(self, request: Request) -> "Future[Answer]":
-        """Returns the answer to a request, once it is there; see `clarify_env.games.base.RemoteAgent`."""
+        """Returns the answer to a request, once it is there; see `clarify_env.games.agents.RemoteAgent`."""
         key = request.key(self.options)
         with self._lock:
             if (pending := self._pending.get(key)) is not None:

@@ -17,7 +17,8 @@ from clarify_env.arguments import value
 from clarify_env.costs import Plane
 from clarify_env.dealing import ENDLESS
 from clarify_env.extras import extra
-from clarify_env.games.base import Agent, Reply, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Reply, View
 from clarify_env.games.description import Description
 from clarify_env.gym import RoleEnv
 from clarify_env.options import whole_number

@@ -16,7 +16,8 @@ from clarify_env.completions import check_prompts, completion
 from clarify_env.costs import Plane
 from clarify_env.dealing import ENDLESS, Dealer
 from clarify_env.extras import extra
-from clarify_env.games.base import Agent, Game, Trajectory
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Trajectory
 from clarify_env.games.description import Description, Messages
 from clarify_env.games.setup import Setup
 from clarify_env.gym import MOST_DEALS, RoleEnv

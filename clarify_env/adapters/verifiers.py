@@ -14,7 +14,8 @@ from gymnasium.utils import seeding
 
 from clarify_env.dealing import Dealer
 from clarify_env.extras import extra
-from clarify_env.games.base import Agent, Game, Reply, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Reply, View
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import MOST_MOVES, trajectory, turn_seed
 

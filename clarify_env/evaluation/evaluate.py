@@ -14,7 +14,8 @@ from clarify_env.evaluation.reference import check_not_beaten, reference
 from clarify_env.evaluation.table import CostSet, Table
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games import find_game
-from clarify_env.games.base import Agent, RemoteAgent, Reply, View
+from clarify_env.games.agents import Agent, RemoteAgent
+from clarify_env.games.base import Reply, View
 from clarify_env.games.description import Description, Messages
 from clarify_env.games.setup import Setup
 from clarify_env.options import whole_number
@@ -50,7 +51,7 @@ def evaluate(
     first message once per episode and costs. The agent is asked in batches, through ``act``.
 
     Args:
-        agent: Who is measured: an object with ``act(views, seeds, openings)`` (`clarify_env.games.base.Agent`), a
+        agent: Who is measured: an object with ``act(views, seeds, openings)`` (`clarify_env.games.agents.Agent`), a
             function from chat messages (dictionaries with ``role`` and ``content``) to a reply, or the name of a
             scripted player, such as ``"threshold"``.
         task: A task, its name, or where its class is, as in `make_task`.
@@ -211,7 +212,7 @@ class _Player:
         self.name, self._agent, self._game, self._style = str(name), agent, game, style
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        """Replies to each view; see `clarify_env.games.agents.Agent`."""
         if not hasattr(self._agent, "act"):
             return [Reply(self._text(self._agent(self._game.chat(view, self._style)))) for view in views]
         replies = self._agent.act(views, seeds, openings)

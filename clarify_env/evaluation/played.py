@@ -7,7 +7,8 @@ import numpy as np
 
 from clarify_env.costs import Prices
 from clarify_env.evaluation.faults import FaultCounts, ends_of
-from clarify_env.games.base import Agent, RemoteAgent, Trajectory
+from clarify_env.games.agents import Agent, RemoteAgent
+from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play, turn_seed
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from clarify_env.costs import FixedPrices, Plane, Prices, as_prices, is_price
-from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Trajectory, Turn, View
 from clarify_env.games.conduct import FaultKind, Judged
 from clarify_env.options import read
 from clarify_env.words import count_words

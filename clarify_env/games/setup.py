@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clarify_env.costs import Prices
-from clarify_env.games.base import Agent, Game, Trajectory, Turn, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Trajectory, Turn, View
 from clarify_env.games.description import Decision, Description
 
 

@@ -15,7 +15,8 @@ from pettingzoo.test import api_test, seed_test
 from clarify_env.aec import action_space, env, raw_env
 from clarify_env.costs import Prices
 from clarify_env.games import find_game
-from clarify_env.games.base import Agent, Game, Reply, View
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Reply, View
 from clarify_env.games.declared import faults
 from clarify_env.games.description import Description
 from clarify_env.gym import RoleEnv
@@ -108,7 +109,7 @@ class Noise:
         self.name, self._space = "noise", action_space(description, role)
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        """Replies to each view; see `clarify_env.games.agents.Agent`."""
         replies = []
         for seed in seeds:
             self._space.seed(seed % 2**31)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played, Score, play_all
-from clarify_env.games.base import Agent, RemoteAgent
+from clarify_env.games.agents import Agent, RemoteAgent
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
 from trainers.runs.processes import Report, check_transfer, run_processes

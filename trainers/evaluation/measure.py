@@ -13,7 +13,7 @@ from clarify_env.evaluation.played import MODES, Played, play_all
 from clarify_env.evaluation.reference import Reference, check_not_beaten, reference
 from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
-from clarify_env.games.base import Agent
+from clarify_env.games.agents import Agent
 from clarify_env.games.setup import Setup
 from trainers.evaluation import partners
 from trainers.evaluation.maps import grid_map, grid_prices, set_map

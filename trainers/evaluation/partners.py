@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agents.kinds import Scripted, Self
+from agents.options import Scripted, Self
 from clarify_env.evaluation.faults import FaultCounts
 from clarify_env.evaluation.played import Played
 from trainers.runs.experiment import Experiment

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.kinds import Scripted, Self
+from agents.options import Scripted, Self
 from agents.selfplay import Start
 from clarify_env.evaluation.faults import ends_of, fault_report
-from clarify_env.games.base import Agent, RemoteAgent, Trajectory
+from clarify_env.games.agents import Agent, RemoteAgent
+from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.experiment import Experiment, Policy
 

@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from agents.gguf import SMOLLM2
-from agents.kinds import model_path
+from agents.models import model_path
 from clarify_env.costs import Prices
 from clarify_env.games.base import View
 from trainers.reporting.columns import MODES, fixed, percent, settings_text

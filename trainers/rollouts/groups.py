@@ -12,7 +12,8 @@ import numpy as np
 
 from agents.selfplay import Start, play
 from clarify_env.costs import Prices
-from clarify_env.games.base import Agent, Reply, Trajectory
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.options import RolloutOptions
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from clarify_env.costs import Prices
-from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import ENDLESS
 from trainers.rollouts.groups import Group, most_games, play_groups, was_played

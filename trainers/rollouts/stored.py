@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clarify_env.games.base import Agent, Reply, Trajectory, Turn
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Reply, Trajectory, Turn
 from trainers.data.stored import open_run
 from trainers.runs.experiment import Experiment
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from agents import kinds
+from agents.options import Options
 from clarify_env.costs import Plane
 from clarify_env.games import find_game
 from clarify_env.games.description import Description
@@ -177,7 +178,7 @@ def read_game(config: DictConfig) -> tuple[Description, dict[str, Any]]:
     return game, dict(vars(read(game.options, values, "game")))
 
 
-def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], dict[str, kinds.Options], dict[str, str]]:
+def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], dict[str, Options], dict[str, str]]:
     """The learning roles, the options of each role's player, and the config section that each is from."""
     named = section(config, "players")
     for role, block in named.items():
@@ -196,7 +197,7 @@ def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], di
     if "temperature" in section(config, POLICY):
         raise ValueError("assistant.temperature is no option: eval.modes and rollouts.temperature set it")
     policy = _block(section(config, POLICY), POLICY, section(config, "prompts"))
-    blocks: dict[str, kinds.Options] = {}
+    blocks: dict[str, Options] = {}
     sections: dict[str, str] = {}
     for role in game.roles:
         if role in named:
@@ -211,7 +212,7 @@ def _players(config: DictConfig, game: Description) -> tuple[tuple[str, ...], di
     return learns, blocks, sections
 
 
-def _block(values: dict[str, Any], path: str, prompts: dict[str, Any] | None = None) -> kinds.Options:
+def _block(values: dict[str, Any], path: str, prompts: dict[str, Any] | None = None) -> Options:
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in kinds.KINDS:
         raise ValueError(f"{path}.kind must be one of {', '.join(kinds.KINDS)}, not {kind!r}")

@@ -9,27 +9,23 @@ import inspect
 import os
 import shlex
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from clarify_env.games.base import PlayerError
 from clarify_env.options import convert, defaults, read, unknown
 from clarify_env.streams import print_anything
 from trainers.runs.build import build, section
+from trainers.runs.composition import composed, flags_and_overrides, save_config
 from trainers.runs.conf import CONF
 from trainers.runs.errors import CAUSED, first_line, hydra_sentence, report_error, sentence
 from trainers.runs.experiment import Experiment
@@ -42,7 +38,7 @@ from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
 from trainers.runs.schema import RUN_DIR, option_types
-from trainers.runs.store import write_json
+from trainers.runs.served import stored_replies
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
 # Name of the section of a command's options if these are at the root of the config.
@@ -144,8 +140,8 @@ class Command:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
         experiment = prepared.arguments.get("experiment")
         report_to = () if experiment is None else experiment.report_to
-        with Run(run_dir(config), prepared.identity, report_to) as run, _served(run, experiment):
-            _save_hydra(run.dir / ".hydra", config)
+        with Run(run_dir(config), prepared.identity, report_to) as run, stored_replies(run, experiment):
+            save_config(run.dir / ".hydra", config)
             if self.tries and not run.continues:
                 self._try_model(run, **prepared.arguments)
             self.function(run=run, **prepared.arguments)
@@ -292,7 +288,7 @@ def command(
     def start() -> bool:
         """Reads the command line; returns whether there is something to run."""
         ready.clear()
-        flags, words = _arguments(sys.argv[1:])
+        flags, words = flags_and_overrides(sys.argv[1:])
         line = entry.command_line(sweep=flags.multirun)
         try:
             overrides = line.hydra_overrides(words)
@@ -310,24 +306,6 @@ def command(
 
 
 @contextmanager
-def _served(run: Run, experiment: Experiment | None) -> Iterator[None]:
-    """Stores the replies of servers in a run's directory, and the games that could not be played."""
-    if experiment is None or not experiment.models.has_servers:
-        yield
-        return
-    servers, failed = experiment.models.servers, run.dir / "failed.json"
-    servers.open(run.dir)
-    try:
-        yield
-        failed.unlink(missing_ok=True)
-    except PlayerError as error:
-        write_json(failed, {"error": sentence(error), "games": list(error.games)})
-        raise
-    finally:
-        servers.close()
-
-
-@contextmanager
 def _uncollected() -> Iterator[None]:
     """Keeps the garbage collector from looking through what imports and configs are made of.
 
@@ -341,44 +319,9 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _arguments(words: Sequence[str]) -> tuple[Any, list[str]]:
-    """Returns the flags of a command line, as hydra has them, and its overrides.
-
-    Raises:
-        ValueError: There is no such flag.
-    """
-    parser: ArgumentParser = get_args_parser()
-
-    def refuse(message: str) -> None:
-        raise ValueError(f"{message}; options are written NAME=VALUE, and --help lists them")
-
-    parser.error = refuse  # type: ignore[method-assign, assignment]
-    flags, more = parser.parse_known_args(words)
-    if strange := [word for word in more if word.startswith("-")]:
-        refuse(f"there is no flag {strange[0]}")
-    return flags, [*flags.overrides, *more]
-
-
-def composed(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Returns the config of a command with overrides, inside a run of hydra or outside."""
-    if GlobalHydra.instance().is_initialized():
-        return compose(name, list(overrides))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, list(overrides))
-
-
 def _help(entry: Command, line: CommandLine, overrides: list[str]) -> str:
     """Returns the help of a command line: options with their values there and their defaults."""
     groups = [word for word in overrides if word.partition("=")[0] in line.choices]
     config = composed(entry.name, overrides)
     defaults_config = config if groups == overrides else composed(entry.name, groups)
     return help_page(entry.name, entry.sections(), config, CONF, defaults_config)
-
-
-def _save_hydra(folder: Path, config: DictConfig) -> None:
-    """Writes the config, hydra's own and the overrides to ``.hydra``, as hydra does in the folders that it makes."""
-    folder.mkdir(exist_ok=True)
-    hydra_config: Any = HydraConfig.instance().cfg
-    OmegaConf.save(config, folder / "config.yaml")
-    OmegaConf.save(hydra_config, folder / "hydra.yaml")
-    OmegaConf.save(hydra_config.hydra.overrides.task, folder / "overrides.yaml")

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from clarify_env.games.base import PlayerError, StoppedError
+from clarify_env.games.agents import PlayerError, StoppedError
 from clarify_env.options import unknown
 
 # Errors that a user can cause. All others are bugs and show their traceback.

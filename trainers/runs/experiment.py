@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 
 from agents import checks, kinds
+from agents.models import Models
+from agents.options import HF, Options, Scripted, Self, local_model
 from agents.selfplay import Start, play
+from agents.servers.options import Api
 from clarify_env.costs import FixedPrices, Plane
-from clarify_env.games.base import Agent, Trajectory
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import Task
 from trainers.evaluation.scores import Similarity
@@ -37,9 +41,9 @@ _REWRITES = (
 _KEEPS = "its chat template keeps earlier turns in later prompts, token for token"
 
 
-def _has_template(block: kinds.Options) -> TypeGuard[kinds.HF | kinds.Api]:
+def _has_template(block: Options) -> TypeGuard[HF | Api]:
     """Returns whether prompts are rendered here, by a chat template."""
-    return isinstance(block, kinds.HF) or (isinstance(block, kinds.Api) and block.endpoint == "ids")
+    return isinstance(block, HF) or (isinstance(block, Api) and block.endpoint == "ids")
 
 
 class Policy(NamedTuple):
@@ -76,7 +80,7 @@ class Experiment:
 
     setup: Setup
     plane: Plane = field(default_factory=FixedPrices)
-    blocks: Mapping[str, kinds.Options] = field(default_factory=dict)
+    blocks: Mapping[str, Options] = field(default_factory=dict)
     learns: tuple[str, ...] = ("assistant",)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     evaluation: EvalOptions = field(default_factory=EvalOptions)
@@ -84,10 +88,10 @@ class Experiment:
     seed: int = 0
     report_to: Sequence[str] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
-    models: kinds.Models = field(default_factory=kinds.Models, compare=False, repr=False)
+    models: Models = field(default_factory=Models, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"models": kinds.Models()}  # agents are pickled with their own models
+        return self.__dict__ | {"models": Models()}  # agents are pickled with their own models
 
     @property
     def task(self) -> Task:
@@ -122,41 +126,39 @@ class Experiment:
     def partners(self) -> tuple[str, ...]:
         """Returns the roles that the policy plays without learning them (kind ``self``)."""
         others = [role for role in self.setup.game.roles if role not in self.learns]
-        return tuple(role for role in others if isinstance(self.blocks[role], kinds.Self))
+        return tuple(role for role in others if isinstance(self.blocks[role], Self))
 
     @property
     def partners_are_scripted(self) -> bool:
         """Returns whether a scripted player of the game plays every role that does not learn by the game's reward."""
         others = [role for role in self.setup.game.roles if role not in self.by_reward]
-        return all(isinstance(self.blocks[role], kinds.Scripted) for role in others)
+        return all(isinstance(self.blocks[role], Scripted) for role in others)
 
     @property
     def judged(self) -> tuple[str, ...]:
         """Returns the roles that a language model plays and whose messages the game judges (`Description.faults`)."""
         return tuple(
-            role
-            for role in self.setup.game.faults
-            if not isinstance(self.blocks.get(role, kinds.Scripted()), kinds.Scripted)
+            role for role in self.setup.game.faults if not isinstance(self.blocks.get(role, Scripted()), Scripted)
         )
 
     @property
-    def policy_options(self) -> kinds.HF | None:
+    def policy_options(self) -> HF | None:
         """Returns the options of the policy's model here; ``None``: the role is scripted, or played by a server."""
         block = self.blocks[self.learns[0]]
-        return block if isinstance(block, kinds.HF) else None
+        return block if isinstance(block, HF) else None
 
     @property
-    def served(self) -> kinds.Api | None:
+    def served(self) -> Api | None:
         """Returns the options of the server that plays the learning roles; ``None``: none does."""
         block = self.blocks[self.learns[0]]
-        return block if isinstance(block, kinds.Api) else None
+        return block if isinstance(block, Api) else None
 
     @property
     def max_new_tokens(self) -> int:
         """Returns the maximum length of the policy's replies in tokens."""
         return self.served.max_new_tokens if self.served else self.language_model().max_new_tokens
 
-    def language_model(self) -> kinds.HF:
+    def language_model(self) -> HF:
         """Returns the options of the policy's model here, which learns: of a server's, that of ``weights``.
 
         Raises:
@@ -171,7 +173,7 @@ class Experiment:
                     f"learned from; choose {section}.endpoint=ids with {section}.weights, the same model here, or "
                     "trainers.prompted, which measures without learning"
                 )
-            return kinds.local_model(self.served)
+            return local_model(self.served)
         if options is None:
             raise ValueError(f"{section}.kind must be hf, a language model, for this command")
         return options
@@ -209,9 +211,9 @@ class Experiment:
             self.load_policy()
         for role, block in self.blocks.items():
             section = self.sections.get(role, role)
-            if role not in self.learns and isinstance(block, kinds.HF):
+            if role not in self.learns and isinstance(block, HF):
                 self.models.load(block, self.task.name, section)
-            elif isinstance(block, kinds.Api):
+            elif isinstance(block, Api):
                 if block.endpoint == "ids":
                     self.models.tokenizer(block, self.task.name, section)
                 self.models.servers.server(block, section).check()
@@ -253,9 +255,7 @@ class Experiment:
             temperature: Sampling temperature of the learning roles.
         """
         blocks = {
-            role: replace(block, temperature=temperature)
-            if role in self.learns and isinstance(block, kinds.Api)
-            else block
+            role: replace(block, temperature=temperature) if role in self.learns and isinstance(block, Api) else block
             for role, block in self.blocks.items()
         }
         return kinds.make_players(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
-from clarify_env.games.base import Agent, Game, Trajectory, Turn, reward
+from clarify_env.games.agents import Agent
+from clarify_env.games.base import Game, Trajectory, Turn, reward
 from clarify_env.games.clarification import measures, prompts, user_conduct, user_prompts
 from clarify_env.games.clarification.actions import (
     ANSWER,

@@ -31,7 +31,7 @@ class ScriptedAssistant:
         self._solved: dict[str, Solved] = {}
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        """Replies to each view; see `clarify_env.games.agents.Agent`."""
         return [Reply(self.say(view)) for view in views]
 
     def say(self, view: View) -> str:

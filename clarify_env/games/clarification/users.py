@@ -21,7 +21,7 @@ class ScriptedUser:
         self.task = task
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
-        """Replies to each view; see `clarify_env.games.base.Agent`."""
+        """Replies to each view; see `clarify_env.games.agents.Agent`."""
         return [Reply(self.say(view, seed)) for view, seed in zip(views, seeds, strict=True)]
 
     def say(self, view: View, seed: int) -> str:
