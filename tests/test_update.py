@@ -381,6 +381,16 @@ def test_a_packed_step_holds_groups_of_several_contexts():
     assert all(len(counts) >= 2 and min(counts.values()) >= 4 for counts in contexts)
 
 
+def test_a_group_spans_the_costs_of_its_context():
+    """Neighbours in the order of their tokens have about the same costs, from which steering is not learned."""
+    rows = [Example((2, *range(context, context + 20), cost), (9,)) for context in (30, 60) for cost in range(100, 160)]
+    steps = trainers_of_updates.Steps(rows, 24, np.random.default_rng(0), contexts=2)
+    for batch in steps.batches:
+        for context in (30, 60):
+            costs = [row.prompt_ids[-1] for row in batch if row.prompt_ids[1] == context]
+            assert not costs or min(costs) < 105 and max(costs) >= 155
+
+
 @pytest.mark.parametrize(("batch", "mixed"), [(16, 3), (64, 8)])
 def test_the_log_says_how_many_contexts_a_step_mixes(tiny, caplog, batch, mixed):
     caplog.set_level("INFO")

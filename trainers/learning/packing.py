@@ -137,17 +137,21 @@ def tree_order(examples: Sequence[Example]) -> list[Example]:
 
 
 def neighbours(examples: Sequence[Example], most: int) -> list[list[Example]]:
-    """Splits examples into groups of at most ``most`` whose prompts share a prefix of `_SHARED` of their tokens."""
-    groups: list[list[Example]] = []
+    """Splits examples into groups of at most ``most`` whose prompts share a prefix of `_SHARED` of their tokens.
+
+    Examples of one context are dealt out in turn, so that each group spans all that they differ in: neighbours in the
+    order of their tokens have about the same costs, and could not show what a change of the costs does.
+    """
+    blocks: list[list[Example]] = []
     last: tuple[int, ...] = ()
     for example in tree_order(examples):
         prompt = example.prompt_ids
         alike = common_length(last, prompt) >= _SHARED * max(len(last), len(prompt))
-        if not groups or not alike or len(groups[-1]) == most:
-            groups.append([])
-        groups[-1].append(example)
+        if not blocks or not alike:
+            blocks.append([])
+        blocks[-1].append(example)
         last = prompt
-    return groups
+    return [block[k :: -(-len(block) // most)] for block in blocks for k in range(-(-len(block) // most))]
 
 
 def row_of(example: Example) -> tuple[int, ...]:
