@@ -218,7 +218,11 @@ REFUSED = [
     ({"role": "judge"}, "game clarification has no role 'judge', only assistant, user", "no such role"),
     ({"agents": {"judge": Guesser()}}, "game clarification has no role 'judge'", "no such other role"),
     ({"agents": {"assistant": Guesser()}}, "agents names every role of game clarification that learns", "all named"),
-    ({"max_question": 1}, "game clarification has no option max_question; known: leaks, max_questions", "no such option"),
+    (
+        {"max_question": 1},
+        "game clarification has no option max_question; known: leaks, max_questions",
+        "no such option",
+    ),
     ({"max_questions": -1}, "game.max_questions must be a whole number of at least 0, not -1", "a wrong option"),
     ({"agent": "cleverest"}, "game clarification has no scripted assistant named 'cleverest'; known: oracle", "a name"),
     ({"style": "sonnet"}, "style must be one of", "no such style"),

@@ -388,7 +388,7 @@ def test_a_group_spans_the_costs_of_its_context():
     for batch in steps.batches:
         for context in (30, 60):
             costs = [row.prompt_ids[-1] for row in batch if row.prompt_ids[1] == context]
-            assert not costs or min(costs) < 105 and max(costs) >= 155
+            assert not costs or (min(costs) < 105 and max(costs) >= 155)
 
 
 @pytest.mark.parametrize(("batch", "mixed"), [(16, 3), (64, 8)])
