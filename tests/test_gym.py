@@ -193,7 +193,7 @@ COPIES = [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))]
 
 @pytest.mark.parametrize("through", COPIES, ids=["copy", "pickle"])
 @pytest.mark.parametrize("moves", [0, 1], ids=["at the start", "mid-game"])
-@pytest.mark.parametrize("task", [Toy(), "almanac", "ledger"], ids=str)
+@pytest.mark.parametrize("task", [Toy(), "almanac", "ledger"], ids=["toy", "almanac", "ledger"])
 def test_a_copy_goes_on_as_the_original(task, moves, through):
     env = gymnasium.make("clarify_env/Assistant-v0", task=task)
     env.reset(seed=3)
