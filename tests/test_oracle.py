@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from itertools import combinations, islice, permutations, product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -113,9 +114,8 @@ def played(task, episode, intent, *messages):
         for message in messages:
             game.apply(Reply(message))
             if game.to_move == "user":
-                drawn, users._draw = users._draw, lambda seed, n, draw=draw: draw
-                game.apply(Reply(user.say(game.view("user"), 0)))
-                users._draw = drawn
+                with patch.object(users, "_draw", lambda seed, n, draw=draw: draw):
+                    game.apply(Reply(user.say(game.view("user"), 0)))
         accuracy += (game.result.score if game.result else 0.0) / max(1, draws)
     return accuracy, game
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from clarify_env.scores.answers import normalize
-from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Interpretation, Task, description
+from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, Episode, Task, description
 
 REDACTED = "[redacted]"
 # Words of the scripted user's sentences ("The film one.", "None of these."), which tell no reading from another.
@@ -35,7 +35,7 @@ def disclosed(text: str, questions: Sequence[str], task: Task, episode: Episode,
     """
     reading, reply = episode.interpretations[intent], f" {normalize(text)} "
     sequences = [words for words in _sequences(tuple(reading.answers), reading.text) if f" {words} " in reply]
-    telling = telling_words(episode.interpretations, episode.query)[intent]
+    telling = telling_words(tuple(map(description, episode.interpretations)), episode.query)[intent]
     unasked = telling.intersection(reply.split())
     if not sequences and not unasked:
         return ()
@@ -61,14 +61,14 @@ def _sequences(answers: tuple[str, ...], text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def telling_words(readings: tuple[Interpretation, ...], query: str) -> tuple[frozenset[str], ...]:
+def telling_words(readings: tuple[str, ...], query: str) -> tuple[frozenset[str], ...]:
     """Words, normalised, that tell each reading from others: of its attributes or label, not of all, nor of the query.
 
     Args:
-        readings: The readings of an episode.
+        readings: Description of each reading of an episode.
         query: Its query.
     """
-    words = [frozenset(normalize(description(reading)).split()) for reading in readings]
+    words = [frozenset(normalize(reading).split()) for reading in readings]
     common = frozenset.intersection(*words) | FRAME | frozenset(normalize(query).split())
     return tuple(of_reading - common for of_reading in words)
 

@@ -12,7 +12,7 @@ from clarify_env.games.clarification.disclosure import FRAME, disclosed, telling
 from clarify_env.games.clarification.rules import answers
 from clarify_env.games.conduct import UNENDED, FaultKind, Judged
 from clarify_env.scores.answers import normalize
-from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, REFUSAL, Episode, Task
+from clarify_env.tasks.base import NONE_OF_THESE, NOT_UNDERSTOOD, REFUSAL, Episode, Task, description
 
 REPLY, CLOSING = "reply", "closing"
 FAULTS = (
@@ -59,7 +59,7 @@ def reply_faults(task: Task, episode: Episode, intent: int, questions: Sequence[
 
 def _answer_fault(task: Task, episode: Episode, intent: int, question: str, words: set[str]) -> str | None:
     """Returns how a reply, as its set of words, fails to tell what a question asks; ``None``: it does not."""
-    telling = telling_words(episode.interpretations, episode.query)
+    telling = telling_words(tuple(map(description, episode.interpretations)), episode.query)
     own, others = telling[intent], frozenset().union(*telling) - telling[intent]
     denies, names_others = bool(words & _DENIES), bool(words & others)
     if names_others and not words & own and not denies:
