@@ -156,7 +156,7 @@ def direct(task, row, member, texts, number=0):
     return observation["transcript"], reward, env.game.hidden
 
 
-@pytest.mark.parametrize("groups", [1, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("groups", [1, pytest.param(50, marks=pytest.mark.peers)])
 def test_games_by_tool_calls_equal_those_of_our_environment(chat_model, groups, tmp_path):
     games, rng = Games("almanac"), np.random.default_rng(groups)
     rows, scripts = games.rows(groups), [scripted(rng) for _ in range(4 * groups)]
