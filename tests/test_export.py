@@ -237,8 +237,8 @@ def test_messages_without_tokens_are_tokenized_by_the_model_that_learns(run, gam
         for turn in (turn for game in group for turn in game.moves(("assistant",))):
             assert turn.reply.ids == renderer.tokenize_reply(turn.reply.text) and turn.reply.logprobs is None
             assert turn.reply.prompt_ids == renderer.encode(turn.view) and turn.reply.forced == len(turn.reply.ids)
-    kept = list(stored_groups(experiment, agents, str(run), 1, len(games)))
-    assert [game for _, group in kept for game in group] == games, "ids that are the message are kept"
+    groups = list(stored_groups(experiment, agents, str(run), 1, len(games)))
+    assert [game for _, group in groups for game in group] == games, "ids that are the message stay"
 
 
 def test_iterations_share_the_stored_games(run, games, agents):
@@ -466,9 +466,9 @@ def test_completions_carry_no_loss_of_others_in_sft(run, agents, tmp_path):
     *_, batch = sft_gradients(rows, tmp_path)
     tokenizer = agents["assistant"].renderer.tokenizer
     learned = [tokenizer.decode([token for token in line.tolist() if token != -100]) for line in batch["labels"]]
-    said = [row["completion"][0]["content"] for row in rows]
+    messages = [row["completion"][0]["content"] for row in rows]
     assert sorted(text.replace(tokenizer.eos_token or "", "").strip() for text in learned) == sorted(
-        map(str.strip, said)
+        map(str.strip, messages)
     )
 
 

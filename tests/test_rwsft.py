@@ -180,7 +180,7 @@ def test_a_faulty_message_of_the_user_is_never_made_likelier():
         def encode(self, view):
             return view.role, len(view.heard)
 
-    told, honest = (
+    leaking, honest = (
         toy_games(
             "#CLARIFY Which kind?",
             {reply: answer},
@@ -193,7 +193,7 @@ def test_a_faulty_message_of_the_user_is_never_made_likelier():
         SETUP, blocks={role: HF("a") for role in ("assistant", "user")}, learns=("assistant", "user")
     )
     options, plain = rwsft.RwsftOptions(weight="refit"), RolloutOptions(marginal=False)
-    rows, _ = rwsft.weigh(experiment, options, plain, Words(), [[*told, *honest]])
+    rows, _ = rwsft.weigh(experiment, options, plain, Words(), [[*leaking, *honest]])
     users = [row.prompt_ids for row in rows if row.prompt_ids[0] == "user"]
     assert all(row.weight > 0 for row in rows)
     assert users == [("user", 3), ("user", 1), ("user", 3)], "all but the reply that gave the answer away"

@@ -139,15 +139,15 @@ def test_a_run_is_the_same_run_whatever_it_reports_to():
 
 
 def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on(monkeypatch, tmp_path, caplog):
-    kept = []
+    records = []
     monkeypatch.setitem(trackers._MAKERS, "wandb", Fails)
-    monkeypatch.setitem(trackers._MAKERS, "mlflow", lambda *args: kept.append(Records(*args)) or kept[-1])
+    monkeypatch.setitem(trackers._MAKERS, "mlflow", lambda *args: records.append(Records(*args)) or records[-1])
     log = logging.getLogger("of this test")
     both = Trackers(("wandb", "mlflow"), tmp_path, {}, log)
     for step in (1, 2):
         both.record("grow", step, step, {"games": 5})
     both.close()
-    assert kept[0].sent == [(1, {"play/games": 5.0}), (2, {"play/games": 5.0})] and kept[0].closed
+    assert records[0].sent == [(1, {"play/games": 5.0}), (2, {"play/games": 5.0})] and records[0].closed
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == ["report_to: wandb failed and is left out from here on: no network"], "once, on one line"
 

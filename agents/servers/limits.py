@@ -39,7 +39,7 @@ class Budget:
         return (prompt * (self._options.input_price or 0) + reply * (self._options.output_price or 0)) / 1e6
 
     async def reserve(self, prompt: int, reply: int) -> None:
-        """Waits until a request of up to so many tokens fits the budget.
+        """Waits until the budget has room for a request with the largest number of tokens it can use.
 
         Raises:
             BudgetError: It does not fit although nothing else is in flight.
@@ -92,7 +92,7 @@ class Rate:
         self._lock = asyncio.Lock()
 
     async def take(self, units: int) -> None:
-        """Waits until so many units may be taken, in the order of the calls, and takes them."""
+        """Waits until the units may be taken, in the order of the calls, and takes them."""
         if self._most is None:
             return
         units = min(units, self._most)  # a request that is larger than the limit alone has a minute for itself

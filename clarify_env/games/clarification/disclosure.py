@@ -40,7 +40,7 @@ def disclosed(text: str, questions: Sequence[str], task: Task, episode: Episode,
     if not sequences and not unasked:
         return ()
     asked = f" {normalize(' '.join([episode.query, *questions]))} "
-    told = [words for words in sequences if f" {words} " not in asked]
+    secrets = [words for words in sequences if f" {words} " not in asked]
     # What was asked is looked for where it is found fastest first: every reply of a game passes here.
     unasked -= set(asked.split())
     if unasked:
@@ -51,7 +51,7 @@ def disclosed(text: str, questions: Sequence[str], task: Task, episode: Episode,
         if unasked:
             replies = [own.reply(question, intent, inner) for question in questions]
             unasked -= set(normalize(" ".join(replies)).split())
-    return (*told, *sorted(unasked))
+    return (*secrets, *sorted(unasked))
 
 
 @lru_cache(maxsize=16384)

@@ -104,11 +104,11 @@ class ClarificationGame(Game):
         action = self.turns[-1].action
         if isinstance(action, Clarify):
             self.to_move = "assistant"
-            told = text, self._asked, self.task, self.episode, self.hidden
-            if disclosed(*told):
+            reply = text, self._asked, self.task, self.episode, self.hidden
+            if disclosed(*reply):
                 self._leak = True
                 if self.leaks == "redact":
-                    text = redact(*told)
+                    text = redact(*reply)
                 elif self.leaks == "end":
                     self._close(action, None)
         else:
