@@ -120,8 +120,25 @@ def test_a_prompt_for_what_the_game_makes_invalid_is_refused():
         system("shouting")
 
 
+# (style, costs, what the assistant is told of them)
+LAST_LINES = [
+    ("natural", (0.31, 0.041), "Each question costs 0.31, each word 0.041."),
+    ("relative", (0.31, 0.041), "Each question costs 0.31, each word 0.041: a question costs as much as 8 words."),
+    ("relative", (0.04, 0.041), "Each question costs 0.04, each word 0.041: a question costs as much as 1 word."),
+    ("relative", (0.0, 0.041), "Each question costs 0.00, each word 0.041: a question costs as much as 0 words."),
+    ("relative", (0.0, 0.0), "Each question costs 0.00, each word 0.000: a question costs as much as 0 words."),
+    ("relative", (0.2, 0.0), "Each question costs 0.20, each word 0.000: a question costs as much as any number of words."),
+]
+
+
+@pytest.mark.parametrize(("style", "costs", "line"), LAST_LINES)
+def test_the_costs_are_stated_last(style, costs, line):
+    chat = messages(ClarificationGame(Toy(), ASHFORD, 0, Costs(*costs)).view("assistant"), style)
+    assert chat[-1]["content"].endswith(f"\n{line}")
+
+
 # The digest of all wordings of the user's prompts, by version: another wording needs another version.
-DIGESTS = {2: "26afef1198d9"}
+DIGESTS = {2: "daa562451b5b"}
 
 
 def test_a_new_wording_of_the_users_prompts_is_a_new_version():

@@ -83,6 +83,14 @@ def test_messages_learned_once_have_their_tags_learned_at_every_cost():
     assert 3 < len(whole) < 20, "the messages of every action, each after what it follows"
 
 
+def test_episodes_of_one_best_action_are_learned_at_few_costs():
+    alike = [games("#ANSWER Brandt"), games("#ANSWER nobody")]
+    rows = selected(alike, hindsight=50, margin=0.1, constant=6)
+    assert rows == selected(alike, hindsight=50, margin=0.1)[:6]
+    varied = [games(first, then) for first, then in PLAYED]
+    assert selected(varied, hindsight=50, constant=6) == selected(varied, hindsight=50), "its action turns on the costs"
+
+
 def test_what_earns_less_than_the_least_value_is_not_learned():
     played = [games("#ANSWER nobody"), games("#MULTI_ANS film: nobody; bridge: no one")]
     assert len(selected(played, hindsight=50)) == 50, "the least wrong message"

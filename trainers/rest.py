@@ -60,6 +60,9 @@ class RestOptions:
     replies: str = option("each", choices=("each", "once"))
     """Where a message is the best of its action at several costs, it is learned at each of them; or once, and at the
     others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens."""
+    constant: int | None = option(None, least=1)
+    """Costs at which an episode is learned whose best first action is the same at all that were drawn, and which so
+    tells nothing of how to act on costs; null: all of them."""
     temperature: float = option(0.0, least=0)
     """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
     rule: str = option("action", choices=RULES)
@@ -178,7 +181,10 @@ def by_action(
     examples: list[Example] = []
     learned: set[tuple[object, ...]] = set()  # messages learned whole, each after the messages that it follows
     choices = tree.choices(np.array(prices), options.temperature, rng)
-    for vector, choices_at in zip(np.array(prices).tolist(), choices, strict=True):
+    at_prices = list(zip(np.array(prices).tolist(), choices, strict=True))
+    if options.constant is not None and len({first_action(tree, choices_at) for choices_at in choices}) == 1:
+        at_prices = at_prices[: options.constant]  # the prices are in a random order
+    for vector, choices_at in at_prices:
         for choice in choices_at:
             if options.least_value is not None and choice.value < options.least_value:
                 continue
@@ -191,6 +197,12 @@ def by_action(
                 learned.add(message)
                 examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight, whole))
     return examples
+
+
+def first_action(tree: Tree, choices: Sequence[Choice]) -> str:
+    """Returns the best action of the first message among the choices at some prices."""
+    best = next(choice.best.text or "" for choice in choices if not choice.heard)
+    return tree.setup.game.action_of(tree.setup.decision(tree.episode, best))
 
 
 def with_tag(

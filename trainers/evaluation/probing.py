@@ -202,7 +202,7 @@ def advice(
         sentences.append(
             f"{valid:.0%} of its games are valid, and {valid_opened:.0%} after an opening: "
             + ("" if served else "warm-start it (python -m trainers.sft), or ")
-            + "try another prompt (prompts=natural, brief, budget)."
+            + "try another prompt (prompts=natural, brief, budget, relative)."
         )
     elif valid < VALID:
         sentences.append(

@@ -47,7 +47,8 @@ class Phrasing(NamedTuple):
     Attributes:
         rules: System message, before the context; ``{begin}`` and ``{reasoning}`` follow from the game's option
             ``reasoning``.
-        costs: Follows the query; ``{alpha}`` and ``{beta}`` are the costs.
+        costs: Follows the query; ``{alpha}`` and ``{beta}`` are the costs, ``{words}`` the number of words that cost as
+            much as a question.
     """
 
     rules: str
@@ -79,6 +80,12 @@ user; asking and every word you write take points away{reasoning}.""",
         "Points lost: {alpha} if you ask back, {beta} for every word of the answer.",
     ),
 }
+
+# The wording of "natural", with the price of a question in words as well: whether to ask or to list several answers
+# turns on that ratio, which a small model cannot compute (docs/real-model.md).
+PHRASINGS["relative"] = PHRASINGS["natural"]._replace(
+    costs="Each question costs {alpha}, each word {beta}: a question costs as much as {words}."
+)
 
 # The wording of "natural", with a line on how likely each reading is before the costs (arXiv 2602.16699).
 PRIOR = "prior"
@@ -160,7 +167,16 @@ def _shared_system(context: str, style: str, reasoning: str) -> str:
 
 @lru_cache(maxsize=_CACHE)
 def _costs_last(costs: Costs, style: str) -> str:
-    return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3))
+    words = _words_of_a_question(costs)
+    return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3), words=words)
+
+
+def _words_of_a_question(costs: Costs) -> str:
+    """How many words cost as much as a question, rounded: alpha / beta."""
+    if costs.alpha and not costs.beta:
+        return "any number of words"
+    number = round(costs.alpha / costs.beta) if costs.alpha else 0
+    return f"{number} word{'s' * (number != 1)}"
 
 
 def _prior_and_costs(prior: str, costs: Costs) -> str:

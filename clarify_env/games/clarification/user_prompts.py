@@ -29,7 +29,6 @@ Reply to the assistant. To a question, answer just what was asked, in a few word
 not clear what was asked, say that you do not understand. To an answer, or a list of answers, repeat the one answer \
 that fits what you mean, and nothing else; if none fits, say "{none}".""",
     "natural": _NATURAL,
-    "prior": _NATURAL,
     "brief": """\
 You play the user. To #CLARIFY (a question), reply with just what is asked and nothing more, or with \
 "{not_understood}" To #ANSWER or #MULTI_ANS (answers), reply with the one answer that fits what you mean, word for \
@@ -44,6 +43,9 @@ stop; if there is none, write: {none}
 You asked: {query}
 You mean: {meant}""",
 }
+# Styles that differ from another in the assistant's prompt alone.
+_SAME_AS = {"prior": "natural", "relative": "natural"}
+
 # Entries of the cache: a user's system message is constant during a game and used at each turn.
 _CACHE = 4096
 
@@ -60,5 +62,5 @@ def user_system(query: str, secret: Secret, style: str) -> str:
     meant = f"{secret.label}: {secret.text}"
     if secret.attributes:
         meant = ", ".join(f"{name} {value}" for name, value in secret.attributes)
-    wording = WORDINGS.get(style, WORDINGS["zero_shot"])
+    wording = WORDINGS.get(_SAME_AS.get(style, style), WORDINGS["zero_shot"])
     return wording.format(query=query, meant=meant, none=NONE_OF_THESE, not_understood=NOT_UNDERSTOOD)
