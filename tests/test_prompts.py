@@ -127,14 +127,18 @@ LAST_LINES = [
     ("relative", (0.04, 0.041), "Each question costs 0.04, each word 0.041: a question costs as much as 1 word."),
     ("relative", (0.0, 0.041), "Each question costs 0.00, each word 0.041: a question costs as much as 0 words."),
     ("relative", (0.0, 0.0), "Each question costs 0.00, each word 0.000: a question costs as much as 0 words."),
-    ("relative", (0.2, 0.0), "Each question costs 0.20, each word 0.000: a question costs as much as any number of words."),
+    (
+        "relative",
+        (0.2, 0.0),
+        "Each question costs 0.20, each word 0.000: a question costs as much as any number of words.",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("style", "costs", "line"), LAST_LINES)
 def test_the_costs_are_stated_last(style, costs, line):
     chat = messages(ClarificationGame(Toy(), ASHFORD, 0, Costs(*costs)).view("assistant"), style)
-    assert chat[-1]["content"].endswith(f"\n{line}")
+    assert chat[-1]["content"].splitlines()[-1].endswith(line)
 
 
 # The digest of all wordings of the user's prompts, by version: another wording needs another version.

@@ -83,12 +83,15 @@ def test_messages_learned_once_have_their_tags_learned_at_every_cost():
     assert 3 < len(whole) < 20, "the messages of every action, each after what it follows"
 
 
-def test_episodes_of_one_best_action_are_learned_at_few_costs():
+def test_points_of_one_best_action_are_learned_at_few_costs():
     alike = [games("#ANSWER Brandt"), games("#ANSWER nobody")]
     rows = selected(alike, hindsight=50, margin=0.1, constant=6)
     assert rows == selected(alike, hindsight=50, margin=0.1)[:6]
     varied = [games(first, then) for first, then in PLAYED]
-    assert selected(varied, hindsight=50, constant=6) == selected(varied, hindsight=50), "its action turns on the costs"
+    few, every = (selected(varied, hindsight=200, constant=constant) for constant in (6, None))
+    assert [row for row in few if not row.prompt_ids[1]] == [row for row in every if not row.prompt_ids[1]], "turns"
+    heard = [row.prompt_ids[1] for row in few if row.prompt_ids[1]]
+    assert heard and max(map(heard.count, heard)) == 6 < max(map([row.prompt_ids[1] for row in every].count, heard))
 
 
 def test_what_earns_less_than_the_least_value_is_not_learned():

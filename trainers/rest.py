@@ -6,6 +6,8 @@ fine-tuning on them (`trainers.learning`). The reward is linear in the prices, s
 every price, and one game teaches many prices (``rest.hindsight``).
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +30,7 @@ from trainers.runs.run import Run
 from trainers.selection.keep import RULES, keep_games, keep_messages, rule
 from trainers.selection.partners import partner_turns
 from trainers.selection.returns import ScoredMessage, earned, expected
-from trainers.selection.tree import Choice, Tree, check_role
+from trainers.selection.tree import Choice, Heard, Tree, check_role
 
 if TYPE_CHECKING:
     from agents.render import Renderer
@@ -61,8 +63,8 @@ class RestOptions:
     """Where a message is the best of its action at several costs, it is learned at each of them; or once, and at the
     others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens."""
     constant: int | None = option(None, least=1)
-    """Costs at which an episode is learned whose best first action is the same at all that were drawn, and which so
-    tells nothing of how to act on costs; null: all of them."""
+    """Most costs at which a point of a game is learned whose best action is the same at all that were drawn: it tells
+    nothing of how to act on costs, and a question's answer mostly is such a point; null: all of them."""
     temperature: float = option(0.0, least=0)
     """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
     rule: str = option("action", choices=RULES)
@@ -181,14 +183,17 @@ def by_action(
     examples: list[Example] = []
     learned: set[tuple[object, ...]] = set()  # messages learned whole, each after the messages that it follows
     choices = tree.choices(np.array(prices), options.temperature, rng)
-    at_prices = list(zip(np.array(prices).tolist(), choices, strict=True))
-    if options.constant is not None and len({first_action(tree, choices_at) for choices_at in choices}) == 1:
-        at_prices = at_prices[: options.constant]  # the prices are in a random order
-    for vector, choices_at in at_prices:
+    most = options.constant or 0
+    constant = points_of_one_action(tree, choices) if most else set()
+    times: Counter[Heard] = Counter()
+    for vector, choices_at in zip(np.array(prices).tolist(), choices, strict=True):
         for choice in choices_at:
             if options.least_value is not None and choice.value < options.least_value:
                 continue
             if rng.random() < choice.mass:
+                times[choice.heard] += 1
+                if choice.heard in constant and times[choice.heard] > most:
+                    continue  # the prices are in a random order
                 view = tree.setup.learning_view(tree.episode, tree.role, choice.heard, tuple(vector))
                 weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0
                 opening = tree.setup.game.opening_length(choice.reply.text or "")
@@ -199,10 +204,13 @@ def by_action(
     return examples
 
 
-def first_action(tree: Tree, choices: Sequence[Choice]) -> str:
-    """Returns the best action of the first message among the choices at some prices."""
-    best = next(choice.best.text or "" for choice in choices if not choice.heard)
-    return tree.setup.game.action_of(tree.setup.decision(tree.episode, best))
+def points_of_one_action(tree: Tree, choices: Sequence[Sequence[Choice]]) -> set[Heard]:
+    """Returns the points of a game, by the messages heard before, whose best action is the same at all prices."""
+    actions: dict[Heard, set[str]] = {}
+    for choice in itertools.chain(*choices):
+        decision = tree.setup.decision(tree.episode, choice.best.text or "")
+        actions.setdefault(choice.heard, set()).add(tree.setup.game.action_of(decision))
+    return {heard for heard, best in actions.items() if len(best) == 1}
 
 
 def with_tag(
