@@ -44,15 +44,12 @@ class Stage(NamedTuple):
 
 
 WARM = ("assistant=hf", "assistant.model={warm}", "assistant.max_new_tokens=96")
+PROMPTED = ("natural", "brief", "budget", "relative", "few_shot", "reasoning", "prior")
 STAGES = (
-    Stage("natural", "prompted", ("assistant={model}", "prompts=natural")),
-    Stage("brief", "prompted", ("assistant={model}", "prompts=brief")),
-    Stage("budget", "prompted", ("assistant={model}", "prompts=budget")),
-    Stage("few_shot", "prompted", ("assistant={model}", "prompts=few_shot")),
-    Stage("reasoning", "prompted", ("assistant={model}", "prompts=reasoning")),
-    Stage("warm", "sft", ("assistant={model}", "prompts=natural")),
-    Stage("rest", "rest", (*WARM, "prompts=natural")),
-    Stage("grpo", "grpo", (*WARM, "prompts=natural")),
+    *(Stage(style, "prompted", ("assistant={model}", f"prompts={style}")) for style in PROMPTED),
+    Stage("warm", "sft", ("assistant={model}", "prompts=relative")),
+    Stage("rest", "rest", (*WARM, "prompts=relative")),
+    Stage("grpo", "grpo", (*WARM, "prompts=relative")),
 )
 
 
