@@ -3,9 +3,8 @@
 What takes seconds to import is imported where it is used: the process that hands out the tests needs none of it.
 """
 
-import copy
 import gc
-import pickle
+import logging
 import sys
 
 import numpy as np
@@ -57,25 +56,12 @@ def one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def configs_read_once():
-    """Keeps the configs that hydra has read from files; to read them was a third of the time of making a config."""
-    from hydra._internal.core_plugins.file_config_source import FileConfigSource
-    from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
-
-    def reading_once(load_config):
-        configs: dict[tuple[str, str], bytes] = {}
-
-        def load_once(source, config_path):
-            key = source.path, config_path
-            if key not in configs:
-                configs[key] = pickle.dumps(load_config(source, config_path))
-            return pickle.loads(configs[key])
-
-        return load_once
+def composed_once():
+    """Keeps what hydra reads and merges; see `composed_once.py`."""
+    from composed_once import compose_once
 
     with pytest.MonkeyPatch.context() as patched:
-        for source in (FileConfigSource, ImportlibResourcesConfigSource):
-            patched.setattr(source, "load_config", reading_once(source.load_config))
+        compose_once(patched)
         yield
 
 
@@ -129,7 +115,6 @@ def drawn():
 @pytest.fixture
 def command(monkeypatch, capsys, tiny_folder, request):
     """Runs a command as its command line would; returns exit code and what it wrote to stderr."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.hydra import Hydra
     from hydra.types import RunMode
 
@@ -143,19 +128,9 @@ def command(monkeypatch, capsys, tiny_folder, request):
         monkeypatch.setattr(report, "_draw", lambda *_: {})
     # To learn whether a command is a sweep, hydra makes its config once more, a third of a test's time. None here is.
     monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: RunMode.RUN)
-    # A command composes its config before hydra does so again; here the second is a copy of the first.
-    load_configuration, loaded = ConfigLoaderImpl.load_configuration, {}
-
-    def load_once(loader, config_name, overrides, *args, **kwargs):
-        key = config_name, *overrides
-        if key not in loaded:
-            loaded[key] = load_configuration(loader, config_name, overrides, *args, **kwargs)
-        return copy.deepcopy(loaded[key])
-
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", load_once)
+    level = logging.root.level
 
     def run(module, *overrides):
-        loaded.clear()
         entry = COMMANDS[module.__name__.rpartition(".")[2]]
         plays = entry.with_experiment and entry.plays and "assistant=scripted" not in overrides
         model = [f"assistant.model={tiny_folder}"] if plays else []
@@ -167,4 +142,5 @@ def command(monkeypatch, capsys, tiny_folder, request):
             return end.code, capsys.readouterr().err
         return 0, capsys.readouterr().err
 
-    return run
+    yield run
+    logging.root.setLevel(level)  # `hydra.verbose=true` leaves it at DEBUG, where hydra composes each config thrice

@@ -6,7 +6,7 @@ matters as much as *whether* to ask. Everything follows from ``world_seed``; the
 learned in pretraining (docs/design.md).
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -65,24 +65,30 @@ class Almanac(Task):
 
     @cached_property
     def _world(self) -> dict[str, list[Episode]]:
-        rng = np.random.default_rng(self.world_seed)
-        names = [words.NAMES[i] for i in rng.permutation(len(words.NAMES))]
-        world = {}
-        for split, count in self._counts.items():
-            names_of_split, names = names[:count], names[count:]
-            # Every split has the same shares of profiles, so that choices made on one split hold on the others.
-            exact = count * np.cumsum([profile[0] for profile in PROFILES])
-            kinds = rng.permutation(np.searchsorted(exact.round(), np.arange(count), side="right"))
-            queries = [
-                query
-                for name, kind in zip(names_of_split, kinds, strict=True)
-                for query in _entity(name, PROFILES[kind], rng)
-            ]
-            world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(queries)]
-        return world
+        return _world(self.world_seed, tuple(self._counts.items()))
 
     def _episode(self, split: str, index: int) -> Episode:
         return self._world[split][index]
+
+
+@lru_cache(maxsize=4)  # drawing the default world takes 0.1 s, and a process makes the task several times
+def _world(seed: int, counts: tuple[tuple[str, int], ...]) -> dict[str, list[Episode]]:
+    """Draws the episodes of each split."""
+    rng = np.random.default_rng(seed)
+    names = [words.NAMES[i] for i in rng.permutation(len(words.NAMES))]
+    world = {}
+    for split, count in counts:
+        names_of_split, names = names[:count], names[count:]
+        # Every split has the same shares of profiles, so that choices made on one split hold on the others.
+        exact = count * np.cumsum([profile[0] for profile in PROFILES])
+        kinds = rng.permutation(np.searchsorted(exact.round(), np.arange(count), side="right"))
+        queries = [
+            query
+            for name, kind in zip(names_of_split, kinds, strict=True)
+            for query in _entity(name, PROFILES[kind], rng)
+        ]
+        world[split] = [episode._replace(id=f"{split}/{i}") for i, episode in enumerate(queries)]
+    return world
 
 
 def _entity(name: str, profile: tuple, rng: np.random.Generator) -> list[Episode]:

@@ -1,0 +1,79 @@
+"""Composes each choice of config groups once a session; overrides of single options are applied anew each time.
+
+Hydra reads and merges some forty configs for every command line, which would be a third of the time of all quick tests.
+"""
+
+import copy
+import pickle
+from dataclasses import astuple, replace
+from functools import wraps
+
+import pytest
+from hydra._internal import config_loader_impl, defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra.core.config_store import ConfigStore
+
+
+def _sources(repo):
+    return tuple((source.provider, source.path) for source in repo.get_sources())
+
+
+def _stored(part):
+    """Yields every config that is stored in memory, with its name."""
+    for name, value in part.items():
+        if isinstance(value, dict):
+            yield from _stored(value)
+        else:
+            yield name, value
+
+
+def compose_once(patched: pytest.MonkeyPatch) -> None:
+    """Keeps files that hydra has read, lists of defaults, and what they merge to, until another config is stored."""
+    lists, merged, stored = {}, {}, []
+    create, merge = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+
+    def forget():
+        """Forgets everything if a stored config is another than before; tests put some there and take them out."""
+        now = list(_stored(ConfigStore.instance().repo))
+        if [(name, id(node)) for name, node in now] != [(name, id(node)) for name, node in stored]:
+            stored[:] = now  # kept, so that no other config gets the same id
+            lists.clear()
+            merged.clear()
+
+    @wraps(create)
+    def create_once(repo, config_name, overrides_list, prepend_hydra, skip_missing):
+        forget()
+        overrides = defaults_list.Overrides(repo, overrides_list).config_overrides
+        groups = tuple(word.input_line for word in overrides_list if not any(word is other for other in overrides))
+        key = config_name, groups, prepend_hydra, skip_missing, _sources(repo)
+        if key not in lists:
+            lists[key] = create(repo, config_name, overrides_list, prepend_hydra, skip_missing)
+        return replace(lists[key], config_overrides=overrides)
+
+    @wraps(merge)
+    def merge_once(loader, defaults, repo):
+        key = tuple(map(astuple, defaults)), _sources(repo)
+        if key not in merged:
+            merged[key] = merge(loader, defaults, repo)
+        return copy.deepcopy(merged[key])
+
+    patched.setattr(config_loader_impl, "create_defaults_list", create_once)
+    patched.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
+    # Hydra copies its sources before it adds to them, and with them all configs that are stored.
+    patched.setattr(ConfigStore, "__deepcopy__", lambda store, _: store, raising=False)
+    for source in (FileConfigSource, ImportlibResourcesConfigSource):
+        patched.setattr(source, "load_config", _read_once(source.load_config))
+
+
+def _read_once(load_config):
+    configs: dict[tuple[str, str], bytes] = {}
+
+    def load_once(source, config_path):
+        key = source.path, config_path
+        if key not in configs:
+            configs[key] = pickle.dumps(load_config(source, config_path))
+        return pickle.loads(configs[key])
+
+    return load_once
