@@ -11,9 +11,9 @@ from functools import wraps
 import pytest
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 
 def _sources(repo):
@@ -63,7 +63,9 @@ def compose_once(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
     # Hydra copies its sources before it adds to them, and with them all configs that are stored.
     patched.setattr(ConfigStore, "__deepcopy__", lambda store, _: store, raising=False)
-    for source in (FileConfigSource, ImportlibResourcesConfigSource):
+    Plugins.instance()  # finds the sources
+    for scheme in ("file", "pkg"):
+        source = SourcesRegistry.instance().resolve(scheme)
         patched.setattr(source, "load_config", _read_once(source.load_config))
 
 

@@ -3,6 +3,7 @@
 What takes seconds to import is imported where it is used: the process that hands out the tests needs none of it.
 """
 
+import copy
 import gc
 import logging
 import sys
@@ -99,12 +100,17 @@ def tiny_folder(tmp_path_factory, almanac):
     return folder
 
 
-@pytest.fixture
-def tiny(tiny_folder):
-    """The tiny model, loaded anew: (model, tokenizer)."""
+@pytest.fixture(scope="session")
+def _tiny_loaded(tiny_folder):
     from agents.hf import load
 
     return load(tiny_folder, device="cpu")
+
+
+@pytest.fixture
+def tiny(_tiny_loaded):
+    """A copy of the tiny model as it was loaded: (model, tokenizer)."""
+    return copy.deepcopy(_tiny_loaded)
 
 
 @pytest.fixture

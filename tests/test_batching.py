@@ -297,6 +297,7 @@ NARROW = [
 @pytest.mark.parametrize(("cls", "config", "way"), NARROW, ids=[way for *_, way in NARROW])
 def test_a_forward_pass_that_takes_few_arguments(cls, config, way):
     size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300}
+    size |= {"intermediate_size": 48} if config is LlamaConfig else {}
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         model = cls(config(initializer_range=0.3, bos_token_id=1, eos_token_id=1, **size)).eval()

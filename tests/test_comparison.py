@@ -198,7 +198,8 @@ def test_runs_of_several_games_are_not_compared(cells, tmp_path):
         compared([*cells[0], (method, "almanac", seed, folder)], "rest", 0)
 
 
-def test_the_rule_on_reasoning_is_stated(cells, tmp_path):
+def test_the_rule_on_reasoning_is_stated(cells, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.reporting.comparison._figures", lambda *_: {})
     sentence = "worse plays with reasoning before the tag: charged at beta."
     assert "before the tag" not in markdown(compared(cells[0], "rest", 0)), "where there is none nothing is said"
     for method, *_, folder in cells[0]:

@@ -18,7 +18,7 @@ from agents import batching, recorded
 from agents import decode as decoding
 from agents.decode import decode, left_pad, shared_length, shared_lengths, uniforms
 
-COMMON = {"temperature": 1.0, "max_new_tokens": 12}
+COMMON = {"temperature": 1.0, "max_new_tokens": 8}
 
 
 def other(tokenizer, architecture):
@@ -90,7 +90,7 @@ def test_greedy_is_what_generate_does(model, prompts, play, tiny):
     ours = play(model, prompts, [0, 1, 2], [0, 0, 0], temperature=0)
     for sample, prompt in zip(ours, prompts, strict=True):
         theirs = model.generate(
-            torch.tensor([prompt]), do_sample=False, max_new_tokens=12, eos_token_id=end, pad_token_id=pad
+            torch.tensor([prompt]), do_sample=False, max_new_tokens=8, eos_token_id=end, pad_token_id=pad
         )[0, len(prompt) :].tolist()
         assert list(sample.ids) == theirs
 

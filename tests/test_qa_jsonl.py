@@ -34,6 +34,12 @@ def written(tmp_path):
     return write
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Has checks hand a task over in this process; `test_a_file_is_read` and `test_check` see that another can use it."""
+    monkeypatch.setattr("clarify_env.testing.tasks.in_fresh_process", lambda function, *arguments: function(*arguments))
+
+
 def test_a_file_is_read(written):
     records = lines()
     records[3]["interpretations"][0] |= {"answers": ["Ada; Brandt", "A. Brandt", "ada brandt"], "weight": 0.25}
@@ -53,7 +59,7 @@ def test_a_file_is_read(written):
     check_game(task)
 
 
-def test_splits(written):
+def test_splits(written, in_this_process):
     path = written(lines(30))
 
     def splits(**options):
@@ -306,7 +312,7 @@ def test_weights_are_divided_by_their_sum(written, caplog, weights, shares, is_s
     assert str(task.path) in caplog.text or not is_said
 
 
-def test_test_episodes_alone_can_be_evaluated(written, command, tmp_path):
+def test_test_episodes_alone_can_be_evaluated(written, command, in_this_process, tmp_path):
     from trainers import evaluate, rest
 
     path = written([record | {"split": "test"} for record in lines(4)])
@@ -325,7 +331,7 @@ def test_test_episodes_alone_can_be_evaluated(written, command, tmp_path):
     check_game(shares)
 
 
-def test_multiple_choice(written):
+def test_multiple_choice(written, in_this_process):
     record = question("it", "option A", "option B", "A", "A, C", "+", split="test")
     task = make_task("qa_jsonl", path=written([record]), strict=True)
     episode = task.episode("test", 0)
@@ -403,7 +409,7 @@ def test_a_file_without_newlines_is_refused_before_it_fills_the_memory(tmp_path)
     path = tmp_path / "one_line.jsonl"
     with path.open("wb") as file:
         file.write(b"{ at first")
-        file.truncate(2**30)  # a gigabyte of zeros, sparse
+        file.truncate(2**27)  # 134 megabytes of zeros, sparse
     code = (
         "import resource, sys; from clarify_env.tasks import make_task; before = resource.getrusage(0).ru_maxrss\n"
         "try: make_task('qa_jsonl', path=sys.argv[1])\n"
@@ -429,8 +435,7 @@ def test_check(written, capsys):
     assert "task.metric must be" in capsys.readouterr().err
 
 
-def test_check_reads_its_arguments_in_every_order(written, capsys, monkeypatch):
-    monkeypatch.setattr("clarify_env.testing.tasks.in_fresh_process", lambda function, *arguments: function(*arguments))
+def test_check_reads_its_arguments_in_every_order(written, in_this_process, capsys, monkeypatch):
     path = str(written(lines()))
     reports = set()
     for arguments in (
@@ -466,7 +471,7 @@ def test_the_oracle_is_shown_on_a_file(written, capsys):
     assert "qa_jsonl, validation: 2 episodes" in capsys.readouterr().out
 
 
-def test_check_says_where_symbols_are_kept(written, capsys):
+def test_check_says_where_symbols_are_kept(written, in_this_process, capsys):
     signs = question("Sign", "-5", "5", id="sign", split="test")
     path = written([*(record | {"split": "test"} for record in lines()), signs])
     task = make_task("qa_jsonl", path=path)

@@ -1,7 +1,6 @@
 """What the README and docs show is run: Python and commands here or in .ci/run; one that nobody runs fails."""
 
 import importlib.util
-import json
 import os
 import re
 import runpy
@@ -142,13 +141,3 @@ def test_what_the_pages_of_tasks_show_is_what_their_commands_print(page, monkeyp
         if EXAMPLES["printed"](command) is None:
             pytest.skip(f"no data for {command} (set CLARIFY_DATA)")
     assert EXAMPLES["renewed"](text) == text, "python docs/examples.py writes the page anew"
-
-
-@pytest.mark.slow
-def test_quick_form_runs_and_continues(tmp_path):
-    line = next(line for line in TRAINERS if "size=quick" in line)
-    for _ in range(2):  # the second time it finds its work done
-        done = run([*arguments(line), f"run_dir={tmp_path / 'run'}"], timeout=600)
-        assert done.returncode == 0, done.stderr
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["method"] == "rest" and (tmp_path / "run" / "report.html").exists()
