@@ -6,13 +6,15 @@ Hydra reads and merges some forty configs for every command line, which would be
 import copy
 import pickle
 from dataclasses import astuple, replace
-from functools import wraps
+from functools import partial, wraps
+from types import SimpleNamespace
 
 import pytest
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import InputDefault
 from hydra.core.plugins import Plugins
 
 
@@ -59,6 +61,7 @@ def compose_once(patched: pytest.MonkeyPatch) -> None:
             merged[key] = merge(loader, defaults, repo)
         return copy.deepcopy(merged[key])
 
+    _resolve_interpolations_alone(patched)
     patched.setattr(config_loader_impl, "create_defaults_list", create_once)
     patched.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
     # Hydra copies its sources before it adds to them, and with them all configs that are stored.
@@ -67,6 +70,21 @@ def compose_once(patched: pytest.MonkeyPatch) -> None:
     for scheme in ("file", "pkg"):
         source = SourcesRegistry.instance().resolve(scheme)
         patched.setattr(source, "load_config", _read_once(source.load_config))
+
+
+def _resolve_interpolations_alone(patched):
+    """Makes what names of configs are interpolated with, a third of a composition's time, only where one is."""
+    create, resolve = defaults_list._create_interpolation_map, InputDefault._resolve_interpolation_impl
+
+    def create_later(overrides, defaults, self_added):
+        known = SimpleNamespace(known_choices=dict(overrides.known_choices))
+        return partial(create, known, list(map(copy.copy, defaults)), self_added)
+
+    def resolve_with(default, create_choices, name):
+        return resolve(default, create_choices(), name)
+
+    patched.setattr(defaults_list, "_create_interpolation_map", create_later)
+    patched.setattr(InputDefault, "_resolve_interpolation_impl", resolve_with)
 
 
 def _read_once(load_config):

@@ -57,6 +57,8 @@ def test_answer_pairs(size):
         if rng.random() < 0.3:  # a near miss
             at = rng.randint(0, len(one))
             other = one[:at] + rng.choice((*ODD, *SPACES)) + one[at + rng.randint(0, 2) :]
+        forms = [] if "\ud800" in one else [(form, unicodedata.normalize(form, one)) for form in ("NFC", "NFD")]
+        forms = [(form, composed) for form, composed in forms if composed != one]
         for name, score in SCORES.items():
             values = score(one, [other]), score(other, [one])
             assert all(0 <= value <= 1 for value in values), (name, one, other)
@@ -66,10 +68,8 @@ def test_answer_pairs(size):
             for text in (one, other):
                 assert score(text, [text]) == (1 if normalize(text) else 0), (name, text)
                 assert score(text, [other, text, one]) == (1 if normalize(text) else 0), (name, text)
-            if "\ud800" not in one:
-                for form in ("NFC", "NFD"):
-                    composed = unicodedata.normalize(form, one)
-                    assert score(composed, [other]) == values[0], (name, form, one, other)
+            for form, composed in forms:
+                assert score(composed, [other]) == values[0], (name, form, one, other)
         for name in ("em", "f1", "drop"):
             metric = episode_metric(name, ((one,), (other,)))
             if SCORES[name + SYMBOLS](one, [other]) < 1:

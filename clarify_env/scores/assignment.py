@@ -10,6 +10,8 @@ def largest_sum(scores: np.ndarray) -> float:
         scores: Shape [n, m], finite, both sizes at least 1. min(n, m) entries are chosen. The time is
             O(min(n, m)^2 max(n, m)).
     """
+    if 1 in scores.shape:
+        return float(scores.max())
     costs = -(scores if scores.shape[0] <= scores.shape[1] else scores.T)
     n, m = costs.shape
     # Row and column 0 are virtual: a path that assigns row i begins at column 0. row_of: the row assigned to a column.
