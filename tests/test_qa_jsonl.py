@@ -36,7 +36,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Has checks hand a task over in this process; `test_a_file_is_read` and `test_check` see that another can use it."""
+    """Has checks hand a task over in this process; that another can use it is seen by `test_a_file_is_read`."""
     monkeypatch.setattr("clarify_env.testing.tasks.in_fresh_process", lambda function, *arguments: function(*arguments))
 
 
