@@ -4,6 +4,7 @@ What takes seconds to import is imported where it is used: the process that hand
 """
 
 import copy
+import functools
 import gc
 import logging
 import sys
@@ -54,6 +55,16 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_found_once():
+    """Keeps which packages there are, which accelerate looks up on disk several times for each training."""
+    from accelerate.utils import imports
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(imports, "_is_package_available", functools.cache(imports._is_package_available))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ from agents.checks import is_folder
 from agents.gguf import digest, is_gguf
 from agents.pocket import SHIPPED
 from agents.servers import options as servers
-from trainers.runs.paths import at_home
+from trainers.runs.paths import plain_at_home
 from trainers.runs.store import read_json, write_json
 
 # Keys that do not change the results of a run and so do not enter the hash.
@@ -22,8 +22,7 @@ _NOT_IDENTITY = ("hydra", "run_dir", "size", "report_to")
 
 def config_hash(config: DictConfig) -> str:
     """Returns a hash, 8 hexadecimal digits, of everything that a run's results depend on."""
-    config = at_home(config)
-    identity = _identity(config, OmegaConf.to_container(config, resolve=False))
+    identity = _identity(config, plain_at_home(OmegaConf.to_container(config, resolve=False)))
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -42,7 +41,7 @@ def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
             role: servers.identity(block) if isinstance(block, dict) else block for role, block in players.items()
         }
     # A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
-    model = OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False)
+    model = plain_at_home(OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False))
     manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None
     if manifest and is_folder(manifest.parent) and manifest.exists():
         identity["weights"] = read_json(manifest).get("sha256")

@@ -35,14 +35,15 @@ def at_home(config: DictConfig) -> DictConfig:
     This is the only place where ``~`` is read, for every option: ``run_dir``, ``cells``, ``assistant.model``,
     ``task.path``.
     """
-    return OmegaConf.create(_at_home(OmegaConf.to_container(config, resolve=False)))
+    return OmegaConf.create(plain_at_home(OmegaConf.to_container(config, resolve=False)))
 
 
-def _at_home(value: Any) -> Any:
+def plain_at_home(value: Any) -> Any:
+    """Returns a value of a config (text, number, truth value, ``None``, list or dictionary) as `at_home` changes it."""
     if isinstance(value, dict):
-        return {key: _at_home(item) for key, item in value.items()}
+        return {key: plain_at_home(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_at_home(item) for item in value]
+        return [plain_at_home(item) for item in value]
     return os.path.expanduser(value) if isinstance(value, str) and _HOME.match(value) else value
 
 
