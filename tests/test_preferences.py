@@ -22,6 +22,7 @@ def many(task):
     return [task.episode("train", index) for index in range(300)]
 
 
+@pytest.mark.slow
 def test_it_keeps_a_tasks_promises(task):
     check_task(task, episodes=15, make=partial(make_task, "preferences"))
     check_task(make_task("preferences", personas=5, attributes=2), episodes=8)

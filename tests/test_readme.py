@@ -63,6 +63,7 @@ def test_the_complete_task_is_under_40_lines():
     assert len(code.splitlines()) < 40
 
 
+@pytest.mark.slow  # each is a process of its own
 @pytest.mark.parametrize("line", CHEAP)
 def test_cheap_command_runs(line):
     assert line in [shown for _, shown in SHELL]

@@ -582,6 +582,7 @@ SHOWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", SHOWN, ids=lambda words: " ".join(words[2:5]))
 def test_commands_of_the_page_run(command, monkeypatch, tmp_path, tiny_folder, words):
     """Each command, with the stub for its server, a small task and few games; learning is tried up to its check."""
