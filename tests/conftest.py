@@ -112,16 +112,17 @@ def tiny_folder(tmp_path_factory, almanac):
 
 
 @pytest.fixture(scope="session")
-def _tiny_loaded(tiny_folder):
+def tiny_loaded(tiny_folder):
+    """The tiny model as it is loaded, which no test changes."""
     from agents.hf import load
 
     return load(tiny_folder, device="cpu")
 
 
 @pytest.fixture
-def tiny(_tiny_loaded):
+def tiny(tiny_loaded):
     """A copy of the tiny model as it was loaded: (model, tokenizer)."""
-    return copy.deepcopy(_tiny_loaded)
+    return copy.deepcopy(tiny_loaded)
 
 
 @pytest.fixture

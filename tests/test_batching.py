@@ -96,22 +96,31 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.way)
-def test_every_way_gives_the_same_replies(tiny, monkeypatch, way):
-    """With rows that end apart and leave the batch, and openings of several lengths."""
+ROWS, SEEDS = [0, 2, 1, 1] * 6, list(range(24))
+OPENINGS = [(), (5, 6), (7,), ()] * 6
+DECODING = {"temperature": 1.0, "max_new_tokens": 20, "end": 1, "pad": 0}
+
+
+@pytest.fixture(scope="module")
+def prompts_and_replies(tiny_loaded):
+    """Prompts, and the reply of each row decoded alone."""
+    model, tokenizer = copy.deepcopy(tiny_loaded)
     prompts = [
-        tuple(tiny[1](f"<|user|>{text}<|end|><|assistant|>")["input_ids"]) for text in ("When?", "Who is it?", "Why?")
+        tuple(tokenizer(f"<|user|>{text}<|end|><|assistant|>")["input_ids"]) for text in ("When?", "Who is it?", "Why?")
     ]
-    rows, seeds = [0, 2, 1, 1] * 6, list(range(24))
-    openings = [(), (5, 6), (7,), ()] * 6
-    common = {"temperature": 1.0, "max_new_tokens": 20, "end": 1, "pad": 0}
-    expected = [
-        decode(tiny[0], [prompts[r]], [0], [opening], [seed], **common)[0]
-        for r, opening, seed in zip(rows, openings, seeds, strict=True)
+    return prompts, [
+        decode(model, [prompts[r]], [0], [opening], [seed], **DECODING)[0]
+        for r, opening, seed in zip(ROWS, OPENINGS, SEEDS, strict=True)
     ]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.way)
+def test_every_way_gives_the_same_replies(tiny, prompts_and_replies, monkeypatch, way):
+    """With rows that end apart and leave the batch, and openings of several lengths."""
+    prompts, expected = prompts_and_replies
     assert len({len(one.ids) for one in expected}) > 3
     monkeypatch.setattr(tiny[0], batchings._ATTRIBUTE, way)
-    for one, other in zip(decode(tiny[0], prompts, rows, openings, seeds, **common), expected, strict=True):
+    for one, other in zip(decode(tiny[0], prompts, ROWS, OPENINGS, SEEDS, **DECODING), expected, strict=True):
         assert one.ids == other.ids
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
 

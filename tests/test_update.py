@@ -113,8 +113,8 @@ def test_weights_weigh(tiny, heavy):
 
 @pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_seed_the_same_weights(tiny, rank):
-    config = UpdateOptions(learning_rate=3e-3, epochs=3, batch=2, lora_rank=rank)
-    rows = [row._replace(prompt_ids=(*row.prompt_ids, 50 + i)) for i in range(4) for row in ROWS]
+    config = UpdateOptions(learning_rate=3e-3, epochs=2, batch=2, lora_rank=rank)
+    rows = [row._replace(prompt_ids=(*row.prompt_ids, 50 + i)) for i in range(3) for row in ROWS]
     torch.manual_seed(1)
     first = weights(learned(tiny[0], rows, config))
     torch.manual_seed(2)
@@ -326,9 +326,10 @@ def test_two_gpus_do_not_multiply_a_batch(two_gpus, tmp_path, cls):
 
 
 def test_two_gpus_change_nothing(tiny, monkeypatch):
-    alone = weights(learned(tiny[0], ROWS * 4))
+    config = replace(FAST, epochs=2)
+    alone = weights(learned(tiny[0], ROWS * 2, config))
     monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
-    assert torch.equal(weights(learned(tiny[0], ROWS * 4)), alone)
+    assert torch.equal(weights(learned(tiny[0], ROWS * 2, config)), alone)
 
 
 @pytest.mark.parametrize(("batches", "examples"), [(5, 10), (4, 9), (4, 11), (3, 7)])
@@ -362,7 +363,7 @@ def shared_rows(count=24):
 @pytest.mark.parametrize("lora_rank", [0, 2])
 def test_packed_and_padded_updates_learn_the_same(tiny, lora_rank):
     """All examples in one step, so that both forms take the same steps."""
-    config = replace(FAST, batch=64, lora_rank=lora_rank)
+    config = replace(FAST, epochs=4, batch=64, lora_rank=lora_rank)
     rows = shared_rows()
     padded = weights(learned(tiny[0], rows, replace(config, packed=False)))
     packed = weights(learned(tiny[0], rows, replace(config, packed=True)))
@@ -465,7 +466,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(tiny, monkeypatch, caplog
             raise torch.OutOfMemoryError("no memory")
         return real(self, model, examples, device)
 
-    config = replace(FAST, batch=8, packed=False, tokens=400)
+    config = replace(FAST, epochs=2, batch=8, packed=False, tokens=400)
     whole = weights(learned(tiny[0], shared_rows(), config))
     monkeypatch.setattr(trainers_of_updates.Form, "loss", scarce)
     monkeypatch.setattr(torch.accelerator, "empty_cache", lambda: None)
