@@ -26,7 +26,7 @@ def test_the_reference_is_what_scripted_players_earn():
     against = reference(solve(SETUP.task, EPISODES), PRICES)
     oracle = played_by("oracle")
     np.testing.assert_allclose(oracle.values["reward"], against.oracle)
-    np.testing.assert_allclose(oracle.values["words"], against.words)
+    np.testing.assert_allclose(oracle.values["words"], against.used["words"])
     assert (oracle.first == against.action).all() and tuple(against.fixed) == FIXED
     for name in FIXED:
         np.testing.assert_allclose(played_by(name).values["reward"], against.fixed[name], err_msg=name)
@@ -37,8 +37,9 @@ def test_the_reference_is_what_scripted_players_earn():
 def test_rows_are_those_of_some_episodes():
     whole, part = (reference(solve(SETUP.task, EPISODES[at:]), PRICES) for at in (0, 1))
     chosen = whole.rows([1])
-    for name in ("oracle", "action", "words", "by_action"):
+    for name in ("oracle", "action", "by_action"):
         np.testing.assert_array_equal(getattr(chosen, name), getattr(part, name))
+    np.testing.assert_array_equal(chosen.used["words"], part.used["words"])
     assert all((chosen.fixed[name] == part.fixed[name]).all() for name in FIXED)
 
 

@@ -19,41 +19,39 @@ class Reference(NamedTuple):
     Attributes:
         oracle: Value of the oracle.
         action: First action of the oracle, as an index into the game's actions.
-        words: Words of the oracle.
+        used: Value under the oracle of each measure that the game's steering names.
         fixed: Value of each fixed strategy.
         by_action: Value of the best plan that begins with each action, shape [episodes, prices, actions].
     """
 
     oracle: np.ndarray
     action: np.ndarray
-    words: np.ndarray
+    used: dict[str, np.ndarray]
     fixed: dict[str, np.ndarray]
     by_action: np.ndarray
 
     def rows(self, rows: Sequence[int]) -> "Reference":
         """Returns the values of some episodes."""
         index = list(rows)
-        fixed = {name: value[index] for name, value in self.fixed.items()}
-        return Reference(self.oracle[index], self.action[index], self.words[index], fixed, self.by_action[index])
+        used, fixed = ({name: value[index] for name, value in of.items()} for of in (self.used, self.fixed))
+        return Reference(self.oracle[index], self.action[index], used, fixed, self.by_action[index])
 
     def at(self, columns: Sequence[int]) -> "Reference":
         """Returns the values at some prices."""
         index = list(columns)
-        fixed = {name: value[:, index] for name, value in self.fixed.items()}
-        return Reference(
-            self.oracle[:, index], self.action[:, index], self.words[:, index], fixed, self.by_action[:, index]
-        )
+        used, fixed = ({name: value[:, index] for name, value in of.items()} for of in (self.used, self.fixed))
+        return Reference(self.oracle[:, index], self.action[:, index], used, fixed, self.by_action[:, index])
 
 
 def reference(solved: Sequence[Solved], prices: Sequence[Prices]) -> Reference:
     """Computes the values of the oracle and the fixed strategies at some prices."""
     costs = np.array(prices)
     best = [s.oracle(costs) for s in solved]
-    fixed = [s.fixed(costs) for s in solved]
+    used, fixed = [s.used(costs) for s in solved], [s.fixed(costs) for s in solved]
     return Reference(
         np.array([value for value, _ in best]),
         np.array([action for _, action in best]),
-        np.array([s.words_used(costs) for s in solved]),
+        {name: np.array([row[name] for row in used]) for name in used[0]},
         {name: np.array([row[name] for row in fixed]) for name in fixed[0]},
         np.array([s.by_action(costs) for s in solved]),
     )
@@ -74,13 +72,17 @@ def check_not_beaten(played: Played, against: Reference, episodes: Sequence) -> 
 
 
 def optimal_decisions(played: Played, against: Reference) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the decisions that the oracle would take too; a decision is the action of a valid first message.
+    """Counts the decisions that the oracle would take too.
+
+    A decision is the action of a valid first message, which is optimal if the best plan that begins with it is worth as
+    much as the oracle's (actions of equal value are all optimal); unless the game counts the decisions of a whole game
+    itself, by its measures ``decisions`` and ``optimal_decisions``.
 
     Returns:
-        Whether the best plan that begins with the policy's first action is worth as much as the oracle's (actions of
-        equal value are all optimal), and whether there is a decision, the first message being valid; both of shape
-        [episodes, prices].
+        Number of optimal decisions, and of decisions, both of shape [episodes, prices].
     """
+    if {"decisions", "optimal_decisions"} <= played.values.keys():
+        return played.values["optimal_decisions"], played.values["decisions"]
     valid = played.first < against.by_action.shape[-1]
     return valid & (lost_by_action(played, against) <= _EQUAL), valid
 

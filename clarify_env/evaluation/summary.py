@@ -30,8 +30,8 @@ def summarize(
         Means over episodes and prices: the reward with its interval, every measure of the game, the share of each first
         action among all first messages, ``invalid`` apart; and with an oracle its value, regret, gap closed (``None``:
         the best fixed strategy earns as much as the oracle), fixed strategies, dominance, and optimal match: the share
-        of valid first messages whose action the oracle would take too, with its interval (both ``None``: no first
-        message is valid).
+        of decisions that the oracle would take too, with its interval (both ``None``: there are no decisions). See
+        `optimal_decisions`.
     """
     means = {name: float(values.mean()) for name, values in played.values.items()}
     kinds = (*game.actions, "invalid")

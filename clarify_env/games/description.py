@@ -42,8 +42,8 @@ class Solved(Protocol):
         """Expected reward of each fixed strategy."""
         ...
 
-    def words_used(self, costs: np.ndarray) -> np.ndarray:
-        """Expected words of the oracle's last message."""
+    def used(self, costs: np.ndarray) -> dict[str, np.ndarray]:
+        """Expected value under the oracle of each measure that `Description.steering` names, by the measure's name."""
         ...
 
 
@@ -218,7 +218,11 @@ class Description:
         return "\n".join(f"{turn.role}: {indented(turn.reply.text or '')}" for turn in game.turns)
 
     def measures(self, task: Any, episode: Any, game: Game | Trajectory) -> dict[str, float]:
-        """What is reported of a finished game beside its reward: by default score, usage and flags."""
+        """What is reported of a finished game beside its reward: by default score, usage and flags.
+
+        A game may count its ``decisions``, and those that the oracle would take too as ``optimal_decisions``, of which
+        the optimal match is the share; else first messages are compared.
+        """
         result = game.result
         assert result is not None, "only a finished game is measured"
         return {"score": result.score} | dict(result.usage) | {name: float(flag) for name, flag in result.flags.items()}

@@ -1,6 +1,7 @@
 """Maps of the cost plane, and results at each price vector of a cost set, for reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,25 @@ from clarify_env.games.description import Description
 
 def grid_prices(plane: Plane, n: int) -> tuple[Prices, ...]:
     """Returns the steering grid as a flat list of price vectors, in the order that `grid_map` expects."""
-    alphas, betas = plane.grid(n)
-    return tuple((alpha, beta) for alpha in alphas for beta in betas)
+    return tuple(product(*plane.grid(n)))
 
 
 def grid_map(
-    game: Description, played: Played, against: Reference, alphas: Sequence[float], betas: Sequence[float]
+    game: Description,
+    played: Played,
+    against: Reference,
+    alphas: Sequence[float],
+    betas: Sequence[float | None] = (None,),
 ) -> dict[str, Any]:
-    """Returns matrices [alpha][beta] of policy and oracle: share of each first action, words and reward."""
+    """Returns matrices [alpha][beta] of policy and oracle: share of each first action, measures that steer, and reward.
+
+    Args:
+        game: The game.
+        played: The policy's games at the prices of `grid_prices`.
+        against: The oracle at these prices.
+        alphas: Values of the first price.
+        betas: Values of the second price; of a game with one price, ``None`` alone: matrices have one column.
+    """
 
     def square(values: np.ndarray) -> list[list[float]]:
         return values.mean(0).reshape(len(alphas), len(betas)).tolist()
@@ -28,12 +40,15 @@ def grid_map(
     def shares(first: np.ndarray) -> dict[str, list[list[float]]]:
         return {name: square(first == i) for i, name in enumerate(game.actions)}
 
+    def measured(values: Mapping[str, np.ndarray]) -> dict[str, list[list[float]]]:
+        names = dict.fromkeys(quantity for quantity, _ in game.steering.values() if quantity not in game.actions)
+        return {name: square(values[name]) for name in names}
+
     return {
         "alphas": list(alphas),
         "betas": list(betas),
-        "policy": shares(played.first)
-        | {"words": square(played.values["words"]), "reward": square(played.values["reward"])},
-        "oracle": shares(against.action) | {"words": square(against.words), "reward": square(against.oracle)},
+        "policy": shares(played.first) | measured(played.values) | {"reward": square(played.values["reward"])},
+        "oracle": shares(against.action) | measured(against.used) | {"reward": square(against.oracle)},
     }
 
 

@@ -13,6 +13,7 @@ from clarify_env.games import find_game
 from trainers.reporting import figures
 from trainers.reporting import learning_curves as curves
 from trainers.reporting.columns import MODES, REASONING, fixed, percent
+from trainers.reporting.one_price import has_one_price
 from trainers.reporting.report import TEMPLATES, environment
 from trainers.reporting.results import has_oracle, price_names, read_evaluation, read_summary, set_names
 from trainers.reporting.terminal import print_wide
@@ -179,7 +180,8 @@ def _figures(comparison: dict[str, Any], task: str) -> dict[str, Figure]:
         if game.steering:
             quantity, price = next(iter(game.steering.values()))
             by_name["steering"] = figures.steering_lines(grids, quantity, price, price_names(game))
-        by_name["plane"] = figures.regrets(grids)
+        if not any(map(has_one_price, grids.values())):
+            by_name["plane"] = figures.regrets(grids)
     if task in comparison["curves"]:
         by_name["curve"] = figures.curve(comparison["curves"][task])
     return by_name

@@ -14,6 +14,7 @@ from rich.text import Text
 from clarify_env.games.description import Description
 from trainers.reporting import figures
 from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent, settings_text
+from trainers.reporting.one_price import by_price, has_one_price
 from trainers.reporting.results import (
     game_of,
     has_oracle,
@@ -40,6 +41,11 @@ _CAPTIONS = {
         "First actions and words over the cost plane",
         "Policy above, oracle below: the better the policy steers, the more alike they look. "
         "Each number is the mean over all episodes at temperature 1.",
+    ),
+    "by_price": (
+        "Behaviour by price",
+        "Policy (solid) beside the oracle (dashed), averaged over all episodes at temperature 1: a reward that rises "
+        "while the policy's lines stay flat is no steering.",
     ),
     "regret": ("Regret over the cost plane", "Where the policy still loses reward against the oracle."),
     "learning": (
@@ -127,7 +133,10 @@ def _draw(
     by_name = {"learning": figures.learning(records, game.actions)}
     if evaluation is not None and (grid := evaluation.get("grid")):
         prices = price_names(game)
-        by_name |= {"steering": figures.steering(grid, prices), "regret": figures.regret(grid, prices)}
+        if has_one_price(grid):
+            by_name["by_price"] = by_price(grid, game.actions, prices[0])
+        else:
+            by_name |= {"steering": figures.steering(grid, prices), "regret": figures.regret(grid, prices)}
     folder.mkdir(exist_ok=True)
     rendered = {}
     for name, figure in by_name.items():

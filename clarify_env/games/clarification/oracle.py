@@ -152,6 +152,10 @@ class Solved:
         """Expected words of the oracle's last message, shape [C]."""
         return self.best(costs, self.everyone, self.max_questions).words
 
+    def used(self, costs: np.ndarray) -> dict[str, np.ndarray]:
+        """Expected words of the oracle's last message, as ``words``; shape [C]."""
+        return {"words": self.words_used(costs)}
+
     def message(self, costs: np.ndarray, readings: Group, remaining: int) -> str:
         """The oracle's message at one cost pair, shape [1, 2], given that one of ``readings`` is meant."""
         value, best = self.closing(costs, readings)
