@@ -21,7 +21,9 @@ TEMPLATE = (
 SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "ledger")}
 
 
-def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+def build_tokenizer(
+    texts: Iterable[str], vocabulary: int, whole: Iterable[str] = (), tags: Iterable[str] = TAGS
+) -> PreTrainedTokenizerFast:
     """Trains a byte-level BPE tokenizer: any string round-trips, each digit and each tag is one token.
 
     Args:
@@ -30,6 +32,7 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
         whole: Texts that become one token each. A text that begins with a space matches anywhere, the longest first:
             ``" 23"`` is one token, while the 23 of ``0.23`` is two. Any other text matches only as a whole word, such
             as a year.
+        tags: Texts with which messages begin, one token each.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -50,7 +53,7 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, whole: Iterable[str] 
         ),
     )
     words = (AddedToken(text, single_word=not text.startswith(" "), normalized=False) for text in whole)
-    tokenizer.add_tokens([*TAGS, *words])
+    tokenizer.add_tokens([*tags, *words])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("clarify_env", "agents", "trainers")
 KERNEL = (
     "clarify_env.games",
-    *(f"clarify_env.games.{name}" for name in ("agents", "base", "conduct", "declared", "description")),
+    *(
+        f"clarify_env.games.{name}"
+        for name in ("agents", "base", "conduct", "declared", "demonstration", "description")
+    ),
 )
 ENVIRONMENTS = ("clarify_env.aec", "clarify_env.gym", "clarify_env.dealing", "clarify_env.testing")
 

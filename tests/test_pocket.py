@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from agents.hf import load
 from agents.pocket import SHIPPED, build_model, build_tokenizer
 from clarify_env.games.clarification.actions import TAGS
-from clarify_env.games.clarification.pretraining.chats import Demonstration
+from clarify_env.games.demonstration import Demonstration
 from trainers.pretrain import _Encoder, recipe
 from trainers.runs.command import COMMANDS, CONF
 from trainers.runs.identity import run_identity

@@ -6,7 +6,7 @@ model knows the facts and can ask, list and guess, but does not know when.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -18,11 +18,8 @@ import numpy as np
 from agents import pocket
 from agents.checks import is_folder
 from agents.example import Example
-from clarify_env.costs import Costs, Prices
-from clarify_env.games.clarification.pretraining import demonstrations
-from clarify_env.games.clarification.pretraining.chats import Demonstration
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.options import Rule, convert, defaults, field_types, option, read
-from clarify_env.tasks.base import Task
 from trainers.learning.options import UpdateOptions
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
@@ -34,6 +31,8 @@ if TYPE_CHECKING:
 
 # Demonstrations for training the tokenizer: enough to contain every name many times.
 _TOKENIZER_SAMPLE = 40_000
+# Game of manifests that name none.
+_FIRST_GAME = "clarification"
 # Options of `update` that a stage may change.
 _UPDATE = set(field_types(UpdateOptions))
 # Type and rule of each option of a stage.
@@ -131,7 +130,6 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
     from trainers.learning.update import update as learn
 
     updates = [stage_update(update, stage, number) for number, stage in enumerate(options.stages, 1)]
-    task, costs = experiment.task, experiment.plane.train()
     target = Path(options.output or run.dir / "model")
     if (target / "manifest.json").exists():
         if read_json(target / "manifest.json")["recipe"] != recipe(run.identity, experiment, options):
@@ -145,16 +143,16 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
             continue
         count = stage["demonstrations"]
         if before is None:
-            sample = islice(stream(task, costs, stage, experiment.seed), min(_TOKENIZER_SAMPLE, count))
+            sample = islice(stream(experiment, stage, experiment.seed), min(_TOKENIZER_SAMPLE, count))
             texts = (text for d in sample for _, text in d.messages)
-            tokenizer = pocket.build_tokenizer(texts, options.vocabulary, options.whole)
+            tokenizer = pocket.build_tokenizer(texts, options.vocabulary, options.whole, tags(experiment))
             model = pocket.build_model(tokenizer, **options.model)
         else:
             model, tokenizer = load(before)
         seed = experiment.seed + number
         advance, examples = run.bar(f"stage {number + 1}: encoding", count, "demonstrations"), []
         encode = _Encoder(tokenizer)
-        for demonstration in islice(stream(task, costs, stage, seed), count):
+        for demonstration in islice(stream(experiment, stage, seed), count):
             examples.append(encode(demonstration))
             if len(examples) % 1000 == 0:
                 advance(1000)
@@ -183,10 +181,16 @@ def stage_update(update: UpdateOptions, stage: Mapping[str, Any], number: int) -
     return read(UpdateOptions, asdict(update) | changes, f"pretrain.stages: stage {number}: update")
 
 
-def stream(task: Task, costs: Sequence[Prices], stage: Mapping[str, Any], seed: int) -> Iterator[Demonstration]:
+def stream(experiment: Experiment, stage: Mapping[str, Any], seed: int) -> Iterator[Demonstration]:
     """Yields the demonstrations of a stage, without end."""
-    pairs = tuple(Costs(*pair) for pair in costs)
-    return demonstrations.stream(task, np.random.default_rng(seed), pairs, stage.get("shares"))
+    game, rng = experiment.setup.game, np.random.default_rng(seed)
+    return game.pretraining(experiment.task, experiment.plane.train(), rng, stage.get("shares"))
+
+
+def tags(experiment: Experiment) -> list[str]:
+    """Returns the openings of the game's messages, each of which becomes one token."""
+    openings = experiment.setup.game.openings.values()
+    return list(dict.fromkeys(opening for by_kind in openings for opening in by_kind.values()))
 
 
 class _Encoder:
@@ -231,17 +235,16 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
     sections = {key: dict(config[key]) for key in ("task", "costs", "pretrain", "update")}
     for key in ("output", "start"):
         sections["pretrain"].pop(key)
+    if experiment.setup.game.name != _FIRST_GAME:
+        sections["game"] = dict(config["game"])
     # Leave out newer options at their defaults, so that manifests written before them stay valid.
     if not options.whole:
         sections["pretrain"].pop("whole", None)
     for key in ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing"):
         sections["update"].pop(key, None)
-    costs = experiment.plane.train()
     digests = [
         hashlib.sha256(
-            json.dumps(
-                [list(d.messages) for d in islice(stream(experiment.task, costs, stage, experiment.seed), 1000)]
-            ).encode()
+            json.dumps([list(d.messages) for d in islice(stream(experiment, stage, experiment.seed), 1000)]).encode()
         ).hexdigest()
         for stage in options.stages
     ]

@@ -4,7 +4,7 @@ A game is offered as a `Description`: its class of games, and all that is not a 
 a working default, so that a small game needs little more than its rules (docs/games.md).
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -15,6 +15,7 @@ from clarify_env.costs import FixedPrices, Plane, Prices, as_prices, is_price
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, View
 from clarify_env.games.conduct import FaultKind, Judged
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.options import read
 from clarify_env.words import count_words
 
@@ -334,6 +335,22 @@ class Description:
             **options: The game's own options.
         """
         return []
+
+    def pretraining(
+        self, task: Any, prices: Sequence[Prices], rng: np.random.Generator, shares: Mapping[str, Any] | None = None
+    ) -> Iterator[Demonstration]:
+        """Yields demonstrations without end for a pocket model, which disregard the prices (`trainers.pretrain`).
+
+        Args:
+            task: The task.
+            prices: Price vectors to draw from, independently of everything else.
+            rng: Random generator of everything that is drawn.
+            shares: Share of each kind of demonstration; ``None``: the game's default.
+
+        Raises:
+            ValueError: The game has no demonstrations to pretrain on, or a kind is unknown.
+        """
+        raise ValueError(f"game {self.name} has no demonstrations to pretrain a model on")
 
     def solve(self, task: Any, episodes: Sequence[Any], **options: Any) -> Sequence[Solved] | None:
         """Solves episodes; ``None``: the game has no oracle, and is measured without regret."""

@@ -1,6 +1,6 @@
 """Description of the clarification game, for environments, self-play, trainers and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,13 @@ from clarify_env.games.clarification.actions import (
 )
 from clarify_env.games.clarification.decisions import action_of, decision
 from clarify_env.games.clarification.oracle import Solved, solve
+from clarify_env.games.clarification.pretraining.demonstrations import stream
 from clarify_env.games.clarification.pretraining.demonstrator import lessons, turns
 from clarify_env.games.clarification.rules import LEAKS, REASONING, ClarificationGame, closing_answer
 from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.conduct import Judged
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description
 from clarify_env.options import option
 from clarify_env.tasks.base import Episode, Task
@@ -182,6 +184,12 @@ class Clarification(Description):
     ) -> list[list[Turn]]:
         """See `clarify_env.games.clarification.pretraining.demonstrations.lessons`."""
         return lessons(task, episode, [Costs(*vector) for vector in prices], rng, **options)
+
+    def pretraining(
+        self, task: Task, prices: Sequence[Prices], rng: np.random.Generator, shares: Mapping[str, Any] | None = None
+    ) -> Iterator[Demonstration]:
+        """See `clarify_env.games.clarification.pretraining.demonstrations.stream`."""
+        return stream(task, rng, tuple(Costs(*vector) for vector in prices), shares)
 
     def solve(self, task: Task, episodes: Sequence[Episode], **options: Any) -> list[Solved]:
         """Solves episodes by `clarify_env.games.clarification.oracle`."""

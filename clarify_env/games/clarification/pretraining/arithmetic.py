@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clarify_env.games.clarification.pretraining.chats import Demonstration
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.tasks.tables import rising
 
 # Exercises in one chat.

@@ -13,12 +13,12 @@ from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.actions import kind
 from clarify_env.games.clarification.plans import list_message, shortest_answer, shortest_label
 from clarify_env.games.clarification.pretraining.arithmetic import sums
-from clarify_env.games.clarification.pretraining.chats import Demonstration
 from clarify_env.games.clarification.pretraining.demonstrator import turns
 from clarify_env.games.clarification.pretraining.numeracy import price, worth
 from clarify_env.games.clarification.prompts import messages
 from clarify_env.games.clarification.rules import ClarificationGame
 from clarify_env.games.clarification.users import ScriptedUser
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.tasks.base import ENDLESS, Episode, Task
 from clarify_env.words import count_words
 

@@ -7,8 +7,8 @@ is shown, so nothing here teaches when to ask, list or guess.
 import numpy as np
 
 from clarify_env.costs import Costs
-from clarify_env.games.clarification.pretraining.chats import Demonstration
 from clarify_env.games.clarification.prompts import assistant_system
+from clarify_env.games.demonstration import Demonstration
 
 
 def price(costs: Costs, rng: np.random.Generator) -> Demonstration:
