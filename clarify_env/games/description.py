@@ -60,6 +60,7 @@ class Description:
         name: Registered name, as in ``game=NAME`` and as the entry point of group ``clarify_env.games``.
         game: The class of its games.
         options: Dataclass of the game's own options; each is a keyword of `game`'s constructor.
+        task: Name of the task that commands play unless another is chosen; empty: almanac.
         plane_options: Dataclass of ``costs.*``, which is the plane itself; ``None``: see `plane`.
         learns: Roles that learn unless an experiment says otherwise.
         usage: Names of what is used up, in the order of the prices; results hold it in this order.
@@ -82,6 +83,7 @@ class Description:
     name: str
     game: type[Game]
     options: ClassVar[type] = NoOptions
+    task: ClassVar[str] = ""
     plane_options: ClassVar[type | None] = None
     learns: tuple[str, ...] = ()
     usage: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ from trainers.runs.overrides import EXPERIMENT, CommandLine, on_players
 from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
-from trainers.runs.schema import RUN_DIR, option_types
+from trainers.runs.schema import RUN_DIR, option_types, task_of
 from trainers.runs.served import stored_replies
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
@@ -240,6 +240,7 @@ def command(
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
     entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries, served)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
+    OmegaConf.register_new_resolver("task_of", task_of, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
     offer_plugins()
     entry.offer_defaults()

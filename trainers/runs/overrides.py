@@ -73,7 +73,8 @@ class CommandLine:
     def _choose(self, matches: Sequence[re.Match]) -> None:
         """Notes the choices of groups, and those of kinds and names by which options differ."""
         chosen = {match["key"]: match["value"] for match in matches if match["equals"] and match["sign"] != "~"}
-        groups = default_choices(self.name)
+        game = chosen.get("game.name", chosen.get("game"))
+        groups = default_choices(self.name, game)
         for group, default in groups.items():
             names = self._values(chosen.get(group, default))
             for name in names if group in chosen else ():

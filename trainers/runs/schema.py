@@ -8,7 +8,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from agents.kinds import KINDS
-from clarify_env.games import find_game
+from clarify_env.games import find_game, game_names
 from clarify_env.options import Rule, field_types, parameter_types
 from clarify_env.tasks.registry import task_class
 from trainers.runs.conf import CONF
@@ -21,13 +21,20 @@ Types = dict[str, tuple[Any, Rule]]
 Choices = Mapping[str, Sequence[str]]
 
 _TEXT = (str, Rule())
+# Task of games that name none.
+_TASK = "almanac"
 # Sections of options that are set by the group's name alone.
 _PLAYERS = ("assistant", "user")
 RUN_DIR: Types = {"run_dir": (str, Rule())}
 
 
-def default_choices(command: str) -> dict[str, str]:
-    """Returns the groups of a command, each with the name that its config chooses."""
+def default_choices(command: str, game: str | None = None) -> dict[str, str]:
+    """Returns the groups of a command, each with the name that its config chooses.
+
+    Args:
+        command: Name of the command.
+        game: The game that is chosen, whose task is the default; ``None``: the command's default game.
+    """
     choices: dict[str, str] = {}
     for entry in _read(CONF / f"{command}.yaml")["defaults"]:
         if isinstance(entry, dict):
@@ -36,7 +43,14 @@ def default_choices(command: str) -> dict[str, str]:
                 choices[group] = str(name)
         elif (CONF / f"{entry}.yaml").exists():
             choices = default_choices(entry) | choices
+    if "game" in choices and choices.get("task", "").startswith("${"):
+        choices["task"] = task_of(game or choices["game"])
     return choices
+
+
+def task_of(game: str) -> str:
+    """Returns the task that commands play with a game unless another is chosen."""
+    return (find_game(game).task if game in game_names() else "") or _TASK
 
 
 def names_of(group: str) -> list[str]:
