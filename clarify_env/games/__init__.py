@@ -8,7 +8,10 @@ from clarify_env.plugins import described, entry_points, load, named
 
 _GROUP = "clarify_env.games"
 # Named as in an entry point, and loaded at first use.
-_BUILT_IN = {"clarification": EntryPoint("clarification", "clarify_env.games.clarification.description:GAME", _GROUP)}
+_BUILT_IN = {
+    name: EntryPoint(name, f"clarify_env.games.{name}.description:GAME", _GROUP)
+    for name in ("clarification", "pandora")
+}
 _LOADED: dict[str, Description] = {}
 
 

@@ -17,6 +17,7 @@ _BUILT_IN = {
         "abgcoqa": "AbgCoQA",
         "almanac": "Almanac",
         "ambigqa": "AmbigQA",
+        "boxes": "Boxes",
         "ledger": "Ledger",
         "mix": "Mix",
         "pacific": "Pacific",
