@@ -106,6 +106,11 @@ class Description:
         return frozenset(field.name for field in fields(self.options))
 
     @property
+    def follow_up_openings(self) -> tuple[str, ...]:
+        """Openings of the second messages that rollouts force in turn, the others being free; `closing_opening`."""
+        return (self.closing_opening,) if self.closing_opening else ()
+
+    @property
     def roles(self) -> tuple[str, ...]:
         """Who plays."""
         return self.game.roles

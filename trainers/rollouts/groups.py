@@ -152,9 +152,9 @@ def _every_possibility(
         plays_on = setup.game.plays_on(decision)
         for follow_up in range(rollouts.follow_ups if plays_on else 1):
             seed = group.seed + len(first_messages) + follow_up
-            # The first follow-up is forced to end the game, if the game has an opening that does.
-            closing = setup.game.closing_opening if follow_up == 0 else ""
-            prefixes = {mover: closing} if closing else {}
+            # The first follow-ups are forced to try what the game says, as a message that ends it.
+            forced = setup.game.follow_up_openings[follow_up : follow_up + 1]
+            prefixes = {mover: forced[0]} if forced else {}
             for hidden in range(len(setup.weights(episode))):
                 yield Start(episode, hidden, group.prices, seed, reply, prefixes)
 

@@ -10,7 +10,7 @@ from clarify_env.games.base import Game, Trajectory, Turn, reward
 from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages
 from clarify_env.games.pandora import measures, pretraining, prompts
-from clarify_env.games.pandora.actions import COMMIT, KINDS, TAGS, kind, parse, tag_length
+from clarify_env.games.pandora.actions import COMMIT, KINDS, LOOK, TAGS, kind, parse, tag_length
 from clarify_env.games.pandora.oracle import ACTIONS, Solved
 from clarify_env.games.pandora.prices import LookPlane
 from clarify_env.games.pandora.rules import SEARCHER, PandoraGame, discount_of, labels_of
@@ -32,6 +32,7 @@ class Pandora(Description):
     actions = ACTIONS
     openings = {SEARCHER: dict(zip(ACTIONS, TAGS, strict=True))}
     closing_opening = COMMIT
+    follow_up_openings = (COMMIT, LOOK, COMMIT, LOOK)  # the value of a look is that of the best decision after it
     styles = prompts.STYLES
     default_style = "natural"
     players = {SEARCHER: STRATEGIES}
