@@ -58,12 +58,14 @@ LINES = [
 
 @pytest.mark.parametrize(("labels", "estimate", "calibration", "line"), LINES)
 def test_the_line(labels, estimate, calibration, line):
-    assert likelihood(episode(*labels), estimate, calibration) == line
+    assert likelihood(GAME, episode(*labels), estimate, calibration) == line
 
 
 def test_estimates_are_the_models_and_not_in_the_tasks_order(tiny):
     agent = HFAgent(*tiny, style="natural")
-    first, second = (next(iter(estimates(agent, [episode(*labels)]))) for labels in (("b", "a"), ("a", "b")))
+    first, second = (
+        next(iter(estimates(agent, GAME, "natural", [episode(*labels)]))) for labels in (("b", "a"), ("a", "b"))
+    )
     assert sum(first.values()) == pytest.approx(1)
     assert list(first) == [1, 0] and list(second) == [0, 1], "in the order of the labels"
     assert list(first.values()) == pytest.approx(list(second.values())), "whatever the order of the task"

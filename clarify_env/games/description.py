@@ -69,6 +69,8 @@ class Description:
         openings: For each role, text that its messages may be forced to begin with, by kind of action.
         closing_opening: The opening of a message that ends the game; empty: there is none.
         styles: Names of the ways in which views become chat; the first is the default.
+        prior_styles: Those that state how likely the model itself finds each hidden possibility, as ``chat(view, style,
+            line)``; see `prior_question`.
         default_style: The style of a language model that is told no other.
         players: For each role, names of the scripted players `player` can make, the default first.
         steering: By name, what should follow which price: (an action or a measure, index of the price).
@@ -92,6 +94,7 @@ class Description:
     openings: Mapping[str, Mapping[str, str]] = {}
     closing_opening: str = ""
     styles: tuple[str, ...] = ("plain",)
+    prior_styles: tuple[str, ...] = ()
     default_style: str = "plain"
     players: Mapping[str, tuple[str, ...]] = {}
     steering: Mapping[str, tuple[str, int]] = {}
@@ -207,6 +210,24 @@ class Description:
         if chat[-1]["role"] != "user":
             chat.append({"role": "user", "content": f"Your turn, {view.role}."})
         return chat
+
+    def prior_question(self, episode: Any, order: Sequence[int], style: str) -> Messages:
+        """The chat that asks which hidden possibility is dealt, for a style of `prior_styles`; a label is the answer.
+
+        Args:
+            episode: The episode, whose readings are the possibilities.
+            order: Order in which the possibilities are named.
+            style: The style.
+
+        Raises:
+            ValueError: The game has no such style.
+        """
+        raise ValueError(f"game {self.name} has no style {style!r} that states a prior")
+
+    def prior_line(self, episode: Any, shares: Mapping[int, float]) -> str:
+        """The line on how likely each possibility is, from the shares in order; they sum to 1."""
+        labels = ((episode.interpretations[index].label, share) for index, share in shares.items())
+        return ", ".join(f"{label} {share:.0%}" for label, share in labels)
 
     def preamble(self, view: View) -> str:
         """A role's facts as text: what stands before the messages in a transcript and in the default chat."""

@@ -17,8 +17,7 @@ import numpy as np
 from agents.example import Example
 from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.games.base import View
-from clarify_env.games.clarification.prompts import PRIOR, messages
-from clarify_env.games.description import Messages
+from clarify_env.games.description import Description, Messages
 from clarify_env.tasks.base import Episode
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 # Training episodes on which estimates are calibrated, and episodes scored at once.
 _CALIBRATION, _CHUNK = 100, 16
-_ASKED = """\
-The user's question may be ambiguous. Say which of its readings the user most likely means; write that reading alone."""
-_ONE = "Likelihood: there is one reading."
 
 
 class Isotonic(NamedTuple):
@@ -71,14 +67,17 @@ def fit_isotonic(estimates: Sequence[float], targets: Sequence[float]) -> Isoton
     return Isotonic(x, [block[0] / block[1] for block in blocks for _ in range(2)])
 
 
-def estimates(agent: HFAgent, episodes: Sequence[Episode]) -> Iterator[dict[int, float]]:
+def estimates(agent: HFAgent, game: Description, style: str, episodes: Sequence[Episode]) -> Iterator[dict[int, float]]:
     """Yields for each episode the model's estimate of each reading, by the reading's index; they sum to 1."""
     renderer: Any = copy.copy(agent.renderer)
     renderer.chat = _as_it_is
     for start in range(0, len(episodes), _CHUNK):
         questions = [(_in_order(episode), episode) for episode in episodes[start : start + _CHUNK]]
         rows = [
-            Example(renderer.encode(_question(episode, order)), renderer.tokenize_reply(_label(episode, reading)))
+            Example(
+                renderer.encode(game.prior_question(episode, order, style)),
+                renderer.tokenize_reply(_label(episode, reading)),
+            )
             for order, episode in questions
             for reading in order
         ]
@@ -89,27 +88,25 @@ def estimates(agent: HFAgent, episodes: Sequence[Episode]) -> Iterator[dict[int,
             yield dict(zip(order, (odds / odds.sum()).tolist(), strict=True))
 
 
-def likelihood(episode: Episode, estimate: Mapping[int, float], calibration: Isotonic) -> str:
+def likelihood(game: Description, episode: Episode, estimate: Mapping[int, float], calibration: Isotonic) -> str:
     """Returns the line on an episode's readings, in the order of their labels; the probabilities sum to 1.
 
     Args:
+        game: The game, which words the line.
         episode: The episode.
         estimate: The model's estimate of each reading.
         calibration: Maps estimates to probabilities.
     """
-    if len(estimate) == 1:
-        return _ONE
     values = calibration(np.array(list(estimate.values())))
     total = values.sum()
     shares = values / total if total > 0 else np.full(len(values), 1 / len(values))
-    parts = [f"{_label(episode, reading)} {share:.0%}" for reading, share in zip(estimate, shares, strict=True)]
-    return f"Likelihood: {', '.join(parts)}."
+    return game.prior_line(episode, dict(zip(estimate, shares.tolist(), strict=True)))
 
 
 def with_prior(
     experiment: Experiment, run: Run, players: Callable[[float], dict[str, Any]]
 ) -> Callable[[float], dict[str, Any]]:
-    """Returns players whose policy reads the likelihoods of the readings in its prompts, if their style is ``prior``.
+    """Returns players whose policy reads the likelihoods of the readings in its prompts, if their style states one.
 
     The likelihoods of the evaluation's episodes, and the calibration, are written to ``prior.json``.
 
@@ -124,13 +121,17 @@ def with_prior(
     path = run.dir / "prior.json"
     if not path.exists():
         write_json(path, _estimated(experiment, run, players(1.0)[role]))
-    return partial(_reading, players, role, read_json(path)["likelihoods"])
+    return partial(_reading, players, role, experiment.setup.game, _style(experiment), read_json(path)["likelihoods"])
 
 
 def states_prior(experiment: Experiment) -> bool:
     """Returns whether the policy's prompts state how likely the readings are."""
-    options = experiment.policy_options
-    return options is not None and options.style == PRIOR
+    return experiment.policy_options is not None and _style(experiment) in experiment.setup.game.prior_styles
+
+
+def _style(experiment: Experiment) -> str:
+    options, game = experiment.policy_options, experiment.setup.game
+    return (options and options.style) or game.default_style
 
 
 def calibration_episodes(experiment: Experiment) -> list[Episode]:
@@ -149,33 +150,38 @@ def calibration_episodes(experiment: Experiment) -> list[Episode]:
 
 def _estimated(experiment: Experiment, run: Run, agent: HFAgent) -> dict[str, Any]:
     training = calibration_episodes(experiment)
-    options = experiment.evaluation
+    options, game, style = experiment.evaluation, experiment.setup.game, _style(experiment)
     episodes = split_episodes(experiment.task, options.split, options.episodes, "eval.")
     advance = run.bar("estimating likelihoods", len(training) + len(episodes), "episodes")
     pairs = []
-    for episode, estimate in zip(training, estimates(agent, training), strict=True):
+    for episode, estimate in zip(training, estimates(agent, game, style, training), strict=True):
         pairs += [(value, episode.interpretations[reading].weight) for reading, value in estimate.items()]
         advance(1)
     calibration = fit_isotonic(*zip(*pairs, strict=True))
     lines = {}
-    for episode, estimate in zip(episodes, estimates(agent, episodes), strict=True):
-        lines[episode.id] = likelihood(episode, estimate, calibration)
+    for episode, estimate in zip(episodes, estimates(agent, game, style, episodes), strict=True):
+        lines[episode.id] = likelihood(game, episode, estimate, calibration)
         advance(1)
     return {"calibration": calibration._asdict(), "likelihoods": lines}
 
 
 def _reading(
-    players: Callable[[float], dict[str, Any]], role: str, lines: Mapping[str, str], temperature: float
+    players: Callable[[float], dict[str, Any]],
+    role: str,
+    game: Description,
+    style: str,
+    lines: Mapping[str, str],
+    temperature: float,
 ) -> dict[str, Any]:
     """Makes the players; the policy's prompts state the lines, by episode."""
     agents = players(temperature)
-    agents[role].renderer.chat = partial(_chat, lines)
+    agents[role].renderer.chat = partial(_chat, game, style, lines)
     return agents
 
 
-def _chat(lines: Mapping[str, str], view: View) -> Messages:
+def _chat(game: Any, style: str, lines: Mapping[str, str], view: View) -> Messages:
     facts: Any = view.facts
-    return messages(view, PRIOR, lines[facts.episode_id])
+    return game.chat(view, style, lines[facts.episode_id])
 
 
 def _as_it_is(chat: Messages) -> Messages:
@@ -185,15 +191,6 @@ def _as_it_is(chat: Messages) -> Messages:
 def _in_order(episode: Episode) -> list[int]:
     """Returns the readings in the order of their labels: the task's order may follow their weights."""
     return sorted(range(len(episode.interpretations)), key=lambda reading: _label(episode, reading))
-
-
-def _question(episode: Episode, order: Sequence[int]) -> Messages:
-    system = f"{_ASKED}\n{episode.context}" if episode.context else _ASKED
-    readings = "; ".join(_label(episode, reading) for reading in order)
-    return [
-        {"role": "system", "content": system},
-        {"role": "user", "content": f"{episode.query}\nReadings: {readings}. Which one is meant?"},
-    ]
 
 
 def _label(episode: Episode, reading: int) -> str:

@@ -13,7 +13,7 @@ _FREE, _OPENED = 8, 4
 # Share of valid games below which a model can hardly begin: one of eight does.
 _FEW = 0.15
 # Prompts for models that were trained on this game, which state no rules; and prompts that need estimates first.
-_NOT_TRIED = ("pocket", "prior")
+_NOT_TRIED = ("pocket", "prior", "pocket_prior")
 
 
 class Trial(NamedTuple):

@@ -74,10 +74,12 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
     logging.getLogger(LOG).info(experiment.task.report())
     if learns:
         check_splits(experiment.task)
-        if experiment.language_model().style == "prior":
-            raise ValueError("prompts=prior is for trainers.prompted alone, which estimates the priors that it states")
-    if experiment.served is not None and experiment.served.style == "prior":
-        raise ValueError("prompts=prior needs the model's own log-probabilities (kind hf), and a server plays here")
+        if (style := experiment.language_model().style) in game.prior_styles:
+            raise ValueError(
+                f"prompts={style} is for trainers.prompted alone, which estimates the priors that it states"
+            )
+    if experiment.served is not None and (style := experiment.served.style) in game.prior_styles:
+        raise ValueError(f"prompts={style} needs the model's own log-probabilities (kind hf), and a server plays here")
     if measures:
         check_evaluation(experiment)
     return experiment

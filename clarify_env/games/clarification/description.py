@@ -9,7 +9,7 @@ import numpy as np
 from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, reward
-from clarify_env.games.clarification import measures, prompts, user_conduct, user_prompts
+from clarify_env.games.clarification import measures, prior, prompts, user_conduct, user_prompts
 from clarify_env.games.clarification.actions import (
     ANSWER,
     KINDS,
@@ -30,7 +30,7 @@ from clarify_env.games.clarification.strategies import STRATEGIES, ScriptedAssis
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.conduct import Judged
 from clarify_env.games.demonstration import Demonstration
-from clarify_env.games.description import Decision, Description
+from clarify_env.games.description import Decision, Description, Messages
 from clarify_env.options import option
 from clarify_env.tasks.base import Episode, Task
 from clarify_env.words import count_words
@@ -62,6 +62,7 @@ class Clarification(Description):
     openings = {"assistant": dict(zip(KINDS[:-1], TAGS, strict=True))}
     closing_opening = ANSWER
     styles = prompts.STYLES
+    prior_styles = (prompts.PRIOR,)
     default_style = "zero_shot"
     players = {"assistant": ("oracle", *(name for name in STRATEGIES if name != "oracle")), "user": ("scripted",)}
     steering = {"ask_alpha": ("clarify", 0), "words_beta": ("words", 1)}
@@ -77,6 +78,14 @@ class Clarification(Description):
     def weights(self, episode: Episode) -> tuple[float, ...]:
         """Probability that each reading is meant."""
         return tuple([reading.weight for reading in episode.interpretations])
+
+    def prior_question(self, episode: Episode, order: Sequence[int], style: str) -> Messages:
+        """See `clarify_env.games.clarification.prior.question`."""
+        return prior.question(episode, order)
+
+    def prior_line(self, episode: Episode, shares: Mapping[int, float]) -> str:
+        """See `clarify_env.games.clarification.prior.line`."""
+        return prior.line(episode, shares)
 
     def draw(self, episode: Episode, rng: np.random.Generator) -> int:
         """Draws a reading by its weight."""

@@ -34,6 +34,7 @@ class Pandora(Description):
     closing_opening = COMMIT
     follow_up_openings = (COMMIT, LOOK, COMMIT, LOOK)  # the value of a look is that of the best decision after it
     styles = prompts.STYLES
+    prior_styles = prompts.PRIORS
     default_style = "natural"
     players = {SEARCHER: STRATEGIES}
     steering = {"look_price": ("look", 0), "looks_price": ("looks", 0)}
@@ -43,6 +44,10 @@ class Pandora(Description):
     def chat(self, view: Any, style: str = "natural", prior: str = "") -> Messages:
         """See `clarify_env.games.pandora.prompts.messages`."""
         return prompts.messages(view, style, prior)
+
+    def prior_question(self, episode: Episode, order: Sequence[int], style: str) -> Messages:
+        """See `clarify_env.games.pandora.prompts.prior_question`."""
+        return prompts.prior_question(episode, style)
 
     def preamble(self, view: Any) -> str:
         """Boxes and price."""

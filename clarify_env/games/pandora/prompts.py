@@ -5,10 +5,11 @@ from typing import Any
 from clarify_env.costs import plain
 from clarify_env.games.base import View
 from clarify_env.games.description import Messages
+from clarify_env.tasks.base import Episode
 
-# The style "prior" states the model's own estimates in the place of hidden priors (arXiv 2602.16699).
-PRIOR = "prior"
-STYLES = ("natural", "pocket", PRIOR)
+# Styles that state the model's own estimates in the place of hidden priors (arXiv 2602.16699).
+PRIORS = ("prior", "pocket_prior")
+STYLES = ("natural", "pocket", *PRIORS)
 
 _RULES = """\
 Exactly one of these boxes holds a prize worth 1. Begin every message with one of two tags:
@@ -25,23 +26,24 @@ def messages(view: View, style: str = "natural", prior: str = "") -> Messages:
     Args:
         view: What the searcher sees.
         style: ``"natural"`` (rules written out), ``"pocket"`` (boxes and price alone, for a model that learned the
-            rules in training) or ``"prior"`` (as the model's own kind of prompt, with ``prior`` for the boxes).
-        prior: Line on how likely each box is, for the style ``"prior"``.
+            rules in training), ``"prior"`` or ``"pocket_prior"`` (the same with ``prior`` for the boxes).
+        prior: Line on how likely each box is, for a style of `PRIORS`.
 
     Raises:
-        ValueError: There is no such style, or the style ``"prior"`` has no line.
+        ValueError: There is no such style, or a style of `PRIORS` has no line.
     """
     if style not in STYLES:
         raise ValueError(f"prompts.style must be one of {', '.join(STYLES)}, not {style!r}")
     facts: Any = view.facts
     boxes, price = facts.boxes, plain(facts.price, 2)
-    if style == PRIOR:
+    if style in PRIORS:
         if not prior:
             raise ValueError(
-                "prompts.style=prior states how likely the model finds each box, which only trainers.prompted estimates"
+                f"prompts.style={style} states how likely the model finds each box, which only trainers.prompted "
+                "estimates"
             )
         boxes = prior
-    if style == "pocket":
+    if style.startswith("pocket"):
         discount = "" if facts.discount == 1 else f" Discount {facts.discount:g}."
         system, ask = boxes, f"Look {price}.{discount}"
     else:
@@ -51,3 +53,12 @@ def messages(view: View, style: str = "natural", prior: str = "") -> Messages:
     for sender, text, _ in view.heard:
         chat.append({"role": "assistant" if sender == view.role else "user", "content": text})
     return chat
+
+
+def prior_question(episode: Episode, style: str) -> Messages:
+    """The chat that asks which box holds the prize; see `Description.prior_question`."""
+    if style.startswith("pocket"):
+        system = episode.context
+    else:
+        system = f"Exactly one of these boxes holds a prize: {episode.context}. Answer with the label of a box alone."
+    return [{"role": "system", "content": system}, {"role": "user", "content": QUESTION}]
