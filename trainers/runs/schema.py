@@ -42,7 +42,7 @@ def default_choices(command: str, game: str | None = None) -> dict[str, str]:
             if " " not in group:  # neither "optional GROUP" nor "override GROUP"
                 choices[group] = str(name)
         elif (CONF / f"{entry}.yaml").exists():
-            choices = default_choices(entry) | choices
+            choices = default_choices(entry, game) | choices
     if "game" in choices and choices.get("task", "").startswith("${"):
         choices["task"] = task_of(game or choices["game"])
     return choices
