@@ -37,5 +37,5 @@ def test_what_a_game_changes_of_a_method():
 def test_options_of_the_task_are_known_on_the_command_line():
     arguments = arguments_of("rest", "game=pandora", "task.boxes=4", "assistant=hf", "assistant.model=OWNER/NAME")
     assert arguments["experiment"].task.boxes == 4 and arguments["experiment"].learns == ("searcher",)
-    with pytest.raises(ValueError, match="task.boxses"):
+    with pytest.raises(ValueError, match=r"task\.boxses"):
         CommandLine("rest", {}).hydra_overrides(["game=pandora", "task.boxses=4"])

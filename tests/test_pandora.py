@@ -1,11 +1,14 @@
 """Pandora's boxes: the closed form against brute force, rules, players, prices, demonstrations, and reports."""
 
 import pickle
+import re
 from functools import cache
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
+from configs import config_of
 
 from clarify_env import make_task
 from clarify_env.evaluation.evaluate import evaluate
@@ -281,3 +284,18 @@ def test_fixed_strategies_are_the_games_players():
     assert set(FIXED) < set(GAME.players["searcher"]) and GAME.players["searcher"][0] == "oracle"
     with pytest.raises(ValueError, match=r"assistant\.strategy must be one of oracle, commit"):
         GAME.player("searcher", TASK, "look_twice")
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "games" / "pandora.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page(capsys):
+    code, printed = (re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)[1] for language in ("python", "text"))
+    exec(compile(code, "pandora.md", "exec"), {})
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("line", re.findall(r"(?m)^\.venv/bin/python -m trainers\.(.*)$", PAGE))
+def test_commands_of_the_page_make_a_config(line):
+    command, *overrides = line.split()
+    assert config_of(command, *overrides).game.name == "pandora"
