@@ -67,7 +67,15 @@ _CHOSEN = {
             Column("similarity", "similarity"),
             Column("gold_logprob", "gold log-prob"),
         ),
-    )
+    ),
+    "pandora": (
+        (Column("score", "score"), Column("looks", "looks", 2)),
+        (
+            Column("optimal_match", "optimal match %", 1, percent=True),
+            Column("optimal_game", "optimal game %", 1, percent=True),
+            Column("decisions", "decisions", 2, terminal=False),
+        ),
+    ),
 }
 
 
