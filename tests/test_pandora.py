@@ -1,5 +1,6 @@
 """Pandora's boxes: the closed form against brute force, rules, players, prices, demonstrations, and reports."""
 
+import json
 import pickle
 import re
 from functools import cache
@@ -22,6 +23,7 @@ from clarify_env.games.pandora.prices import LookPlane
 from clarify_env.games.pandora.strategies import FIXED, STRATEGIES
 from clarify_env.games.setup import Setup
 from clarify_env.testing import check_game, check_task
+from trainers import rest
 from trainers.evaluation.maps import grid_map, grid_prices
 from trainers.evaluation.steering import steering_report
 from trainers.reporting.one_price import by_price, has_one_price
@@ -299,3 +301,41 @@ def test_the_example_of_the_page(capsys):
 def test_commands_of_the_page_make_a_config(line):
     command, *overrides = line.split()
     assert config_of(command, *overrides).game.name == "pandora"
+
+
+QUICK = [
+    "game=pandora",
+    "assistant.model=pocket",
+    "task.test=3",
+    "task.validation=2",
+    "eval.grid=3",
+    "eval.modes=[greedy]",
+    "budget.games=130",
+    "rest.hindsight=4",
+    "update.runs=1",
+    "update.least_steps=0",
+]
+
+
+class KilledError(Exception):
+    """What `kill` would do, but that the test goes on."""
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_to_the_same_end_and_its_report_has_lines_by_price(
+    command, tmp_path, monkeypatch, drawn
+):
+    line = [*QUICK, "eval.transcripts=2"]
+    assert command(rest, *line, f"run_dir={tmp_path / 'whole'}")[0] == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(rest, "improve", lambda *_, **__: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            command(rest, *line, f"run_dir={tmp_path / 'killed'}")
+    assert command(rest, *line, f"run_dir={tmp_path / 'killed'}")[0] == 0
+    whole, killed = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "killed"))
+    assert whole["eval"] == killed["eval"] and whole["steering"] == killed["steering"]
+    assert {"optimal_match", "optimal_game", "looks"} <= whole["eval"]["between"]["greedy"].keys()
+    report = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    assert "Behaviour by price" in report and "optimal match" in report
+    assert (tmp_path / "whole" / "figures" / "by_price.png").exists()
+    assert sum(1 for _ in (tmp_path / "whole" / "trajectories" / "iteration-1.jsonl").open()) > 60

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from agents.hf import load
 from agents.pocket import SHIPPED, build_model, build_tokenizer
+from clarify_env.games import find_game
 from clarify_env.games.clarification.actions import TAGS
 from clarify_env.games.demonstration import Demonstration
 from trainers.pretrain import _Encoder, recipe
@@ -144,7 +145,8 @@ def test_the_shipped_model_is_small_and_whole(task):
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, f"{name} is not what was built"
     model, tokenizer = load(folder, device="cpu")
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
-    assert all(len(ids(tokenizer, tag)) == 1 for tag in TAGS)
+    openings = find_game(manifest["recipe"].get("game", {"name": "clarification"})["name"]).openings
+    assert all(len(ids(tokenizer, tag)) == 1 for by_kind in openings.values() for tag in by_kind.values())
 
 
 @pytest.mark.parametrize("task", SHIPPED_TASKS)
@@ -153,7 +155,8 @@ def test_recipe_and_weights_have_not_parted_ways(task):
     manifest = json.loads((SHIPPED[task] / "manifest.json").read_text())
     built = manifest["recipe"]
     plane = [f"costs={task}"] if (CONF / "costs" / f"{task}.yaml").exists() else []
-    config = config_of("pretrain", f"task={task}", f"recipe={task}", f"seed={built['seed']}", *plane)
+    game = f"game={built.get('game', {'name': 'clarification'})['name']}"
+    config = config_of("pretrain", game, f"task={task}", f"recipe={task}", f"seed={built['seed']}", *plane)
     made = COMMANDS["pretrain"].read(config)
     now = recipe(run_identity("pretrain", config), made["experiment"], made["options"])
     now = json.loads(json.dumps(now))
