@@ -10,7 +10,7 @@ from clarify_env.games.base import Game, Trajectory, Turn, reward
 from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages
 from clarify_env.games.pandora import measures, pretraining, prompts
-from clarify_env.games.pandora.actions import COMMIT, KINDS, LOOK, TAGS, kind, parse, tag_length
+from clarify_env.games.pandora.actions import COMMIT, LOOK, TAGS, kind, parse, tag_length
 from clarify_env.games.pandora.oracle import ACTIONS, Solved
 from clarify_env.games.pandora.prices import LookPlane
 from clarify_env.games.pandora.rules import SEARCHER, PandoraGame, discount_of, labels_of
@@ -124,5 +124,4 @@ class Pandora(Description):
         return [Solved(self.weights(episode), discount_of(episode)) for episode in episodes]
 
 
-assert KINDS[:-1] == ACTIONS
 GAME = Pandora()

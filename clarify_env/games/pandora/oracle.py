@@ -3,10 +3,11 @@
 import numpy as np
 
 from clarify_env.games.base import reward
+from clarify_env.games.pandora.actions import KINDS
 from clarify_env.games.pandora.index import EQUAL, plans
 from clarify_env.games.pandora.strategies import FIXED, looks_before_commitment
 
-ACTIONS = ("look", "commit")
+ACTIONS = KINDS[:-1]
 
 
 class Solved:
