@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+import tracemalloc
 
 import pytest
 
@@ -410,15 +409,15 @@ def test_a_file_without_newlines_is_refused_before_it_fills_the_memory(tmp_path)
     with path.open("wb") as file:
         file.write(b"{ at first")
         file.truncate(2**27)  # 134 megabytes of zeros, sparse
-    code = (
-        "import resource, sys; from clarify_env.tasks import make_task; before = resource.getrusage(0).ru_maxrss\n"
-        "try: make_task('qa_jsonl', path=sys.argv[1])\n"
-        "except ValueError as error: print(error, resource.getrusage(0).ru_maxrss - before, sep='|')"
-    )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    message, grown = done.stdout.strip().split("|")
-    assert message == f"{path}, line 1: longer than {qa_jsonl.LONGEST_LINE:,} bytes"
-    assert int(grown) < 50_000, "kilobytes"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError) as error:
+            make_task("qa_jsonl", path=path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(error.value) == f"{path}, line 1: longer than {qa_jsonl.LONGEST_LINE:,} bytes"
+    assert most < 50_000_000, "bytes"
 
 
 def test_check(written, capsys):
