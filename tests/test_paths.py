@@ -1,5 +1,6 @@
 """Values and paths of the command line, whatever characters they hold."""
 
+import json
 import os
 import random
 from pathlib import Path
@@ -100,11 +101,19 @@ def test_home_may_be_written_in_a_run_directorys_name_or_in_full(monkeypatch, tm
     from trainers.runs.identity import config_hash
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        short, full = (
-            config_hash(compose("prompted", [f"assistant.model={quoted(model)}"])) for model in ("~/m", f"{tmp_path}/m")
-        )
-    assert short == full
+    manifest, hashes = tmp_path / "m" / "manifest.json", []
+    manifest.parent.mkdir()
+    for digest in (None, "a"):  # with the digest of the weights, where the folder has one
+        if digest is not None:
+            manifest.write_text(json.dumps({"sha256": digest}))
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            short, full = (
+                config_hash(compose("prompted", [f"assistant.model={quoted(model)}"]))
+                for model in ("~/m", f"{tmp_path}/m")
+            )
+        assert short == full
+        hashes.append(short)
+    assert hashes[0] != hashes[1]
 
 
 def unwritable(folder, monkeypatch):
