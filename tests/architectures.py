@@ -155,7 +155,7 @@ ARCHITECTURES = (
     A("xglm", {"attention_heads": 4, "num_layers": 2, "d_model": 32, "ffn_dim": 48}),
 )
 # A few that stand for all in quick tests: learned and rotary positions, ALiBi, recurrent states, no cache.
-QUICK = ("gpt2", "llama", "mpt", "mamba", "openai-gpt")
+QUICK = ("gpt2", "mamba")
 
 
 def build(architecture: Architecture, vocabulary: int, end: int = 1, pad: int = 0) -> torch.nn.Module:

@@ -24,6 +24,7 @@ def python_of(card):
     return re.search(r"^(`{3,})python\n(.*?)^\1$", card, re.DOTALL | re.MULTILINE)[2]
 
 
+@pytest.mark.slow
 def test_the_snippet_prints_the_message_of_the_run(command, tmp_path, monkeypatch, capsys):
     trained = tmp_path / "run"
     folder = trained / "checkpoints/iteration-1"

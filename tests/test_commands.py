@@ -730,13 +730,25 @@ def test_the_quick_form_of_another_command_runs(command, tmp_path, module, optio
 
 
 SCRIPTED_BESIDE_A_MODEL = [
-    (evaluate, ["assistant=scripted", "assistant.strategy=guess", "user=hf", "user.model=MODEL"]),
-    (evaluate, ["assistant=scripted", "user=hf", "user.model=MODEL", "user.device=cpu", "user.max_new_tokens=9.0"]),
-    (prompted, ["assistant=scripted", "players.user.kind=hf", "players.user.model=MODEL"]),
+    pytest.param(
+        evaluate, ["assistant=scripted", "assistant.strategy=guess", "user=hf", "user.model=MODEL"], id="a guesser"
+    ),
+    pytest.param(
+        evaluate,
+        ["assistant=scripted", "user=hf", "user.model=MODEL", "user.device=cpu", "user.max_new_tokens=9.0"],
+        id="with options",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        prompted,
+        ["assistant=scripted", "players.user.kind=hf", "players.user.model=MODEL"],
+        id="players",
+        marks=pytest.mark.slow,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("module", "options"), SCRIPTED_BESIDE_A_MODEL, ids=["a guesser", "with options", "players"])
+@pytest.mark.parametrize(("module", "options"), SCRIPTED_BESIDE_A_MODEL)
 def test_a_language_model_as_user_beside_a_scripted_assistant(command, tmp_path, tiny_folder, module, options):
     small = [*SMALL, "eval.modes=[greedy]", "eval.sets=[between]", "eval.episodes=1", "eval.grid=2"]
     line = [word.replace("MODEL", str(tiny_folder)) for word in options]

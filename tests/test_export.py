@@ -197,6 +197,7 @@ def exported(command, run, tmp_path):
     return tmp_path / "games" / "games.jsonl"
 
 
+@pytest.mark.slow
 def test_games_go_out_and_in_and_are_learned_from(command, run, games, exported, tmp_path, capsys):
     imported, learned = tmp_path / "imported", tmp_path / "learned"
     code, error = command(import_command, f"import.path={exported}", f"run_dir={imported}")
@@ -379,6 +380,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-
 SHOWN = re.findall(r"^\.venv/bin/python -m trainers\.(export|import|reverify) (.*)$", PAGE, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "line"), SHOWN, ids=[" ".join(one) for one in SHOWN])
 def test_the_commands_of_the_docs_run(command, run, exported, tmp_path, name, line):
     words = line.replace("RUN_DIR", str(run)).replace("GAMES_JSONL", str(exported)).split()

@@ -527,6 +527,7 @@ def test_a_run_with_failed_games_says_so_and_goes_on(command, tmp_path):
     assert not (tmp_path / "failed.json").exists() and read_json(tmp_path / "summary.json")["eval"]
 
 
+@pytest.mark.slow
 def test_a_server_plays_both_sides(command, tmp_path):
     with Stub() as stub:
         words = [*API, "user=self", f"assistant.base_url={stub.url}", f"run_dir={tmp_path}"]

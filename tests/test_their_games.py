@@ -72,6 +72,7 @@ def test_they_come_from_the_installed_package(installed):
     assert Path(sys.modules[type(find_game("hints")).__module__].__file__).is_relative_to(installed)
 
 
+@pytest.mark.slow
 def test_they_keep_what_a_game_promises(setup):
     check_task(setup.task)
     check_game(setup.task, game=setup.game.name)

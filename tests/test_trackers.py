@@ -176,6 +176,7 @@ def test_each_tracker_takes_a_run_and_its_continuation(name, monkeypatch, tmp_pa
     assert "failed" not in (tmp_path / "run" / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_docs_list_what_a_run_logs(command, recorded, tmp_path):
     code, error = command(
         rwsft,
