@@ -320,12 +320,8 @@ def test_a_set_that_the_reference_was_not_measured_at_is_said(cells):
 
 @pytest.mark.slow
 def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_folder):
-    """Side by side at first; what is missing by the default launcher."""
-    done = compare(tmp_path, tiny_folder, "launcher=joblib", "launcher_options={n_jobs: 1}")
+    done = compare(tmp_path, tiny_folder)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "comparison.html").exists()
-    left = (tmp_path / "out" / "jobs" / "multirun.yaml").read_text()  # what hydra leaves stands with the comparison
-    assert "n_jobs: 1" in left
     folders = sorted((tmp_path / "cells").iterdir())
     assert [re.sub(r"-\w{8}$", "", folder.name) for folder in folders] == [
         "prompted-almanac-0",
@@ -345,6 +341,16 @@ def test_cells_are_run_once_and_a_stopped_comparison_goes_on(tmp_path, tiny_fold
         return re.sub(rb'"seconds": [\d.]+', b"", text)
 
     assert less_time((tmp_path / "out" / "comparison.json").read_bytes()) == less_time(first)
+
+
+@pytest.mark.slow
+def test_cells_side_by_side(tmp_path, tiny_folder):
+    done = compare(tmp_path, tiny_folder, "launcher=joblib", "launcher_options={n_jobs: 1}")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "cells").glob("*/summary.json"))) == 3
+    assert (tmp_path / "out" / "comparison.html").exists()
+    left = (tmp_path / "out" / "jobs" / "multirun.yaml").read_text()  # what hydra leaves stands with the comparison
+    assert "n_jobs: 1" in left
 
 
 @pytest.mark.slow
