@@ -212,7 +212,7 @@ def _server_agent(
         reasons = game.reasons(role, **context.game_options)
         renderer = Renderer(tokenizer, chat, options.template, eos_ids=ends, reasons=reasons, section=section)
         if policy is not None and policy.adapter is not None:
-            adapter = server.run(server.adapters.load(policy.adapter))
+            adapter = server.adapters.name_of(policy.adapter)
     name = options.name or options.model
     return ServerAgent(server, chat, temperature=temperature, name=name, renderer=renderer, adapter=adapter)
 

@@ -190,7 +190,7 @@ class Stub:
 
     @staticmethod
     def send(writer, status, body, headers=None, half=False):
-        data = json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(data)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + data[: len(data) // 2 if half else None])

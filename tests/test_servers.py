@@ -20,11 +20,14 @@ from stub_server import Stub, chat_reply
 from agents.selfplay import Start, play
 from agents.servers import faults, limits
 from agents.servers.agent import _SEEDS, ServerAgent, scrubbed
+from agents.servers.faults import UnusableReplyError
 from agents.servers.journal import Answer, Journal
 from agents.servers.options import Api, check_api
+from agents.servers.protocol import bound
 from agents.servers.server import Server
 from clarify_env import evaluate
 from clarify_env.costs import Costs
+from clarify_env.evaluation.faults import KnowsEnds
 from clarify_env.games.agents import PlayerError, StoppedError
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.description import GAME
@@ -181,6 +184,9 @@ AFTER = [
     ({"retry-after-ms": "250"}, 0.25),
     ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
     ({"retry-after": "soon"}, None),
+    ({"retry-after": "9" * 400}, float("inf")),
+    ({"retry-after": "-5"}, None),
+    ({"retry-after-ms": "nan"}, 0),
     ({}, None),
 ]
 
@@ -193,6 +199,85 @@ def test_retry_after(headers, seconds):
 def test_retry_after_a_date():
     later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
     assert 50 < faults.retry_after({"retry-after": later}) < 61
+
+
+def with_choice(**choice):
+    """A body of a chat completion."""
+    return {"choices": [{"message": {"content": "#ANSWER x"}, "finish_reason": "stop"} | choice]}
+
+
+def with_message(**message):
+    return with_choice(message=message)
+
+
+def with_usage(prompt, reply):
+    usage = f'{{"prompt_tokens": {prompt}, "completion_tokens": {reply}}}'
+    return (json.dumps(with_choice())[:-1] + f', "usage": {usage}}}').encode()
+
+
+# What the stub sends with status 200, and the text that is read from it, or the error.
+UNUSUAL = [
+    (with_message(content=None), ""),
+    (with_message(content=None, tool_calls=[{"function": {"name": "a", "arguments": "{}"}}]), ""),
+    (with_message(content=None, reasoning_content="hm"), ""),
+    (with_message(content=None, refusal="no"), "no"),
+    ({"choices": [*with_choice()["choices"], None, 3]}, "#ANSWER x"),
+    (b'{"choices": [{"message": {"content": "\\ud800"}}]}', "\ud800"),
+    (with_message(content=0), UnusableReplyError("content is no text")),
+    (with_message(content=[{"type": "text", "text": "x"}]), UnusableReplyError("content is no text")),
+    (with_choice(message=None), UnusableReplyError("no completion")),
+    ({"choices": {"0": 1}}, UnusableReplyError("no completion")),
+    ([], UnusableReplyError("no completion")),
+    (b"", UnusableReplyError("is no JSON")),
+    (b"<html>a page</html>", UnusableReplyError("is no JSON .*<html>a page")),
+    (b"\xff\xfe\xfd", UnusableReplyError("is no JSON")),
+    (b"[" * 100_000, UnusableReplyError("is no JSON .*recursion")),
+    (b'{"choices": [], "a": ' + b"9" * 5000 + b"}", UnusableReplyError("is no JSON .*digits")),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), UNUSUAL, ids=lambda value: repr(value)[:40])
+def test_what_a_server_sends(almanac, agent, body, expected):
+    with Stub() as stub:
+        stub.chat = lambda _: body
+        model = agent(stub, retries=0)
+        if isinstance(expected, str):
+            assert model.act([first_view(almanac)], [0])[0].text == expected
+        else:
+            with pytest.raises(PlayerError, match=rf"^assistant\.base_url: .*{expected}"):
+                model.act([first_view(almanac)], [0])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "counted"),
+    [
+        ("7", "3", (7, 3)),
+        ("-1000", "-5", None),
+        ("true", "false", None),
+        ("1e999", "NaN", None),
+        ('"7"', "[]", None),
+        ("{}", "null", None),
+    ],
+)
+def test_tokens_that_are_no_count_are_the_most_there_can_be(almanac, agent, prompt, reply, counted):
+    """Whatever a server says, a budget is not made larger by it."""
+    with Stub() as stub:
+        stub.chat = lambda _: with_usage(prompt, reply)
+        model = agent(stub)
+        model.act([first_view(almanac)], [0])
+    used = model._server.usage()
+    most = bound(CHAT(first_view(almanac))), 128
+    assert (used["prompt_tokens"], used["completion_tokens"]) == (counted or most)
+
+
+def test_a_message_that_reached_the_longest_length_did_not_end(almanac, agent):
+    with Stub() as stub:
+        stub.chat = lambda body: with_choice(
+            message={"content": f"I mean {body['seed'] % 2}"}, finish_reason=["stop", "length"][body["seed"] % 2]
+        )
+        user = agent(stub, "user")
+        whole, cut = user.act([first_view(almanac)] * 2, [2, 3])
+    assert isinstance(user, KnowsEnds) and user.ended(whole) and not user.ended(cut)
 
 
 def test_a_game_whose_server_failed_is_played_again_later(almanac, agent):
@@ -253,8 +338,18 @@ def test_a_server_that_cannot_be_asked_is_known_before_any_game(monkeypatch, age
 
 
 REFUSED = [
-    ({"base_url": "http://me:secret@host/v1"}, r"^user\.base_url must hold neither user, password nor query: [^@]*$"),
+    ({"base_url": "http://me:secret@host/v1"}, r"^user\.base_url must hold neither user, password, .*: [^@]*$"),
     ({"base_url": "http://host/v1?api-key=secret"}, r"^user\.base_url must hold neither (?!.*secret)"),
+    ({"base_url": "http://host/v1#secret"}, r"^user\.base_url must hold neither (?!.*secret)"),
+    ({"base_url": "http://[::1/v1"}, r"^user\.base_url must be the address of a server"),
+    ({"base_url": "http://host:port/v1"}, r"^user\.base_url must be the address of a server"),
+    ({"base_url": "http://ho st/v1"}, r"^user\.base_url must be the address of a server"),
+    ({"base_url": "http://host/v1\n"}, r"^user\.base_url must be the address of a server"),
+    ({"base_url": "http://\ud800/v1"}, r"^user\.base_url must be the address of a server"),
+    ({"model": "\ud800"}, r"^user\.model cannot be sent as JSON"),
+    ({"body": {"stop": ["\ud800"]}}, r"^user\.body cannot be sent as JSON"),
+    ({"body": {"max_completion_tokens": 10**6}}, r"^user\.body must not hold max_completion_tokens"),
+    ({"body": {"best_of": 9}}, r"^user\.body must not hold best_of"),
     ({"base_url": "host:8000"}, r"^user\.base_url must be the address of a server, .*not 'host:8000'"),
     ({"key_env": KEY}, r"^user\.key_env must be the name of an environment variable(?!.*sk-a)"),
     ({"key_env": "NO_SUCH_KEY"}, r"^user\.key_env: the environment variable NO_SUCH_KEY is not set$"),
@@ -270,7 +365,21 @@ REFUSED = [
 @pytest.mark.parametrize(("options", "sentence"), REFUSED)
 def test_options_that_do_not_fit_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_api(Api(model="m", **options), "user")
+        check_api(Api(**{"model": "m"} | options), "user")
+
+
+@pytest.mark.parametrize("key", ["two\nlines-of-it", "two words", "ключ", "a\x01b"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv("STUB_KEY", key)
+    with pytest.raises(ValueError, match=r"^user\.key_env: the environment variable STUB_KEY holds no key") as raised:
+        check_api(Api(model="m", key_env="STUB_KEY"), "user")
+    assert key.split()[-1] not in str(raised.value).partition(" holds ")[2]
+
+
+@pytest.mark.parametrize("shown", [str, repr, json.dumps])
+def test_a_key_is_left_out_however_it_is_spelled(shown):
+    key = "a\"key\\with'quotes"
+    assert faults.redacted(f"no such key: {shown(key)}", key).count("***") == 1
 
 
 def test_a_budget_stops_before_it_is_exceeded_and_goes_on(almanac, agent, tmp_path):
@@ -358,22 +467,46 @@ def test_stored_answers(tmp_path):
     assert again.answers == answers and again.lost == (5, 6)
     again.store("more", Answer("b"))
     assert set(Journal(path).answers) == {*answers, "more"}
-    path.write_text('{"key":"x","text":1,"no":2}\n')
-    with pytest.raises(ValueError, match=r"a\.jsonl, line 1: no stored reply"):
-        Journal(path)
+    for line in BROKEN:
+        path.write_text(line + "\n")
+        with pytest.raises(ValueError, match=r"a\.jsonl, line 1: no stored reply"):
+            Journal(path)
+
+
+BROKEN = [
+    '{"key":"x","text":1}',
+    '{"key":"x","text":"a","no":2}',
+    '{"key":["x"],"text":"a"}',
+    '{"text":"a"}',
+    '{"key":"x"}',
+    '{"key":"x","text":"a","prompt_tokens":"5"}',
+    '{"key":"x","text":"a","tokens":-5}',
+    '{"key":"x","text":"a","ids":[1,"b"]}',
+    '{"key":"x","text":"a","logprobs":"abc"}',
+    '{"key":"x","text":"a","ended":1}',
+    '{"lost":[1]}',
+    '{"lost":["a",-1]}',
+    '{"lost":null}',
+    '"lost"',
+    "[]",
+    "null",
+    "\0\0\0",
+    "[" * 100_000,
+]
 
 
 SCRUBBED = [
     ("a <|im_end|><|im_start|>system b", "a   system b"),
     ("[INST] x [/INST] <<SYS>>", "  x    "),
-    ("<|im_<|im_end|>end|>", " "),
+    ("<|im_<|im_end|>end|>", "<|im_ end|>"),
+    ("<|" * 100_000 + "im_start|>" + "|>" * 100_000, "<|" * 99_999 + " " + "|>" * 100_000),
     ("<think>x</think>", " x "),
     ("a < b | c > d, x[INSTANCE] <b>", "a < b | c > d, x[INSTANCE] <b>"),
     ("\ud800", "\ufffd"),
 ]
 
 
-@pytest.mark.parametrize(("text", "clean"), SCRUBBED)
+@pytest.mark.parametrize(("text", "clean"), SCRUBBED, ids=lambda value: repr(value)[:40])
 def test_no_message_holds_control_tokens(text, clean):
     assert scrubbed(text).split() == clean.split()
 
@@ -498,6 +631,7 @@ def test_a_command_plays_and_tells_no_key(command, monkeypatch, tmp_path):
         words = [*API, *prices, f"assistant.base_url={stub.url}", f"run_dir={tmp_path / 'run'}"]
         code, error = command(prompted, *words)
         assert code == 0 and KEY not in error
+    assert command(prompted, *words)[0] == 0, "a run that is over needs no server"
     plain, summary = (read_json(tmp_path / name / "summary.json") for name in ("plain", "run"))
     assert summary["eval"] == plain["eval"] and summary["players"] == {"assistant": "m", "user": "scripted"}
     used = summary["servers"]["assistant"]
@@ -520,6 +654,8 @@ def test_a_run_with_failed_games_says_so_and_goes_on(command, tmp_path):
         answered = {request["name"] for request in stub.requests if request["status"] == 200}
         del stub.fault
         stub.faults = ()
+        code, error = command(prompted, *words, "assistant.base_url=http://127.0.0.1:9/v1")
+        assert code == 1 and "assistant.base_url: no server answers at http://127.0.0.1:9/v1" in error
         before = len(stub.requests)
         assert command(prompted, *words, "assistant.retries=3", "assistant.concurrency=8")[0] == 0
         again = [request["name"] for request in stub.requests[before + 1 :]]

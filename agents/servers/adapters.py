@@ -37,7 +37,7 @@ class Adapters:
         self._client, self._options, self._section, self._key = client, options, section, key
         self._folders: dict[str, Path] = {}
         self._loaded, self.loads = "", 0
-        self._reloading = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     def named(self, adapter: str) -> tuple[str, dict[str, Any]]:
         """Returns the model's name and the further fields of a request that plays with an adapter."""
@@ -47,22 +47,22 @@ class Adapters:
             return self._options.model, {"lora_path": adapter}
         return adapter, {}
 
-    async def load(self, folder: Path) -> str:
-        """Loads the adapter of a folder, unless it is loaded, and returns its name.
+    async def ensure(self, name: str) -> None:
+        """Loads an adapter, unless it is loaded or the name is empty; see `name_of`.
 
         Raises:
-            ValueError: There is no adapter, or the server cannot load it.
+            ValueError: The server cannot load it.
         """
-        name = self.name_of(folder)
-        if name != self._loaded:
-            await self._load(name, folder)
+        async with self._loading:
+            if not name or name == self._loaded:
+                return
+            await self._load(name, self._folders[name])
             if self._loaded:
                 await self._post("unload", {"lora_name": self._loaded})
-            self._loaded, self._folders[name] = name, folder
-        return name
+            self._loaded = name
 
     def name_of(self, folder: Path) -> str:
-        """Returns the name of an adapter: a digest of its weights.
+        """Returns the name of an adapter, a digest of its weights; it is loaded before the first request that wants it.
 
         Raises:
             ValueError: The folder holds none.
@@ -72,7 +72,9 @@ class Adapters:
                 f"{self._section}.adapters: {folder} holds no adapter for the server to load; update.lora_rank above 0 "
                 "learns one"
             )
-        return "clarify-" + hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()[:12]
+        name = "clarify-" + hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()[:12]
+        self._folders[name] = folder
+        return name
 
     async def reload(self, name: str, loads: int) -> int:
         """Loads an adapter once more into a server that has lost it, unless another request has done so.
@@ -84,7 +86,7 @@ class Adapters:
         Returns:
             `loads` now.
         """
-        async with self._reloading:
+        async with self._loading:
             if self.loads == loads:
                 await self._load(name, self._folders[name])
         return self.loads

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 # Seeds of servers are 32-bit integers, some of them signed.
 _SEEDS = 2**31 - 1
-# Control tokens and markers of common chat templates; that of a server is not known here.
+# Control tokens and markers of common chat templates; that of a server is not known here. None holds a space, so none
+# can arise where spaces take their places.
 _MARKERS = re.compile(
-    r"<[|\uff5c][^<>]*?[|\uff5c]>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>"
+    r"<[|\uff5c][^<>\s]*?[|\uff5c]>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>"
     r"|</?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|think|tool_call|tool_response)>"
 )
 
@@ -55,6 +56,7 @@ class ServerAgent:
         self.name, self.renderer, self.lengths = name, renderer, list[tuple[int, bool]]()
         self._server, self._chat, self._temperature, self._adapter = server, chat, temperature, adapter
         self._lock = threading.Lock()  # tokenizers are used by one thread at a time
+        self._unended = set[str | None]()  # texts of replies that reached the longest length
 
     @property
     def opens(self) -> bool:
@@ -132,24 +134,28 @@ class ServerAgent:
         answered.add_done_callback(pass_on)
         return replied
 
+    def ended(self, reply: Reply) -> bool:
+        """Whether a reply of this agent ended before the limit on its length; see `KnowsEnds`."""
+        return reply.text not in self._unended
+
     def stop(self) -> None:
         """Drops the requests that wait for a reply."""
         self._server.stop()
 
     def _reply(self, answer: Answer, prompt: tuple[int, ...], opening: tuple[int, ...]) -> Reply:
         self.lengths.append((answer.tokens + len(opening), answer.ended))
-        if self.renderer is None or answer.ids is None:
-            return Reply(answer.text)
-        ids = (*opening, *answer.ids)
-        with self._lock:
-            text = self.renderer.decode(ids)
-        logprobs = (*[0.0] * len(opening), *(answer.logprobs or ()))
-        return Reply(text, prompt, ids, logprobs, len(opening))
+        reply = Reply(answer.text)
+        if self.renderer is not None and answer.ids is not None:
+            ids = (*opening, *answer.ids)
+            with self._lock:
+                text = self.renderer.decode(ids)
+            logprobs = (*[0.0] * len(opening), *(answer.logprobs or ()))
+            reply = Reply(text, prompt, ids, logprobs, len(opening))
+        if not answer.ended:
+            self._unended.add(reply.text)
+        return reply
 
 
 def scrubbed(text: str) -> str:
     """Replaces control tokens and markers of chat templates by spaces, and lone surrogates by U+FFFD."""
-    text = re.sub(r"[\ud800-\udfff]", "\ufffd", text)
-    while _MARKERS.search(text):
-        text = _MARKERS.sub(" ", text)
-    return text
+    return _MARKERS.sub(" ", re.sub(r"[\ud800-\udfff]", "\ufffd", text))

@@ -17,13 +17,11 @@ from agents.servers.options import Api
 _AGAIN = (408, 409, 425, 429)
 # Codes of status 429 that do not pass by themselves.
 _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
-# What is raised for a reply that is cut off, or no completion.
-_UNUSABLE = (UnicodeDecodeError, json.JSONDecodeError, openai.APIResponseValidationError)
 _LONGEST = 300
 
 
 class UnusableReplyError(Exception):
-    """The server sent something that is no whole reply."""
+    """The server sent something that is no reply."""
 
 
 class Fault(NamedTuple):
@@ -60,10 +58,8 @@ def fault_of(error: Exception, options: Api, section: str, key: str | None) -> F
     if isinstance(error, TimeoutError | asyncio.TimeoutError | openai.APITimeoutError):
         reason = f"{section}.timeout: {at} sent no whole reply within {options.timeout:g} s"
         return Fault("timeout", reason, again=True, lost=True)
-    if isinstance(
-        error, UnusableReplyError | json.JSONDecodeError | UnicodeDecodeError | openai.APIResponseValidationError
-    ):
-        return Fault("unusable reply", f"{url}: {at} sent no whole reply: {_short(error, key)}", again=True, lost=True)
+    if isinstance(error, UnusableReplyError):
+        return Fault("unusable reply", f"{url}: {at}: {_short(error, key)}", again=True, lost=True)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
         if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
@@ -120,7 +116,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -131,6 +127,6 @@ def _short(text: object, key: str | None) -> str:
 
 def redacted(text: str, key: str | None) -> str:
     """Returns a text in which a key, or what a server shows of one, is replaced by stars."""
-    if key:
-        text = text.replace(key, "***")
+    for spelled in (key, json.dumps(key)[1:-1], repr(key)[1:-1]) if key else ():
+        text = text.replace(spelled, "***")
     return re.sub(r"\b(sk|pk|key)-[\w*.-]{6,}", "***", text)

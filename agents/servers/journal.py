@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -31,6 +32,24 @@ class Answer(NamedTuple):
     refused: str = ""
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What each value of a stored answer must be.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: value is None or isinstance(value, str),
+    "ids": lambda value: value is None or (isinstance(value, list) and all(map(_is_count, value))),
+    "logprobs": lambda value: (
+        value is None or (isinstance(value, list) and all(isinstance(number, int | float) for number in value))
+    ),
+    "prompt_tokens": _is_count,
+    "tokens": _is_count,
+    "ended": lambda value: isinstance(value, bool),
+    "refused": lambda value: isinstance(value, str),
+}
+
+
 class Journal:
     """An append-only JSONL file of answers by request, read when it is opened.
 
@@ -41,12 +60,13 @@ class Journal:
 
     Attributes:
         answers: Answers by the key of their request.
+        used: Tokens of prompts and replies of all answers.
         lost: Tokens of prompts and replies of requests that may have been paid for without a reply.
     """
 
     def __init__(self, path: Path | None):
         self.answers: dict[str, Answer] = {}
-        self.lost = (0, 0)
+        self.used = self.lost = (0, 0)
         self._file: BinaryIO | None = None
         self._unsynced = 0
         if path is not None:
@@ -64,29 +84,45 @@ class Journal:
                 whole += len(line)
                 try:
                     self._add(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, RecursionError) as error:
                     raise ValueError(f"{path}, line {number}: no stored reply: {error}") from error
         self._file.truncate(whole)
 
-    def _add(self, record: dict[str, Any]) -> None:
+    def _add(self, record: Any) -> None:
+        if not isinstance(record, dict):
+            raise ValueError("it is no object")
         if "lost" in record:
-            prompt, reply = record["lost"]
-            self.lost = (self.lost[0] + prompt, self.lost[1] + reply)
+            lost = record["lost"]
+            if not (isinstance(lost, list) and len(lost) == 2 and all(map(_is_count, lost))):
+                raise ValueError("lost holds two numbers of tokens")
+            self._lose(*lost)
             return
-        key = record.pop("key")
+        key = record.pop("key", None)
+        if not isinstance(key, str) or "text" not in record:
+            raise ValueError("it has no key or no text")
+        for name, value in record.items():
+            if name not in _FITS or not _FITS[name](value):
+                raise ValueError(f"{name} is {json.dumps(value)[:60]}")
         for name in ("ids", "logprobs"):
             record[name] = None if record.get(name) is None else tuple(record[name])
-        self.answers[key] = Answer(**record)
+        self._keep(key, Answer(**record))
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        self.answers[key] = answer
+        self.used = (self.used[0] + answer.prompt_tokens, self.used[1] + answer.tokens)
+
+    def _lose(self, prompt: int, reply: int) -> None:
+        self.lost = (self.lost[0] + prompt, self.lost[1] + reply)
 
     def store(self, key: str, answer: Answer) -> None:
         """Stores an answer; it is in the file when this returns."""
-        self.answers[key] = answer
+        self._keep(key, answer)
         shown = {name: value for name, value in answer._asdict().items() if value is not None}
         self._write({"key": key, "text": answer.text} | shown)
 
     def lose(self, prompt: int, reply: int) -> None:
         """Notes the tokens of a request that may have been paid for, and brought no reply."""
-        self.lost = (self.lost[0] + prompt, self.lost[1] + reply)
+        self._lose(prompt, reply)
         self._write({"lost": [prompt, reply]})
 
     def _write(self, record: dict[str, Any]) -> None:

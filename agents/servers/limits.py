@@ -21,15 +21,11 @@ class Budget:
     Args:
         options: Prices and limits.
         section: Config section, for errors.
-        journal: Answers that have been paid for.
+        journal: Answers that have been paid for, and requests that may have been.
     """
 
     def __init__(self, options: Api, section: str, journal: Journal):
-        self._options, self._section = options, section
-        answers = journal.answers.values()
-        self.prompt_tokens = sum(answer.prompt_tokens for answer in answers)
-        self.tokens = sum(answer.tokens for answer in answers)
-        self.lost = journal.lost
+        self._options, self._section, self._journal = options, section, journal
         self._reserved = (0, 0)
         self._in_flight = 0
         self._freed = asyncio.Event()
@@ -52,18 +48,17 @@ class Budget:
         self._reserved = (self._reserved[0] + prompt, self._reserved[1] + reply)
         self._in_flight += 1
 
-    def settle(self, prompt: int, reply: int, spent: tuple[int, int], lost: tuple[int, int]) -> None:
-        """Replaces a reservation by the tokens that were used, and those that may have been without a reply."""
+    def settle(self, prompt: int, reply: int) -> None:
+        """Ends a reservation, once the journal holds what was spent."""
         self._reserved = (self._reserved[0] - prompt, self._reserved[1] - reply)
         self._in_flight -= 1
-        self.prompt_tokens, self.tokens = self.prompt_tokens + spent[0], self.tokens + spent[1]
-        self.lost = (self.lost[0] + lost[0], self.lost[1] + lost[1])
         self._freed.set()
 
     def _beyond(self, prompt: int, reply: int) -> str:
         """Returns why a request does not fit; empty if it does."""
         options, section = self._options, self._section
-        before = (self.prompt_tokens + self.lost[0], self.tokens + self.lost[1])
+        used, lost = self._journal.used, self._journal.lost
+        before = (used[0] + lost[0], used[1] + lost[1])
         after = (before[0] + self._reserved[0] + prompt, before[1] + self._reserved[1] + reply)
         if options.max_cost is not None and self.cost(*after) > options.max_cost:
             return (

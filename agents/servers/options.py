@@ -1,5 +1,6 @@
 """Options of a player behind a server, and the checks that need no server."""
 
+import json
 import os
 import re
 from dataclasses import dataclass, fields
@@ -12,6 +13,11 @@ from clarify_env.options import option
 MOST_TOKENS = 100_000
 # Variables are written in capitals, so that a key given by mistake is told from the name of a variable.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+# Fields of a request that are set here, or whose tokens a budget would not count.
+_SET = set(
+    "messages prompt stream n best_of echo max_tokens max_completion_tokens stop_token_ids return_token_ids "
+    "return_tokens_as_token_ids".split()
+)
 # Options by which a run reaches its server; they do not change what is played.
 OPERATIONAL = (
     "base_url",
@@ -113,16 +119,20 @@ def check_api(options: Api, section: str) -> None:
     Raises:
         ValueError: They do not; the message names the option, and never a key.
     """
-    url = urlsplit(options.base_url)
-    if url.username or url.password or url.query or "@" in options.base_url:
+    if any(mark in options.base_url for mark in "@?#"):
         raise ValueError(
-            f"{section}.base_url must hold neither user, password nor query: a key is read from the environment "
-            f"variable that {section}.key_env names"
+            f"{section}.base_url must hold neither user, password, query nor fragment: a key is read from the "
+            f"environment variable that {section}.key_env names"
         )
-    if url.scheme not in ("http", "https") or not url.hostname:
+    if not _is_address(options.base_url):
         raise ValueError(
             f"{section}.base_url must be the address of a server, as http://127.0.0.1:8000/v1, not {options.base_url!r}"
         )
+    for name, value in (("model", options.model), ("body", options.body)):
+        try:
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{section}.{name} cannot be sent as JSON: {error}") from error
     key_of(options, section)
     if options.endpoint == "ids" and options.weights is None:
         raise ValueError(
@@ -135,7 +145,7 @@ def check_api(options: Api, section: str) -> None:
         raise ValueError(f"{section}.adapters is for {section}.endpoint=ids, whose replies can be learned from")
     if options.max_cost is not None and (options.input_price is None or options.output_price is None):
         raise ValueError(f"{section}.max_cost needs {section}.input_price and {section}.output_price")
-    known = {field.name for field in fields(options)} | {"messages", "prompt", "stream", "n", "max_tokens"}
+    known = {field.name for field in fields(options)} | _SET
     if strange := sorted(set(options.body) & (known - {"body", "weights", "name"})):
         raise ValueError(f"{section}.body must not hold {strange[0]}, which has an option of its own or is set here")
     limit = options.tokens_per_minute
@@ -143,12 +153,23 @@ def check_api(options: Api, section: str) -> None:
         raise ValueError(f"{section}.tokens_per_minute must hold one reply of {section}.max_new_tokens at least")
 
 
+def _is_address(text: str) -> bool:
+    """Returns whether a text is an address by http, with a host and, if it names one, a port."""
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # brackets without an address between them, or a port that is no number
+        return False
+
+
 def key_of(options: Api, section: str) -> str | None:
     """Returns the key; ``None``: the server needs none.
 
     Raises:
-        ValueError: The variable is not set, or its name cannot be that of a variable (it is not repeated: it may be the
-            key itself).
+        ValueError: The variable is not set or holds what no header can, or its name cannot be that of a variable (it is
+            not repeated: it may be the key itself).
     """
     if options.key_env is None:
         return None
@@ -158,6 +179,10 @@ def key_of(options: Api, section: str) -> str | None:
         )
     if not (key := os.environ.get(options.key_env, "").strip()):
         raise ValueError(f"{section}.key_env: the environment variable {options.key_env} is not set")
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ValueError(
+            f"{section}.key_env: the environment variable {options.key_env} holds no key: a key is one word of ASCII"
+        )
     return key
 
 

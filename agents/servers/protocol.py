@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -48,20 +49,28 @@ class Request(NamedTuple):
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:32]
 
 
-def client(options: Api, key: str | None) -> openai.AsyncOpenAI:
-    """Returns a client without retries and time limits of its own."""
+def client(options: Api, section: str, key: str | None) -> openai.AsyncOpenAI:
+    """Returns a client without retries and time limits of its own.
+
+    Raises:
+        ValueError: The address is none.
+    """
     plain = options.base_url.startswith("http:")  # needs no certificates, which take long to load
-    return openai.AsyncOpenAI(
-        api_key=key or "none",
-        base_url=options.base_url,
-        max_retries=0,
-        timeout=options.timeout,
-        http_client=openai.DefaultAsyncHttpxClient(
-            limits=httpx.Limits(max_connections=options.concurrency + 1),  # one for adapters
-            verify=not plain,
-            follow_redirects=not plain,
-        ),
+    transport = openai.DefaultAsyncHttpxClient(
+        limits=httpx.Limits(max_connections=options.concurrency + 1),  # one for adapters
+        verify=not plain,
+        follow_redirects=not plain,
     )
+    try:
+        return openai.AsyncOpenAI(
+            api_key=key or "none",
+            base_url=options.base_url,
+            max_retries=0,
+            timeout=options.timeout,
+            http_client=transport,
+        )
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{section}.base_url: {options.base_url!r} is no address of a server: {error}") from error
 
 
 def bound(prompt: Any) -> int:
@@ -82,10 +91,8 @@ async def chat(client: openai.AsyncOpenAI, options: Api, model: str, request: Re
     with _reading():
         choice = reply["choices"][0]
         message = choice["message"]
-        refused = choice.get("finish_reason") == "content_filter" and not message.get("content")
-        text = None if refused else message.get("content") or message.get("refusal") or ""
-        if text is not None and not isinstance(text, str):
-            raise TypeError("a message that is no text")
+        refused = choice.get("finish_reason") == "content_filter" and not _text(message, "content")
+        text = None if refused else _text(message, "content") or _text(message, "refusal")
         answer = Answer(text, None, None, *_usage(reply, request), ended=choice.get("finish_reason") != "length")
     return answer._replace(refused="content filter") if refused else answer
 
@@ -108,9 +115,12 @@ async def by_ids(
         choice = reply["choices"][0]
         scored = choice.get("logprobs") or {}
         ids, logprobs = _ids(choice, scored.get("tokens") or ()), scored.get("token_logprobs") or ()
-        returned, reason, text = choice.get("prompt_token_ids"), choice.get("finish_reason"), choice.get("text") or ""
+        returned, reason, text = choice.get("prompt_token_ids"), choice.get("finish_reason"), _text(choice, "text")
         used = _usage(reply, request)
         logprobs = tuple(map(float, logprobs))
+        if not all(map(math.isfinite, logprobs)):
+            raise ValueError("a log-probability that is no finite number")
+        returned = None if returned is None else tuple(returned)
     at = f"{section}.endpoint=ids: the server at {options.base_url}"
     if ids is None:
         raise ValueError(
@@ -119,7 +129,7 @@ async def by_ids(
         )
     if len(logprobs) != len(ids):
         raise ValueError(f"{at} returns {len(logprobs)} log-probabilities for {len(ids)} token ids")
-    if returned is not None and tuple(returned) != tuple(request.prompt):
+    if returned is not None and returned != tuple(request.prompt):
         raise ValueError(f"{at} changes the ids of a prompt")
     if request.end_ids and reason == "stop" and (not ids or ids[-1] not in request.end_ids):
         raise ValueError(
@@ -132,7 +142,10 @@ async def by_ids(
 async def _post(client: openai.AsyncOpenAI, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Sends a request and returns the body of the reply, without the types that the client would build of both."""
     response = await client.post(path, cast_to=httpx.Response, body=body)
-    reply: Any = response.json()
+    try:
+        reply: Any = response.json()
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits included
+        raise UnusableReplyError(f"what it sent is no JSON ({error}): {response.text[:80]!r}") from None
     return reply
 
 
@@ -146,21 +159,36 @@ def _reading() -> Iterator[None]:
     """Turns what a reply of another form raises into `UnusableReplyError`."""
     try:
         yield
-    except (AttributeError, TypeError, LookupError, ValueError) as error:
-        raise UnusableReplyError(f"no completion ({type(error).__name__}: {error})") from None
+    except (ArithmeticError, AttributeError, TypeError, LookupError, ValueError) as error:
+        raise UnusableReplyError(f"what it sent is no completion ({type(error).__name__}: {error})") from None
+
+
+def _text(message: Mapping[str, Any], name: str) -> str:
+    """Returns a text of a message; empty if there is none."""
+    text = message.get(name)
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"{name} is no text")
+    return text or ""
 
 
 def _ids(choice: dict[str, Any], tokens: Sequence[str]) -> list[int] | None:
     """Returns the ids of a reply, as vLLM gives them: by themselves, or as texts ``token_id:ID``."""
-    if isinstance(ids := choice.get("token_ids"), list):
-        return [int(token) for token in ids]
-    spelled = [token.removeprefix("token_id:") for token in tokens if token.startswith("token_id:")]
-    return [int(token) for token in spelled] if tokens and len(spelled) == len(tokens) else None
+    ids: Any = choice.get("token_ids")
+    if not isinstance(ids, list):
+        spelled = [token.removeprefix("token_id:") for token in tokens if token.startswith("token_id:")]
+        ids = [int(token) for token in spelled] if tokens and len(spelled) == len(tokens) else None
+    if ids is not None and not all(type(token) is int and token >= 0 for token in ids):
+        raise TypeError("token_ids holds something else than token ids")
+    return ids
 
 
 def _usage(reply: dict[str, Any], request: Request) -> tuple[int, int]:
-    """Returns tokens of prompt and reply by the server's count; without one, the most that they can be."""
-    usage = reply.get("usage") or {}
-    if usage.get("prompt_tokens") is None:
-        return bound(request.prompt), request.max_tokens
-    return int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+    """Returns tokens of prompt and reply by the server's count; what is no count is the most that they can be."""
+    usage = reply.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+
+    def count(name: str, most: int) -> int:
+        tokens = counts.get(name)
+        return tokens if type(tokens) is int and tokens >= 0 else most
+
+    return count("prompt_tokens", bound(request.prompt)), count("completion_tokens", request.max_tokens)

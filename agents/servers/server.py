@@ -49,11 +49,13 @@ class Server:
         self._pending: dict[str, Future[Answer]] = {}
         self._journal = Journal(None)
         self._budget = Budget(options, section, self._journal)
+        self._client = protocol.client(options, section, self._key)
+        self.adapters = Adapters(self._client, options, section, self._key)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"server of {section}", daemon=True)
         self._thread.start()
-        self._client = protocol.client(options, self._key)
-        self.adapters = Adapters(self._client, options, section, self._key)
+        self._tried = asyncio.Lock()
+        self._untried = False
         self._queue: list[tuple[int, int, Request, str]] = []  # a heap
         self._number = itertools.count()
         self._workers: set[asyncio.Task] = set()
@@ -70,21 +72,31 @@ class Server:
         self._budget = Budget(self.options, self.section, self._journal)
         self.adapters.run_dir = folder
 
-    def check(self) -> None:
+    def check(self, later: bool = False) -> None:
         """Asks for one token, so that a server that cannot be asked is known before any game.
+
+        Args:
+            later: Asks only before the first request whose answer is not stored: a run that is over needs no server.
 
         Raises:
             ValueError: It cannot be asked as the options say; the message names the option.
         """
-        ids = self.options.endpoint == "ids"
-        prompt: Any = (1, 2, 3) if ids else ({"role": "user", "content": "Hello"},)
-        request = Request(prompt, 1, 1.0, 1)
-        coroutine = self._ask(request, "", trial=True)
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        if self.options.adapters != "none":
-            self.run(self.adapters.check())
+        self._untried = True
+        if not later:
+            self._run(self._try())
 
-    def run(self, coroutine: Any) -> Any:
+    async def _try(self) -> None:
+        async with self._tried:
+            if not self._untried:
+                return
+            ids = self.options.endpoint == "ids"
+            prompt: Any = (1, 2, 3) if ids else ({"role": "user", "content": "Hello"},)
+            await self._ask(Request(prompt, 1, 1.0, 1), "", trial=True)
+            if self.options.adapters != "none":
+                await self.adapters.check()
+            self._untried = False
+
+    def _run(self, coroutine: Any) -> Any:
         """Runs a coroutine in the server's thread, and returns its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
@@ -105,14 +117,14 @@ class Server:
 
     def stop(self) -> None:
         """Drops all requests, those in flight included."""
-        self.run(self._stop())
+        self._run(self._stop())
 
     def close(self) -> None:
         """Ends the thread; stored answers are synchronised with the disk."""
         if self._loop.is_closed():
             return
-        self.run(self._stop())
-        self.run(self._client.close())
+        self._run(self._stop())
+        self._run(self._client.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -125,8 +137,8 @@ class Server:
         used: dict[str, Any] = {
             "model": self.options.model,
             "replies": len(answers),
-            "prompt_tokens": sum(answer.prompt_tokens for answer in answers),
-            "completion_tokens": sum(answer.tokens for answer in answers),
+            "prompt_tokens": self._journal.used[0],
+            "completion_tokens": self._journal.used[1],
         }
         if self.options.input_price is not None or self.options.output_price is not None:
             used["cost"] = round(self._budget.cost(used["prompt_tokens"], used["completion_tokens"]), 6)
@@ -157,6 +169,7 @@ class Server:
             _, _, request, key = heapq.heappop(self._queue)
             answer: Answer | Exception
             try:
+                await self._try()
                 answer = await self._ask(request, key)
             except Exception as error:  # passed on to the game
                 answer = error
@@ -191,8 +204,10 @@ class Server:
                 raise self._down
             await self._turn(prompt + reply)
             await self._budget.reserve(prompt, reply)
-            answer, fault, loads = None, None, self.adapters.loads
+            answer, fault, loads = None, None, -1
             try:
+                await self.adapters.ensure(request.adapter)
+                loads = self.adapters.loads
                 answer = await asyncio.wait_for(self._post(request), self.options.timeout)
             except asyncio.CancelledError:
                 self._journal.lose(prompt, reply)
@@ -200,13 +215,11 @@ class Server:
             except Exception as error:  # of the client, or of what it was sent
                 fault = self._fault(error)
             finally:
-                spent = (answer.prompt_tokens, answer.tokens) if answer else (0, 0)
-                lost = (prompt, reply) if fault and fault.lost else (0, 0)
-                self._budget.settle(prompt, reply, spent, lost)
+                self._budget.settle(prompt, reply)
             if answer is not None:
                 self._answered = time.monotonic()
                 if answer.refused and self.options.refused == "stop" and not trial:
-                    self._journal.lose(*spent)
+                    self._journal.lose(answer.prompt_tokens, answer.tokens)
                     raise PlayerError(f"{self.section}: the server refuses a message: {answer.refused}")
                 if not trial:
                     self._journal.store(key, answer)

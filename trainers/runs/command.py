@@ -9,7 +9,7 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -117,9 +117,9 @@ class Command:
         identity = check_claim(run_dir(config), run_identity(self.name, config))
         if self.with_experiment:
             arguments["experiment"] = arguments["experiment"].dated(identity["date"])
-        return Prepared(identity, arguments)
+        return Prepared(identity, arguments, (run_dir(config) / "config.json").exists())
 
-    def load(self, arguments: Mapping[str, Any]) -> None:
+    def load(self, prepared: "Prepared") -> None:
         """Seeds torch and loads the models of the players, before the run directory is made.
 
         Raises:
@@ -131,10 +131,11 @@ class Command:
             from transformers.utils.logging import disable_progress_bar
 
             # Training draws from torch's global generator, and from no other global state.
-            torch.manual_seed(arguments["experiment"].seed)
+            experiment = prepared.arguments["experiment"]
+            torch.manual_seed(experiment.seed)
             disable_progress_bar()  # of transformers: it would disturb ours
             if self.plays:
-                arguments["experiment"].load_models()
+                experiment.load_models(prepared.continues)
 
     def run(self, config: DictConfig, prepared: "Prepared") -> None:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
@@ -200,10 +201,12 @@ class Prepared(NamedTuple):
     Attributes:
         identity: Everything that the run's results depend on, its day included; see `identity.check_claim`.
         arguments: Arguments of the command's function, but for ``run``.
+        continues: Whether the run has begun already.
     """
 
     identity: dict[str, Any]
     arguments: dict[str, Any]
+    continues: bool = False
 
 
 def run_dir(config: DictConfig) -> Path:
@@ -256,7 +259,7 @@ def command(
                 prepared = ready.pop()
             else:  # a job of a sweep
                 prepared = entry.prepare(config)
-                entry.load(prepared.arguments)
+                entry.load(prepared)
             entry.run(config, prepared)
             record_job(config, None)
         except (Exception, SystemExit) as error:
@@ -274,7 +277,7 @@ def command(
                 go = start()
             if go:
                 for prepared in ready:  # one, but for a sweep
-                    entry.load(prepared.arguments)
+                    entry.load(prepared)
                 try:
                     job()
                 finally:

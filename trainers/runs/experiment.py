@@ -201,8 +201,11 @@ class Experiment:
         styles = dict.fromkeys(self.learns, "prompts.style")
         checks.check_players(self.blocks, self.setup.game, self.task.name, sections=self.sections, styles=styles)
 
-    def load_models(self) -> None:
+    def load_models(self, continues: bool = False) -> None:
         """Loads the model of every player, the policy's first, so that one that cannot be loaded is said at once.
+
+        Args:
+            continues: Whether the run has begun: then a server is asked only once it is needed.
 
         Raises:
             ValueError: A model cannot be loaded, or a server cannot be asked; the message names its option.
@@ -216,7 +219,7 @@ class Experiment:
             elif isinstance(block, Api):
                 if block.endpoint == "ids":
                     self.models.tokenizer(block, self.task.name, section)
-                self.models.servers.server(block, section).check()
+                self.models.servers.server(block, section).check(later=continues)
         if self.evaluation.similarity is not None:
             Similarity(self.evaluation.similarity)
 
