@@ -15,6 +15,7 @@ from agents.markers import BRACKETED, is_control, is_marker, looked_for
 from agents.reasoning import reply_opening
 from agents.template_options import check_variables, choose, parse_day, with_day
 from clarify_env.games.description import Messages
+from clarify_env.streams import whole_characters
 
 # What a template may raise: its own refusals, and errors of the code in it.
 _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
@@ -22,7 +23,6 @@ _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError,
 _PROBE, _OTHER = "qqqq", "zzzz"
 # A content as long as the longest prompts.
 _LONG = f"{_PROBE[0]} " * 10_000
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class PlainPrompt(NamedTuple):
@@ -126,7 +126,7 @@ class ChatTemplate:
 
     def scrub(self, text: str) -> str:
         """Replaces reserved texts by spaces, and lone surrogates, which no tokenizer takes, by U+FFFD."""
-        text = _SURROGATE.sub("\ufffd", text)
+        text = whole_characters(text)
         # Replace by a space, so that the text on both sides cannot join into a new marker; repeat, because a marker may
         # contain spaces.
         while any(marker in text for marker in self.reserved):

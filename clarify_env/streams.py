@@ -1,6 +1,7 @@
-"""Makes the standard streams of a command print any text, whatever their encoding."""
+"""Makes the standard streams of a command print any text, whatever their encoding, and texts that files can hold."""
 
 import codecs
+import re
 import sys
 import unicodedata
 
@@ -19,6 +20,16 @@ _ASCII = {
     "“": '"',
     "”": '"',
 }
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def whole_characters(text: str) -> str:
+    """Replaces halves of surrogate pairs, which UTF-8 cannot hold, by U+FFFD."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def fallback(error: UnicodeError) -> tuple[str, int]:

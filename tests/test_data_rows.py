@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from readers import DATA, needs
 from toy_games import COSTS, SETUP, TASK, games
 from toys import ASHFORD
 
@@ -158,9 +159,21 @@ def lines(path, *records):
     return path
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_games_that_go_out_and_in_again_earn_the_same(name, tmp_path):
-    setup = Setup(find_game("clarification"), make_task(name, **TASKS[name]))
+def of_data(name, file):
+    return pytest.param(name, {"path": DATA / file}, marks=needs(DATA / file), id=name)
+
+
+# Tasks of the house that need data of others.
+REAL = [
+    of_data("ambigqa", "ambignq_light/dev_light.json"),
+    of_data("pacific", "pacific/validation.json"),
+    of_data("abgcoqa", "abg_coqa/coqa_abg_val.json"),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), [*(pytest.param(*one, id=one[0]) for one in TASKS.items()), *REAL])
+def test_games_that_go_out_and_in_again_earn_the_same(name, options, tmp_path):
+    setup = Setup(find_game("clarification"), make_task(name, **options))
     prices, split = setup.game.plane().train(), next(iter(setup.task.sizes))
     begun = []
     for k in range(12):
@@ -238,9 +251,21 @@ WRONG = [
         RECORD | {"messages": [ONE | {"prompt_ids": [1], "ids": [2], "forced": 2}]},
         "message 1: forced must be a number of ids, not 2",
     ),
-    (RECORD | {"seed": 0.5}, "seed must be a whole number of at least 0, not 0.5"),
+    (RECORD | {"seed": 0.5}, "seed must be a whole number in [0, 2^63 - 1], not 0.5"),
+    (RECORD | {"seed": 2**63}, "seed must be a whole number in [0, 2^63 - 1], not 9223372036854775808"),
+    (RECORD | {"split": "test"}, 'split is "test", but the episode is train/0'),
+    (RECORD | {"episode_id": "train/" + "9" * 5000}, 'episode_id must be SPLIT/NUMBER, as train/0, not "train/999'),
+    (RECORD | {"episode_id": "train/\u0663"}, "episode_id must be SPLIT/NUMBER, as train/0"),
+    (RECORD | {"messages": [ONE | {"content": "\ud800"}]}, 'message 1: content must be a text, not "\\ud800"'),
+    (RECORD | {"messages": [ONE | {"prompt_ids": [1], "ids": [2**31]}]}, "message 1: ids must be a list of token ids"),
+    (
+        RECORD | {"messages": [ONE | {"prompt_ids": [1], "ids": [2], "logprobs": [10**400]}]},
+        "message 1: logprobs must hold one number per id",
+    ),
     (RECORD | {"agents": {"judge": "x"}}, 'there is no key "judge"; known: assistant, user'),
+    (RECORD | {"agents": {"user": "\ud800"}}, "agents must be a mapping of roles"),
     (RECORD | {"reward": "high"}, 'reward must be a number, not "high"'),
+    (RECORD | {"reward": 10**400}, "reward must be a number, not 1000"),
 ]
 
 
@@ -259,6 +284,9 @@ def test_what_does_not_fit_is_refused_by_file_and_line(record, sentence, tmp_pat
         (b'"\xff"', "not UTF-8"),
         (b"[" * 100_000, "not a game: it is nested too deeply"),
         (b'{"costs": [NaN, 0]}', "episode_id must be"),
+        (b'{"seed": 1, "split": "train", "seed": 2}', 'key "seed" stands twice'),
+        (b'{"messages": [{"role": "user", "role": "assistant"}]}', 'key "role" stands twice'),
+        (b'{"reward": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
     ],
 )
 def test_lines_that_are_no_json_are_refused(text, sentence, tmp_path):

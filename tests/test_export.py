@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from clarify_env.games import find_game
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.games.setup import Setup
 from trainers import export as export_command
-from trainers import reverify, rwsft
+from trainers import rest, reverify, rwsft, stargate
 from trainers.data.export import TO, export
 from trainers.data.stored import open_run
 
@@ -216,6 +217,26 @@ def test_games_go_out_and_in_and_are_learned_from(command, run, games, exported,
     assert summary["budget"]["update_tokens"] > 0 < summary["budget"]["generated_tokens"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (rest, ["rest.rule=best", "rollouts=plain", "rest.hindsight=0", "update.least_steps=0"]),
+        (rest, ["rest.hindsight=2", "update.least_steps=0"]),
+        (stargate, []),
+    ],
+    ids=["rest.rule=best", "rest.rule=action", "stargate"],
+)
+def test_methods_learn_from_stored_games_to_the_end(command, run, games, tmp_path, module, words):
+    learn = [*words, f"rollouts.games={run}", "update.epochs=1", "update.runs=1", "eval.modes=[greedy]"]
+    code, error = command(module, *SMALL, *learn, f"run_dir={tmp_path / 'learned'}")
+    assert code == 0, error
+    assert not (tmp_path / "learned" / "trajectories" / "iteration-1.jsonl").exists(), "nothing was played"
+    assert (tmp_path / "learned" / "checkpoints" / "iteration-1" / "model.safetensors").exists()
+    budget = json.loads((tmp_path / "learned" / "summary.json").read_text())["budget"]
+    assert budget["games"] == len(games) and budget["update_tokens"] > 0 < budget["gold_labels"]
+
+
 def test_messages_without_tokens_are_tokenized_by_the_model_that_learns(run, games, agents, tmp_path):
     from configs import arguments_of
 
@@ -363,6 +384,40 @@ def test_scores_that_cannot_be_are_refused(command, run, tmp_path, option, sente
     code, error = command(reverify, f"run={run}", option, f"run_dir={tmp_path / 'out'}")
     assert code == 1 and error.startswith(f"error: {sentence}") and error.count("\n") == 1
     assert_nothing(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("config.json", "[]", "run: .*config.json holds no config"),
+        ("config.json", "", "config.json, line 1: not JSON"),
+        ("config.json", "[" * 100_000, "config.json: not JSON: maximum recursion"),
+        ("config.json", '{"a": ' + "9" * 5000 + "}", "config.json: not JSON: Exceeds the limit"),
+        ("config.json", '{"task": {"name": "${"}}', "run: .*config.json: "),
+        ("config.json", "{}", r"run of trainers\.\?, which stores no games"),
+        ("trajectories/iteration-1.jsonl", "", "holds no games"),
+        ("trajectories/iteration-1.jsonl", '{"chunk":0,"chunk_games":1,"a":[[\n', "line 1: not JSON"),
+        (
+            "trajectories/iteration-1.jsonl",
+            '{"chunk":0,"chunk_games":1,"reward":"x"}\n',
+            "game None is no number",
+        ),
+    ],
+)
+def test_a_run_that_was_changed_is_refused_in_one_sentence(run, tmp_path, file, content, sentence):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=sentence) as error:
+        list(open_run(folder).rewards())
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_trajectories_are_left_alone(run, games, tmp_path):
+    folder = tmp_path / "moved" / "run"
+    shutil.copytree(run, folder)
+    (folder / "trajectories" / "iteration-old.jsonl").write_text("{}\n")
+    assert [game for _, game in open_run(folder).games()] == games, "in whatever folder it lies"
 
 
 def test_a_task_with_a_rule_of_its_own_has_no_metric():

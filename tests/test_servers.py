@@ -222,7 +222,7 @@ UNUSUAL = [
     (with_message(content=None, reasoning_content="hm"), ""),
     (with_message(content=None, refusal="no"), "no"),
     ({"choices": [*with_choice()["choices"], None, 3]}, "#ANSWER x"),
-    (b'{"choices": [{"message": {"content": "\\ud800"}}]}', "\ud800"),
+    (b'{"choices": [{"message": {"content": "\\ud800 a"}}]}', "\ufffd a"),
     (with_message(content=0), UnusableReplyError("content is no text")),
     (with_message(content=[{"type": "text", "text": "x"}]), UnusableReplyError("content is no text")),
     (with_choice(message=None), UnusableReplyError("no completion")),

@@ -126,6 +126,50 @@ def test_records_that_are_no_games_of_this_setup_are_refused():
         replay(OLD | {"turns": OLD["turns"][:3]}, SETUP)
 
 
+def changed(record, *keys, value="nothing"):
+    """A copy of a record in which one value is another or, without a value, missing."""
+    copy = json.loads(json.dumps(record))
+    place = copy
+    for key in keys[:-1]:
+        place = place[key]
+    if value == "nothing":
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = value
+    return copy
+
+
+BROKEN = [None, -1, 1.5, True, "x", [], {}, ["x"], [2**70], 2**70]
+FIELDS = [("id",), ("episode_id",), ("hidden",), ("prices",), ("seed",), ("turns",), ("agents",)]
+FIELDS += [("turns", 0, key) for key in ("role", "text", "prompt_ids", "ids", "logprobs", "forced")]
+# Those of them that fit.
+FITS = {"id": ["-1", str(2**70)], "agents": ["{}"], "logprobs": ["None"], "prompt_ids": ["[]"]}
+
+
+@pytest.mark.parametrize("keys", FIELDS, ids=lambda keys: ".".join(map(str, keys)))
+def test_a_stored_game_of_other_values_is_refused_in_one_sentence(path, games, keys):
+    record = {"chunk": 0, "chunk_games": 1} | games[0].to_json()
+    values = [value for value in BROKEN if str(value) not in FITS.get(keys[-1], ())]
+    for value in values + ["nothing"] * (keys[-1] not in ("logprobs", "forced")):
+        append_lines(path, [changed(record, *keys, value=value)])
+        with pytest.raises(ValueError, match=r"games\.jsonl, line 1: ") as error:
+            list(ChunkLog(path).read(SETUP))
+        assert "\n" not in str(error.value), value
+        path.unlink()
+
+
+def test_chunks_after_one_that_is_not_whole_are_never_dropped(path, games):
+    """No crash leaves a file so; a reader would lose games, and a writer would cut them off."""
+    written(path, games[:2], games[2:4], games[4:])
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], lines[1][:10] + "\n", *lines[2:]]))
+    before = path.read_bytes()
+    for kind in (ChunkLog, ChunkWriter):
+        with pytest.raises(ValueError, match=r"line 3: chunk 1 begins, but chunk 0 before it is not"):
+            kind(path)
+    assert path.read_bytes() == before
+
+
 NEXT = '{"chunk":2,"chunk_games":3,"id":9}\n'
 TORN = [
     (lambda text: text + '{"chunk":2,"ga', 1, "a torn line"),

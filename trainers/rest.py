@@ -181,7 +181,7 @@ def by_action(
     clip(margin / rest.margin, LEAST, 1). Follow-ups are kept with probability equal to their reach.
     """
     examples: list[Example] = []
-    learned: set[tuple[object, ...]] = set()  # messages learned whole, each after the messages that it follows
+    whole_messages: set[tuple[object, ...]] = set()  # each after the messages that it follows
     choices = tree.choices(np.array(prices), options.temperature, rng)
     most = options.constant or 0
     constant = points_of_one_action(tree, choices) if most else set()
@@ -198,8 +198,8 @@ def by_action(
                 weight = np.clip(choice.margin / options.margin, LEAST, 1).item() if options.margin else 1.0
                 opening = tree.setup.game.opening_length(choice.reply.text or "")
                 message = (choice.heard, choice.reply.ids)
-                whole = options.replies == "each" or message not in learned
-                learned.add(message)
+                whole = options.replies == "each" or message not in whole_messages
+                whole_messages.add(message)
                 examples.append(with_tag(renderer, renderer.encode(view), choice, opening, weight, whole))
     return examples
 

@@ -14,6 +14,7 @@ from agents.servers.server import Server
 from clarify_env.games.agents import PlayerError
 from clarify_env.games.base import Reply, View
 from clarify_env.games.description import Messages
+from clarify_env.streams import whole_characters
 
 if TYPE_CHECKING:
     from agents.render import Renderer
@@ -144,7 +145,7 @@ class ServerAgent:
 
     def _reply(self, answer: Answer, prompt: tuple[int, ...], opening: tuple[int, ...]) -> Reply:
         self.lengths.append((answer.tokens + len(opening), answer.ended))
-        reply = Reply(answer.text)
+        reply = Reply(None if answer.text is None else whole_characters(answer.text))
         if self.renderer is not None and answer.ids is not None:
             ids = (*opening, *answer.ids)
             with self._lock:
@@ -158,4 +159,4 @@ class ServerAgent:
 
 def scrubbed(text: str) -> str:
     """Replaces control tokens and markers of chat templates by spaces, and lone surrogates by U+FFFD."""
-    return _MARKERS.sub(" ", re.sub(r"[\ud800-\udfff]", "\ufffd", text))
+    return _MARKERS.sub(" ", whole_characters(text))

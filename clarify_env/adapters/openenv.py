@@ -22,6 +22,7 @@ from clarify_env.games.base import Reply, View
 from clarify_env.games.description import Description
 from clarify_env.gym import RoleEnv
 from clarify_env.options import whole_number
+from clarify_env.streams import whole_characters
 from clarify_env.tasks.base import Task
 from clarify_env.tasks.registry import as_task
 
@@ -41,8 +42,7 @@ _SPLITS = ("train", "validation", "test")
 
 
 def _as_utf8(text: Any) -> Any:
-    """Replaces halves of surrogate pairs, which no UTF-8 text holds, by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else text
+    return whole_characters(text) if isinstance(text, str) else text
 
 
 class MessageAction(Action):

@@ -1,7 +1,8 @@
 """Whole games as JSON records: written for other programs, and read from them by replaying their messages."""
 
 import json
-import math
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from clarify_env.selfplay import trajectory
 
 # Keys of a record and of a message, beside the game's own name of what is hidden.
 _KEYS = ("game", "task", "split", "episode_id", "costs", "seed", "agents", "messages", "reward", "rewards")
-_TOKENS = ("prompt_ids", "ids", "logprobs", "forced")
+TOKENS = ("prompt_ids", "ids", "logprobs", "forced")
 # Largest difference of two equal rewards.
 SAME = 1e-9
+_EPISODE = re.compile(r".+/[0-9]{1,18}", re.DOTALL)
+# Largest seed, and largest token id.
+_MOST_SEED, _MOST_ID = 2**63 - 1, 2**31 - 1
 
 
 def game_record(setup: Setup, game: Trajectory) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def game_record(setup: Setup, game: Trajectory) -> dict[str, Any]:
 def _message(role: str, reply: Reply) -> dict[str, Any]:
     message: dict[str, Any] = {"role": role, "content": reply.text}
     if reply.ids is not None:
-        message |= {name: getattr(reply, name) for name in _TOKENS}
+        message |= {name: getattr(reply, name) for name in TOKENS}
     return message
 
 
@@ -79,9 +83,17 @@ def read_games(path: Path, setup: Setup) -> Iterator[tuple[Trajectory, bool]]:
             count += 1
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {_short(next(name for name in names if names.count(name) > 1))} stands twice")
+    return record
+
+
 def _record(line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
@@ -99,19 +111,41 @@ def _replayed(record: dict[str, Any], setup: Setup, number: int) -> tuple[Trajec
     for key, name in (("game", description.name), ("task", setup.task.name)):
         if record.get(key, name) != name:
             raise ValueError(f"{key} is {_short(record[key])}, but this run's is {name}")
-    episode = _episode(record, setup)
-    hidden = _hidden(record, setup, episode)
-    game = setup.deal(episode, hidden, description.check_prices(_costs(record, setup)))
-    messages = record.get("messages")
+    name = description.hidden_name
+    hidden = {name: record[name]} if name in record else {}
+    game = replayed(setup, record.get("episode_id"), hidden, _costs(record, setup), record.get("messages"))
+    if record.get("split", game.episode.id.rpartition("/")[0]) != game.episode.id.rpartition("/")[0]:
+        raise ValueError(f"split is {_short(record['split'])}, but the episode is {game.episode.id}")
+    players = dict.fromkeys(description.roles, "elsewhere") | check_agents(record.get("agents", {}), setup)
+    played = trajectory(number, check_seed(record.get("seed", 0)), game, players)
+    return played, _agrees(record, played)
+
+
+def replayed(setup: Setup, episode_id: Any, hidden: Mapping[str, Any], prices: Any, messages: Any) -> Game:
+    """Plays a game again from its messages, whatever they are; tools are not run again.
+
+    Args:
+        setup: Game, task and options.
+        episode_id: The episode.
+        hidden: What was dealt, by its name on file; empty if it is not stated.
+        prices: The prices.
+        messages: Each has ``role`` and ``content``, and may have token ids (`read_games`).
+
+    Raises:
+        ValueError: They are not those of a whole game; the message names what does not fit.
+    """
+    if not isinstance(episode_id, str) or _EPISODE.fullmatch(episode_id) is None:
+        raise ValueError(f"episode_id must be SPLIT/NUMBER, as train/0, not {_short(episode_id)}")
+    episode = setup.task.lookup(episode_id)
+    game = setup.deal(episode, _hidden(hidden, setup, episode), setup.game.check_prices(prices))
     if not isinstance(messages, list) or not messages:
         raise ValueError(f"messages must be a list of role and content, not {_short(messages)}")
-    known = (*description.roles, *description.tools(setup.task))
+    known = (*setup.game.roles, *setup.game.tools(setup.task))
     for index, message in enumerate(messages, 1):
         _apply(game, message, f"message {index}", known)
     if game.result is None:
         raise ValueError(f"its messages do not end the game: {game.to_move} is to move")
-    played = trajectory(number, _seed(record), game, _agents(record, setup))
-    return played, _agrees(record, played)
+    return game
 
 
 def _check_keys(mapping: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -120,21 +154,14 @@ def _check_keys(mapping: Mapping[str, Any], known: Sequence[str]) -> None:
             raise ValueError(f"there is no key {_short(key)}; known: {', '.join(known)}")
 
 
-def _episode(record: Mapping[str, Any], setup: Setup) -> Any:
-    name = record.get("episode_id")
-    if not isinstance(name, str) or not name.rpartition("/")[2].isdecimal():
-        raise ValueError(f"episode_id must be SPLIT/NUMBER, as train/0, not {_short(name)}")
-    return setup.task.lookup(name)
-
-
-def _hidden(record: Mapping[str, Any], setup: Setup, episode: Any) -> int:
-    name, count = setup.game.hidden_name, len(setup.weights(episode))
-    if name not in record and count == 1:
+def _hidden(stated: Mapping[str, Any], setup: Setup, episode: Any) -> int:
+    count = len(setup.weights(episode))
+    if not stated and count == 1:
         return 0
-    hidden = record.get(name)
+    ((name, hidden),) = stated.items() or {setup.game.hidden_name: None}.items()
     if type(hidden) is not int or not 0 <= hidden < count:
-        stated = "is missing" if name not in record else f"is {_short(hidden)}"
-        raise ValueError(f"{name} {stated}: it is the number of one of {count} possibilities, from 0")
+        value = f"is {_short(hidden)}" if stated else "is missing"
+        raise ValueError(f"{name} {value}: it is the number of one of {count} possibilities, from 0")
     return hidden
 
 
@@ -151,11 +178,11 @@ def _costs(record: Mapping[str, Any], setup: Setup) -> Any:
 def _apply(game: Game, message: Any, name: str, known: Sequence[str]) -> None:
     if not isinstance(message, dict):
         raise ValueError(f"{name} must be an object with role and content, not {_short(message)}")
-    _check_keys(message, ("role", "content", *_TOKENS))
+    _check_keys(message, ("role", "content", *TOKENS))
     role, content = message.get("role"), message.get("content")
     if role not in known:
         raise ValueError(f"{name}: role must be one of {', '.join(known)}, not {_short(role)}")
-    if "content" not in message or not (content is None or isinstance(content, str)):
+    if "content" not in message or not (content is None or _is_text(content)):
         raise ValueError(f"{name}: content must be a text, not {_short(content)}")
     if game.to_move is None:
         raise ValueError(f"{name}, of {role}, comes after the end of the game")
@@ -168,12 +195,14 @@ def _reply(message: Mapping[str, Any], content: str | None, name: str) -> Reply:
     prompt_ids, ids, logprobs = (message.get(key) for key in ("prompt_ids", "ids", "logprobs"))
     forced = message.get("forced", 0)
     for key, values in (("prompt_ids", prompt_ids), ("ids", ids)):
-        if values is not None and not (isinstance(values, list) and all(type(i) is int and i >= 0 for i in values)):
+        if values is not None and not (
+            isinstance(values, list) and all(type(i) is int and 0 <= i <= _MOST_ID for i in values)
+        ):
             raise ValueError(f"{name}: {key} must be a list of token ids, not {_short(values)}")
     if (prompt_ids is None) != (ids is None):
         raise ValueError(f"{name}: prompt_ids and ids belong together, and one of them is missing")
     if logprobs is not None and not (
-        isinstance(logprobs, list) and len(logprobs) == len(ids or ()) and all(map(_is_number, logprobs))
+        isinstance(logprobs, list) and len(logprobs) == len(ids or ()) and all(map(is_number, logprobs))
     ):
         raise ValueError(f"{name}: logprobs must hold one number per id, not {_short(logprobs)}")
     if type(forced) is not int or not 0 <= forced <= len(ids or ()):
@@ -185,23 +214,43 @@ def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_text(value: Any) -> bool:
+    """Returns whether a value is a text that files can hold: halves of surrogate pairs are no characters."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _seed(record: Mapping[str, Any]) -> int:
-    seed = record.get("seed", 0)
-    if type(seed) is not int or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, not {_short(seed)}")
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a finite number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def check_seed(seed: Any) -> int:
+    """Returns the seed of a game.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(seed) is not int or not 0 <= seed <= _MOST_SEED:
+        raise ValueError(f"seed must be a whole number in [0, 2^63 - 1], not {_short(seed)}")
     return seed
 
 
-def _agents(record: Mapping[str, Any], setup: Setup) -> dict[str, str]:
-    agents = record.get("agents", {})
-    if not isinstance(agents, dict) or not all(isinstance(name, str) for name in agents.values()):
+def check_agents(agents: Any, setup: Setup) -> dict[str, str]:
+    """Returns the names of players by role.
+
+    Raises:
+        ValueError: They are none.
+    """
+    if not isinstance(agents, dict) or not all(map(_is_text, agents.values())):
         raise ValueError(f"agents must be a mapping of roles to the names of their players, not {_short(agents)}")
     _check_keys(agents, setup.game.roles)
-    return {role: agents.get(role, "elsewhere") for role in setup.game.roles}
+    return agents
 
 
 def _agrees(record: Mapping[str, Any], game: Trajectory) -> bool:
@@ -212,7 +261,7 @@ def _agrees(record: Mapping[str, Any], game: Trajectory) -> bool:
     _check_keys(rewards, tuple(game.agents))
     stated += list(rewards.items())
     for _, reward in stated:
-        if not _is_number(reward):
+        if not is_number(reward):
             raise ValueError(f"reward must be a number, not {_short(reward)}")
     return all(abs(game.reward(role) - reward) <= SAME for role, reward in stated)
 

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from clarify_env.data.records import is_number
 from clarify_env.data.rows import Styles
 from clarify_env.games.base import Trajectory
 from trainers.runs.build import build
+from trainers.runs.errors import sentence
 from trainers.runs.experiment import Experiment
 from trainers.runs.store import ChunkLog, read_json
 
@@ -41,11 +44,15 @@ class StoredRun(NamedTuple):
     def rewards(self) -> Iterator[float | None]:
         """Yields the reward of each game as it stands on file; ``None`` in files of version 0.1."""
         for path in self.files:
-            yield from (record.get("reward") for record in ChunkLog(path).records())
+            for record in ChunkLog(path).records():
+                reward = record.get("reward")
+                if reward is not None and not is_number(reward):
+                    raise ValueError(f"{path}: the reward of game {record.get('id')} is no number: {reward!r}")
+                yield reward
 
     def episode_ids(self) -> list[str]:
         """Returns the ids of the episodes that were played, each once, as they stand on file."""
-        return list(dict.fromkeys(record["episode_id"] for path in self.files for record in ChunkLog(path).records()))
+        return list(dict.fromkeys(str(r.get("episode_id")) for path in self.files for r in ChunkLog(path).records()))
 
     def styles(self) -> Styles:
         """Returns the style of each role's prompts, where its player has one; a role of kind ``self``: the policy's."""
@@ -71,15 +78,18 @@ def open_run(folder: str | Path, option: str = "run") -> StoredRun:
     if not (folder / "config.json").is_file():
         raise ValueError(f"{option}: {folder} is no run directory: it has no config.json")
     identity = read_json(folder / "config.json")
+    if not isinstance(identity, dict):
+        raise ValueError(f"{option}: {folder / 'config.json'} holds no config")
     command = str(identity.get("command", "?"))
     if not isinstance(identity.get("task"), dict):
         raise ValueError(f"{option}: {folder} is a run of trainers.{command}, which stores no games")
-    iterations = (folder / "trajectories").glob("iteration-*.jsonl")
-    files = tuple(sorted(iterations, key=lambda path: int(path.stem.rpartition("-")[2])))
+    trajectories = folder / "trajectories"
+    numbers = {path.stem.removeprefix("iteration-"): path for path in trajectories.glob("iteration-*.jsonl")}
+    files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
     if not any(ChunkLog(path).chunks for path in files):
-        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {folder / 'trajectories'}")
+        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {trajectories}")
     try:
         experiment = build(OmegaConf.create(identity), learns=False, measures=False)
-    except ValueError as error:
-        raise ValueError(f"{option}: {folder / 'config.json'}: {error}") from error
+    except (ValueError, OmegaConfBaseException) as error:
+        raise ValueError(f"{option}: {folder / 'config.json'}: {sentence(error)}") from error
     return StoredRun(folder, command, experiment, files)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from agents.selfplay import trajectory
-from clarify_env.games.base import Reply, Trajectory
+from clarify_env.data.records import TOKENS, check_agents, check_seed, replayed
+from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits, or too deep
+        raise ValueError(f"{path}: not JSON: {error}") from error
 
 
 def append_lines(path: Path, records: Sequence[dict[str, Any] | None]) -> None:
@@ -85,7 +88,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         return json.loads(line)
-    except ValueError as error:  # a JSONDecodeError or a UnicodeDecodeError
+    except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise ValueError(f"{path}, line {number}: not JSON: {reason}") from error
 
@@ -109,6 +112,9 @@ class ChunkLog:
     Attributes:
         chunks: Number of whole chunks.
         dropped: Number of lines after the last whole chunk, from a crash while writing.
+
+    Raises:
+        ValueError: A chunk stands after one that is not whole: no crash has left it so, and nothing is dropped.
     """
 
     def __init__(self, path: Path):
@@ -122,12 +128,17 @@ class ChunkLog:
         position = games = 0
         chunk: tuple[bytes, ...] | None = None  # number and size of the chunk that has begun
         torn = False
-        for line in file:
+        for number, line in enumerate(file, 1):
             position += len(line)
             self.dropped += 1
             game = _GAME.match(line)
             torn = torn or not line.endswith(b"\n") or chunk not in (None, game and game.groups())
             if torn:
+                if game is not None and int(game[1]) > self.chunks:
+                    raise ValueError(
+                        f"{self.path}, line {number}: chunk {int(game[1])} begins, but chunk {self.chunks} before it "
+                        "is not whole: the file was changed"
+                    )
                 continue
             if game is not None:
                 chunk, games = game.groups(), games + 1
@@ -209,18 +220,25 @@ def replay(record: dict[str, Any], setup: Setup) -> Trajectory:
     Raises:
         ValueError: The record is of another game, or the game is not over after its messages.
     """
-    if record["game"] != setup.game.name:
-        raise ValueError(f"game {record['id']} is one of {record['game']}, not of {setup.game.name}")
-    prices = setup.game.check_prices(record["prices"] if "prices" in record else record["costs"])
-    hidden = record["hidden"] if "hidden" in record else record["intent"]
-    agents = record["agents"] if "agents" in record else {"user": record["user"]}
-    game = setup.deal(setup.task.lookup(record["episode_id"]), hidden, prices)
-    for turn in record["turns"]:
-        ids = {key: turn[key] and tuple(turn[key]) for key in ("prompt_ids", "ids", "logprobs")}
-        game.apply(Reply(turn["text"], **ids, forced=turn["forced"]))
-    if game.result is None:
-        raise ValueError(f"game {record['id']}: its messages do not end the game")
-    return trajectory(record["id"], record["seed"], game, agents)
+    number, turns = record.get("id"), record.get("turns")
+    if record.get("game") != setup.game.name:
+        raise ValueError(f"game {number} is one of {record.get('game')}, not of {setup.game.name}")
+    if type(number) is not int:
+        raise ValueError(f"id must be the number of the game, not {number!r}")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise ValueError(f"game {number}: turns must be a list of messages")
+    hidden = {name: record[name] for name in ("hidden", "intent") if name in record}
+    messages = [
+        {"role": turn.get("role"), "content": turn.get("text")} | {key: turn[key] for key in TOKENS if key in turn}
+        for turn in turns
+    ]
+    prices = record.get("prices", record.get("costs"))
+    try:
+        game = replayed(setup, record.get("episode_id"), hidden, prices, messages)
+        agents = check_agents(record["agents"] if "agents" in record else {"user": record.get("user")}, setup)
+        return trajectory(number, check_seed(record.get("seed")), game, agents)
+    except ValueError as error:
+        raise ValueError(f"game {number}: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
