@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from trainers import evaluate as evaluating
-from trainers.evaluation.suite import FOLDER, follows, names, players, read_suite
+from trainers.evaluation.suite import follows, names, players, read_suite
 from trainers.reporting.leaderboard import main, page
 
 DOCS = Path(__file__).parents[1] / "docs" / "suite.md"
@@ -54,8 +53,14 @@ def test_every_suite_names_its_parts():
     for name in names():
         suite = read_suite(name)
         assert suite.version >= 1 and all(any(w.startswith("task=") for w in words) for words in suite.parts.values())
-    standard, quick = (yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) for name in ("standard", "quick"))
-    assert standard["parts"] == quick["parts"], "the quick form plays the same parts"
+    standard, quick = map(read_suite, ("standard", "quick"))
+    for part, words in standard.parts.items():
+        others = dict(zip(words, quick.parts[part], strict=True))
+        assert {old.split("=")[0]: new for old, new in others.items() if old != new} == {
+            "eval.episodes": "eval.episodes=2",
+            "eval.sets": "eval.sets=[between]",
+            "eval.grid": "eval.grid=2",
+        }, "the quick form plays the same parts"
     with pytest.raises(ValueError, match="suite must be one of quick, standard, not 'standrad'"):
         read_suite("standrad")
 
@@ -92,6 +97,9 @@ def test_a_suite_of_two_players_and_its_page(tmp_path, capsys):
     [
         (["suite=standrad"], "error: suite must be one of quick, standard, not 'standrad'"),
         (["suite=quick", "task=sql"], "error: task=sql: a suite fixes everything but"),
+        (["suite=quick", "--help"], "error: --help: a suite takes no flags; python -m trainers.evaluate --help lists"),
+        (["suite=quick", "suite=standard"], "error: give one suite"),
+        (["suite=quick", "run_dir="], "error: give one suite, and the directory of its run"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(command, words, sentence):
@@ -99,7 +107,27 @@ def test_what_is_wrong_is_one_sentence(command, words, sentence):
     assert code == 1 and re.fullmatch(rf"{re.escape(sentence)}.*\n", error)
 
 
-@pytest.mark.parametrize("words", [[], ["suite.json"], ["a=nowhere.json"]])
-def test_what_is_wrong_with_files_is_one_sentence(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "name each result"),
+        (["suite.json"], "name each result"),
+        (["a=nowhere.json"], "a: cannot read nowhere.json: No such file"),
+        (["a=.", "b=."], "a: cannot read .: Is a directory"),
+        (["a=x.json", "a=y.json"], "two results have the name a"),
+    ],
+)
+def test_what_is_wrong_with_files_is_one_sentence(words, sentence, capsys):
     assert main(words) == 1
-    assert capsys.readouterr().err.startswith("error: ")
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", "3", '{"parts": {}}', '{"parts": []}', '{"parts": {"a": {"eval": {"b": {}}}}}', '{"suite": 1}'],
+)
+def test_files_that_are_no_results_are_refused(content, tmp_path, capsys):
+    path = tmp_path / "summary.json"
+    path.write_text(content)
+    assert main([f"x={path}"]) == 1
+    assert capsys.readouterr().err == f"error: x: {path} is no result of a suite (suite.json)\n"

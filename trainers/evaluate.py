@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainers.evaluation.measure import measure_policy
-from trainers.runs.command import command
+from trainers.runs.command import INTERRUPTED, command
 from trainers.runs.experiment import Experiment
+from trainers.runs.paths import plain_at_home
 from trainers.runs.run import Run
 
 SUITE, RUN_DIR = "suite=", "run_dir="
@@ -27,17 +28,22 @@ def of_suite(words: Sequence[str]) -> int:
     from trainers.evaluation.suite import players, read_suite, run_suite
     from trainers.reporting.leaderboard import draw, show
 
-    name = next(word for word in words if word.startswith(SUITE)).removeprefix(SUITE)
-    folders = [word.removeprefix(RUN_DIR) for word in words if word.startswith(RUN_DIR)]
+    suites, folders = ([w.removeprefix(start) for w in words if w.startswith(start)] for start in (SUITE, RUN_DIR))
     try:
-        suite = read_suite(name)
+        if len(suites) > 1 or "" in folders:
+            raise ValueError("give one suite, and the directory of its run, as suite=NAME run_dir=FOLDER")
+        suite = read_suite(name := suites[0])
         of_players = players([word for word in words if not word.startswith((SUITE, RUN_DIR))])
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     digest = hashlib.sha256("\n".join(sorted(of_players)).encode()).hexdigest()[:8]
-    folder = Path(folders[-1] if folders else f"runs/suite-{name}-{digest}")
-    result = run_suite(suite, of_players, folder)
+    folder = Path(plain_at_home(folders[-1]) if folders else f"runs/suite-{name}-{digest}")
+    try:
+        result = run_suite(suite, of_players, folder)
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
     draw(result, folder / "suite.png")
     show(result)
     print(f"{folder / 'suite.json'}, {folder / 'suite.png'}")

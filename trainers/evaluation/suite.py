@@ -52,17 +52,23 @@ def read_suite(name: str) -> Suite:
     if name not in names():
         raise ValueError(f"suite must be one of {', '.join(names())}, not {name!r}")
     entry = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    parts = {part: [*entry["every"], *words] for part, words in entry["parts"].items()}
-    return Suite(name, entry["version"], parts)
+    every = dict(word.split("=", 1) for word in entry["every"])
+    if "like" in entry:
+        like = yaml.safe_load((FOLDER / f"{entry['like']}.yaml").read_text(encoding="utf-8"))
+        entry["parts"], every = like["parts"], dict(word.split("=", 1) for word in like["every"]) | every
+    words = ["=".join(pair) for pair in every.items()]
+    return Suite(name, entry["version"], {part: [*words, *more] for part, more in entry["parts"].items()})
 
 
 def players(words: Sequence[str]) -> list[str]:
     """Returns the overrides that say who is measured, with the suite's prompts where they name none.
 
     Raises:
-        ValueError: One of them is fixed by the suite.
+        ValueError: One of them is fixed by the suite, or a flag.
     """
     for word in words:
+        if word.startswith("-"):
+            raise ValueError(f"{word}: a suite takes no flags; python -m trainers.evaluate --help lists the options")
         section = word.lstrip("+~").partition("=")[0].partition(".")[0]
         if section not in FREE:
             raise ValueError(f"{word}: a suite fixes everything but {', '.join(FREE)} and run_dir")

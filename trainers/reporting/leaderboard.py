@@ -111,12 +111,31 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def read_result(name: str, path: Path) -> dict[str, Any]:
+    """Reads a file ``suite.json``.
+
+    Raises:
+        ValueError: It cannot be read, or is no result of a suite.
+    """
+    try:
+        result: dict[str, Any] = read_json(path)
+        parts = [(cells(entry, result["parts"][part]), dict(entry["fixed"])) for part, _, entry in entries(result)]
+        whole = bool(parts) and all(name in result for name in ("suite", "version", "steers", "command", "versions"))
+    except OSError as error:
+        raise ValueError(f"{name}: cannot read {path}: {error.strerror}") from error
+    except (LookupError, TypeError, AttributeError, ArithmeticError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{name}: {path} is no result of a suite (suite.json)")
+    return result
+
+
 def _share(result: Mapping[str, Any]) -> float:
     return float(np.mean([entry["reward"] / entry["oracle"] for _, _, entry in entries(result)]))
 
 
 def _row(texts: Sequence[str]) -> list[str]:
-    return [f"| {' | '.join(texts)} |"]
+    return [f"| {' | '.join(text.replace('|', '&#124;') for text in texts)} |"]
 
 
 def main(words: Sequence[str]) -> int:
@@ -125,8 +144,11 @@ def main(words: Sequence[str]) -> int:
     try:
         if not pairs or not all(name and path for name, _, path in pairs):
             raise ValueError("name each result, as NAME=FILE")
-        print(page({name: read_json(Path(path)) for name, _, path in pairs}))
-    except (ValueError, OSError) as error:
+        names = [name for name, _, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two results have the name {max(names, key=names.count)}")
+        print(page({name: read_result(name, Path(path)) for name, _, path in pairs}))
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -43,6 +43,7 @@ from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, swe
 
 # Name of the section of a command's options if these are at the root of the config.
 ROOT = ""
+INTERRUPTED = "interrupted: the same command goes on from here"
 
 
 class Command:
@@ -286,7 +287,7 @@ def command(
             print(f"error: {sentence(error)}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
-            print("interrupted: the same command goes on from here", file=sys.stderr)
+            print(INTERRUPTED, file=sys.stderr)
             sys.exit(130)
 
     def start() -> bool:
