@@ -242,6 +242,9 @@ WRONG = [
     ([*SEAT, "--costs", "0.1"], "costs must be a pair"),
     ([*SEAT, "--game-option", "max_questions"], "--game-option must be NAME=VALUE, not 'max_questions'"),
     ([*SEAT, "--game-option", "questions=1"], "has no option questions"),
+    ([*SEAT, "--game-option", "task=ledger"], "has no option task, only max_questions"),
+    ([*SEAT, "--game-option", "style=natural"], "has no option style, only max_questions"),
+    ([*SEAT, "--port", "99999"], "--port must be a port, in [0, 65535], not 99999"),
     ([*SEAT, "--sessions", "0"], "sessions must be a whole number of at least 1"),
 ]
 

@@ -8,18 +8,18 @@ import argparse
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 from clarify_env import __version__
 from clarify_env.arguments import value
-from clarify_env.costs import Plane
 from clarify_env.dealing import ENDLESS
 from clarify_env.extras import extra
+from clarify_env.games import find_game
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Reply, View
-from clarify_env.games.description import Description
 from clarify_env.gym import RoleEnv
 from clarify_env.options import whole_number
 from clarify_env.streams import whole_characters
@@ -82,12 +82,7 @@ class GameEnvironment(Environment[MessageAction, GameObservation, GameState]):
     Args:
         task: A task, its name, or where its class is, as in `make_task`.
         role: The role that the client plays.
-        costs: Fixed prices, or a plane from whose training prices each reset draws; ``None``: the game's default plane.
-        agents: Who plays the other roles; a role that is not named is played by the game's default scripted player.
-        game: A game or its name.
-        style: Style of the chat messages; ``None``: the game's default.
-        task_options: Options of a task given by name.
-        **game_options: The game's own options.
+        **settings: Further arguments of `clarify_env.gym.RoleEnv`.
 
     Raises:
         ValueError: There is no such task, game, role or option, a value is wrong, or nobody plays one of the others.
@@ -95,19 +90,9 @@ class GameEnvironment(Environment[MessageAction, GameObservation, GameState]):
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
-    def __init__(
-        self,
-        task: Task | str,
-        role: str,
-        costs: Plane | tuple[float, ...] | None = None,
-        agents: Mapping[str, Agent] | None = None,
-        game: str | Description = "clarification",
-        style: str | None = None,
-        task_options: Mapping[str, Any] | None = None,
-        **game_options: Any,
-    ):
+    def __init__(self, task: Task | str, role: str, **settings: Any):
         super().__init__()
-        self._env = RoleEnv(task, role, costs, agents, game, style=style, task_options=task_options, **game_options)
+        self._env = RoleEnv(task, role, **settings)
         self._task = self._env.dealer.task
         self._state = GameState(task=self._task.name, game=self._env.description.name, role=role)
 
@@ -290,6 +275,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
     options = parser.parse_args(arguments)
     try:
+        if not 0 <= options.port < 2**16:
+            raise ValueError(f"--port must be a port, in [0, 65535], not {options.port}")
+        known = [option.name for option in fields(find_game(options.game).options)]
+        game_options = _options("--game-option", options.game_option, known)
         app = make_app(
             options.task,
             options.role,
@@ -298,7 +287,7 @@ def main(arguments: Sequence[str]) -> int:
             style=options.style,
             task_options=_options("--task-option", options.task_option),
             sessions=options.sessions,
-            **_options("--game-option", options.game_option),
+            **game_options,
         )
     except ValueError as error:
         print(f"clarify_env.adapters.openenv: {error}", file=sys.stderr)
@@ -309,12 +298,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _options(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
+def _options(flag: str, pairs: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
     options = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"{flag} must be NAME=VALUE, not {pair!r}")
+        if known is not None and name not in known:
+            raise ValueError(f"{flag}: the game has no option {name}, only {', '.join(known)}")
         options[name] = value(text)
     return options
 
