@@ -228,22 +228,26 @@ class Counting(Clarification):
 
 
 def refuse_skyrl():
-    """Chats that do not continue the last one, and rows without a seed, are refused."""
+    """Chats that do not continue the last one, rows without a seed, and seeds that are none, are refused."""
     from clarify_env.adapters.skyrl import ClarifyTextEnv
 
     env = ClarifyTextEnv({"task": TASK}, {"seed": 0})
     env.env.description = Counting()
     env.init()
-    for act, words in (
-        (lambda: env.step("#CLARIFY Which kind is it?"), "this style of the chat changes earlier messages"),
-        (lambda: ClarifyTextEnv({"task": TASK}, {}), "must have a seed"),
-    ):
-        try:
-            act()
-        except ValueError as error:
-            assert words in str(error)
-        else:
-            raise AssertionError(f"not refused: {words}")
+    refuse(lambda: env.step("#CLARIFY Which kind is it?"), "this style of the chat changes earlier messages")
+    refuse(lambda: ClarifyTextEnv({"task": TASK}, {}), "must have a seed")
+    refuse(lambda: ClarifyTextEnv([1], {"seed": 0}), "env_config must be a mapping")
+    for seed in ("x", None, 1.7, True, -1):
+        refuse(lambda seed=seed: ClarifyTextEnv({"task": TASK}, {"seed": seed}), "seed of a row must be a whole number")
+
+
+def refuse(act, words):
+    try:
+        act()
+    except ValueError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"not refused: {words}")
 
 
 def play_gem(games):
@@ -253,7 +257,10 @@ def play_gem(games):
     from clarify_env.adapters.gem import NAME
 
     speaker, direct = by_kernel(games)
+    for seed in ("x", 1.7, -1):
+        refuse(lambda seed=seed: gem.make(NAME, task=TASK, seed=seed), "seed must be a whole number")
     env = gem.make(NAME, task=TASK)
+    assert env.spawn(same_state=True).reset(seed=3) == env.reset(seed=3), "before a game is dealt"
     vector = gem.make_vec([NAME] * games, seed=0, task=TASK)
     texts, infos = vector.reset()
     for seed, game in enumerate(direct):

@@ -10,6 +10,7 @@ from typing import Any
 from clarify_env.extras import extra
 from clarify_env.games.description import Messages
 from clarify_env.gym import RoleEnv
+from clarify_env.options import whole_number
 
 with extra("clarify_env.adapters.gem", "gem"):
     import gem
@@ -37,7 +38,7 @@ class ClarifyGemEnv(gem.Env):
         super().__init__()
         self._arguments = {"task": task, "role": role, "seed": seed} | settings
         self.env = RoleEnv(task, role, **settings)
-        self._seed = seed
+        self._seed = None if seed is None else whole_number("seed", seed, least=0)
         self._chat: Messages = []
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -69,7 +70,8 @@ class ClarifyGemEnv(gem.Env):
         other = type(self)(**self._arguments | kwargs)
         if same_state:
             other._seed, other._chat = self._seed, self._chat
-            other.env.game = self.env.game.fork(self.env.game.hidden)
+            if self._chat:  # a game has been dealt
+                other.env.game = self.env.game.fork(self.env.game.hidden)
             other.env.np_random = copy.deepcopy(self.env.np_random)
         return other
 

@@ -9,6 +9,7 @@ from typing import Any
 from clarify_env.extras import extra
 from clarify_env.games.description import Messages
 from clarify_env.gym import RoleEnv
+from clarify_env.options import whole_number
 
 with extra("clarify_env.adapters.skyrl", "skyrl"):
     from omegaconf import OmegaConf
@@ -36,11 +37,13 @@ class ClarifyTextEnv(BaseTextEnv):
     def __init__(self, env_config: Any = None, extras: Mapping[str, Any] | None = None):
         super().__init__()
         settings: Any = OmegaConf.to_container(OmegaConf.create(env_config or {}))
+        if not isinstance(settings, dict):
+            raise ValueError(f"env_config must be a mapping of arguments, not {settings!r}")
         self.env = RoleEnv(**{"task": "almanac", "role": "assistant"} | settings)
         row = extras or {}
         if "seed" not in row:
             raise ValueError(f"a row of the data set of {NAME} must have a seed, an integer of at least 0")
-        self._seed, self._options = int(row["seed"]), row.get("options")
+        self._seed, self._options = whole_number("seed of a row", row["seed"], least=0), row.get("options")
         self._chat: Messages = []
         self._metrics: dict[str, float] = {}
 
