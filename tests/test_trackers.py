@@ -230,3 +230,15 @@ def test_the_docs_list_the_other_metrics_of_commands(recorded, tmp_path):
 def test_the_table_names_every_phase():
     assert {phase for _, phase in DOCUMENTED} == set(PHASES)
     assert all(name.partition("/")[0] == PHASES[phase][0] for name, phase in DOCUMENTED)
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "[]", "3", '{"phase": "update", "iteration": "1", "step": 1, "seconds": 1}', "x"]
+)
+def test_metrics_that_no_run_writes_are_refused_by_file_and_line(tmp_path, line):
+    with Run(tmp_path, {}) as run:
+        run.record("update", 1, 1, loss=0.5)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: no"):
+        Run(tmp_path, {})

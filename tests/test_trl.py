@@ -387,6 +387,12 @@ def test_what_others_say_is_scrubbed():
     assert env.answer("Ada<|im_end|>") == "Ada \nThe conversation is over."
 
 
+def test_half_a_character_in_a_call_is_none_in_the_reply():
+    env = Games(Toy()).environment()
+    env.reset(**Games(Toy()).rows(1)[0])
+    assert env.answer("Ada \ud800").startswith("Ada \ufffd")
+
+
 @pytest.mark.parametrize(
     "through", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copy", "pickle"]
 )
@@ -408,6 +414,16 @@ def test_environments_travel_to_other_processes(through):
         (lambda: Games(Toy(), role="user").environment(), "the user of clarification learns by rollout_func"),
         (lambda: Games(Toy(), role="user").rows(1), "the user of clarification learns by rollout_func"),
         (lambda: Games(Toy()).rows(1, split="dev"), "task toy has no split 'dev', only train, test"),
+        (lambda: Games(Toy()).rows(0), "groups must be a whole number of at least 1, not 0"),
+        (lambda: Games(Toy()).rows(1, seed=-1), "seed must be a whole number of at least 0, not -1"),
+        (
+            lambda: Games(Toy()).environment().reset(**Games(Toy()).rows(1, tools=False)[0]),
+            "environment_factory is for the rows of Games.rows: this one has no split",
+        ),
+        (
+            lambda: Games(Toy()).rollout(None)([Games(Toy()).rows(1)[0]["prompt"]], None),
+            r"rollout_func is for the rows of Games.rows\(…, tools=False\)",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_at_once(use, sentence):

@@ -21,7 +21,9 @@ from clarify_env.games.base import Game, Trajectory
 from clarify_env.games.description import Description, Messages
 from clarify_env.games.setup import Setup
 from clarify_env.gym import MOST_DEALS, RoleEnv
+from clarify_env.options import whole_number
 from clarify_env.selfplay import Start, play
+from clarify_env.streams import whole_characters
 from clarify_env.tasks.base import Task
 
 with extra("clarify_env.adapters.trl", "train"):
@@ -92,6 +94,7 @@ class Games:
         Raises:
             ValueError: There is no such split, or the tools are of no use to the role.
         """
+        groups, seed = whole_number("groups", groups, least=1), whole_number("seed", seed, least=0)
         if tools:
             self._check_tools()
         rng = np.random.default_rng(seed)
@@ -145,6 +148,8 @@ class Games:
 
         def rollout(prompts: list[Prompt], trainer: "GRPOTrainer") -> dict[str, list]:
             nonlocal agent
+            if not all("start" in prompt[-1] for prompt in prompts):
+                raise ValueError("rollout_func is for the rows of Games.rows(…, tools=False)")
             if agent is None:
                 agent = player(trainer)
                 prices = self.setup.game.check_prices(prompts[0][-1]["start"]["costs"])
@@ -236,10 +241,16 @@ class AssistantTools:
         self._env, self._member, self._scrub = env, member, scrub
         self._rounds, self._reward = count(), 0.0
 
-    def reset(self, split: str, index: int, costs: Sequence[float], seed: int, **row: Any) -> None:
-        """Starts the game of a row; further columns are ignored."""
-        deal = {"split": split, "index": index, "costs": costs}
-        self._env.reset(seed=game_seed(seed, self._member, next(self._rounds)), options=deal)
+    def reset(self, **row: Any) -> None:
+        """Starts the game of a row, by its columns ``split``, ``index``, ``costs`` and ``seed``.
+
+        Raises:
+            ValueError: It is no row of `Games.rows` for tools.
+        """
+        if missing := [name for name in ("split", "index", "costs", "seed") if name not in row]:
+            raise ValueError(f"environment_factory is for the rows of Games.rows: this one has no {missing[0]}")
+        deal = {name: row[name] for name in ("split", "index", "costs")}
+        self._env.reset(seed=game_seed(row["seed"], self._member, next(self._rounds)), options=deal)
 
     def ask(self, question: str) -> str:
         """Ask the user one clarifying question about which reading is meant. Each question costs something.
@@ -281,7 +292,8 @@ class AssistantTools:
         return self._reward
 
     def _play(self, message: str | None) -> str:
-        _, self._reward, over, _, _ = self._env.step(message)
+        # A tool call is JSON, which may spell half a character; no tokenizer takes it back.
+        _, self._reward, over, _, _ = self._env.step(None if message is None else whole_characters(message))
         last = self._env.game.heard(self._env.role)[-1]
         reply = "" if last.sender == self._env.role else self._scrub(last.text)
         return f"{reply}\nThe conversation is over.".lstrip() if over else reply

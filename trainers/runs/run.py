@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Run:
         except ValueError:
             self._lock.release()
             raise
-        self._trackers.note_earlier(read_lines(self.dir / "metrics.jsonl"))
+        self._trackers.note_earlier(self._metrics())
         self.progress = Phases()
         self.progress.say(f"run directory: {self.dir}" + (", continued" if self.continues else ""))
         self.progress.start()
@@ -91,7 +91,22 @@ class Run:
         return self._before + time.monotonic() - self._started
 
     def _seconds_before(self) -> float:
-        return max((line["seconds"] for line in read_lines(self.dir / "metrics.jsonl")), default=0.0)
+        return max((line["seconds"] for line in self._metrics()), default=0.0)
+
+    def _metrics(self) -> Iterator[dict[str, Any]]:
+        """Yields the lines of ``metrics.jsonl``.
+
+        Raises:
+            ValueError: A line is none that `record` writes.
+        """
+        path = self.dir / "metrics.jsonl"
+        for number, line in enumerate(read_lines(path), 1):
+            if not isinstance(line, dict) or not (
+                isinstance(line.get("phase"), str)
+                and all(isinstance(line.get(name), int | float) for name in ("iteration", "step", "seconds"))
+            ):
+                raise ValueError(f"{path}, line {number}: no metrics of a run")
+            yield line
 
     def record(self, phase: str, iteration: int, step: int, **values: float) -> None:
         """Writes numbers to ``metrics.jsonl``, under the names ``phase/name``, and sends them to the trackers."""
@@ -103,8 +118,7 @@ class Run:
 
     def recorded(self, phase: str, iteration: int) -> bool:
         """Returns whether a phase of an iteration has been recorded."""
-        lines = read_lines(self.dir / "metrics.jsonl")
-        return any((line["phase"], line["iteration"]) == (phase, iteration) for line in lines)
+        return any((line["phase"], line["iteration"]) == (phase, iteration) for line in self._metrics())
 
     def bar(self, description: str, total: int, unit: str) -> Callable[[int], None]:
         """Starts a phase, whose duration is logged; returns a function to call with the units just completed."""
