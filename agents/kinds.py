@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from agents.servers.agent import ServerAgent
 
 
+NO_POLICY = "kind=self needs a language model in the role that is measured or learns"
+
+
 @dataclass(frozen=True)
 class Policy:
     """The model that learns or is measured.
@@ -172,9 +175,7 @@ def _self(role: str, options: Self, context: Context) -> Agent:
                 server_agent = _server_agent(role, block, options.temperature, context, context.section(server_role))
                 server_agent.name = options.name
                 return server_agent
-        raise ValueError(
-            f"{context.section(role)}.kind=self needs a language model in the role that is measured or learns"
-        )
+        raise ValueError(f"{context.section(role)}.{NO_POLICY}")
     agent = _policy(context.policy.roles[0], options.temperature, context.policy, context, plays=role)
     agent.name = options.name
     return agent

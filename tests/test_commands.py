@@ -819,6 +819,11 @@ FIRST = [
     ),
     (prompted, ["costs.steps=[1,2]"], "costs.steps must be at most the smallest costs, 0.16 and 0.022, not (1.0, 2.0)"),
     (prompted, ["user.kind={a: 1}"], "user.kind must be one of scripted, hf, self, api, not {'a': 1}"),
+    (
+        evaluate,
+        ["assistant=scripted", "user=self"],
+        "user.kind=self needs a language model in the role that is measured or learns",
+    ),
     (prompted, ["user.strategy=bluff"], "user.strategy must be one of scripted, not 'bluff'"),
     (prompted, ["eval=3"], "eval must be a mapping of options, as eval.OPTION=VALUE, not 3"),
     (prompted, ["learn=user"], "learn must be a list of texts or null, not 'user'"),

@@ -208,6 +208,14 @@ def test_games_go_out_and_in_and_are_learned_from(command, run, games, exported,
     result = json.loads((imported / "import.json").read_text())
     assert (result["games"], result["reward_differs"]) == (len(games), [])
     assert result["rows"][0]["reward"] == pytest.approx(sum(game.reward() for game in games) / len(games))
+    before = (imported / "trajectories" / "iteration-1.jsonl").read_bytes()
+    first, *others = exported.read_text().splitlines(keepends=True)
+    exported.write_text("".join(others))
+    code, error = command(import_command, f"import.path={exported}", f"run_dir={imported}")
+    assert code == 1 and f"run_dir: {imported} holds games of {exported} as it was before" in error
+    assert (imported / "trajectories" / "iteration-1.jsonl").read_bytes() == before
+    exported.write_text("".join([first, *others]))
+    assert command(import_command, f"import.path={exported}", f"run_dir={imported}")[0] == 0
     learn = ["rwsft.weight=refit", "rollouts=plain", f"rollouts.games={imported}", "update.epochs=1", "update.runs=1"]
     code, error = command(rwsft, *SMALL, *learn, "eval.modes=[greedy]", f"run_dir={learned}")
     assert code == 0, error

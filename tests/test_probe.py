@@ -41,6 +41,10 @@ ADVICE = [
 ]
 
 
+RATES = {"leak": 0.1, "ungrounded": 0.01, "wrong_reading": None, "any": 0.1}
+CONDUCT = {"user": {"player": "self", "kinds": {name: {"rate": rate} for name, rate in RATES.items()}}}
+
+
 @pytest.mark.parametrize(("given", "beginnings"), ADVICE)
 def test_advice(given, beginnings):
     sentences = advice(given, ["assistant"], 48)
@@ -48,15 +52,17 @@ def test_advice(given, beginnings):
     assert all(part in sentence for part, sentence in zip(beginnings, sentences, strict=True))
 
 
-RATES = {"leak": 0.1, "ungrounded": 0.01, "wrong_reading": None, "any": 0.1}
-CONDUCT = {"user": {"player": "self", "kinds": {name: {"rate": rate} for name, rate in RATES.items()}}}
+@pytest.mark.parametrize(("given", "_"), ADVICE)
+def test_a_model_of_a_server_is_not_told_to_learn(given, _):
+    verdict, *sentences = advice(given, ["assistant"], 48, served=True, conduct=CONDUCT)
+    assert verdict in ("Ready to play.", "Not ready to play.") and not any("warm" in sentence for sentence in sentences)
 
 
 def test_faults_of_the_user_are_named_with_what_to_do():
     *_, sentence = advice(rows(), ["assistant"], 48, conduct=CONDUCT)
     assert sentence.startswith("As user, self is at fault (leak 10% of its messages): ") and "user=self" in sentence
-    CONDUCT["user"]["kinds"]["leak"]["rate"] = 0.02
-    assert len(advice(rows(), ["assistant"], 48, conduct=CONDUCT)) == 1, "as few as are allowed"
+    few = {"user": {"player": "self", "kinds": CONDUCT["user"]["kinds"] | {"leak": {"rate": 0.02}}}}
+    assert len(advice(rows(), ["assistant"], 48, conduct=few)) == 1, "as few as are allowed"
 
 
 def test_a_model_that_is_not_there_leaves_no_run_directory(command, tmp_path):

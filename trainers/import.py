@@ -5,6 +5,7 @@ Each line holds the episode's id, the costs, and the messages with their roles. 
 ``rollouts.games=RUN`` (docs/data.md). No model is loaded.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from trainers.data.score import markdown, print_scores, score
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkWriter, write_json, write_text
+from trainers.runs.store import ChunkWriter, read_json, write_json, write_text
 
 # Games of a chunk of the file of trajectories.
 CHUNK = 256
@@ -43,8 +44,15 @@ def check(experiment: Experiment, options: ImportOptions) -> None:
 
 
 def import_games(experiment: Experiment, options: ImportOptions, run: Run) -> None:
-    """Replays and scores the games, and writes ``trajectories/iteration-1.jsonl``, ``import.json`` and a table."""
+    """Replays and scores the games, and writes ``trajectories/iteration-1.jsonl``, ``import.json`` and a table.
+
+    Raises:
+        ValueError: The run directory holds the games of the same file as it was before.
+    """
     path, games, mismatches = Path(options.path), list[Trajectory](), list[int]()
+    digest, stated = hashlib.sha256(path.read_bytes()).hexdigest(), run.dir / "import.json"
+    if stated.exists() and read_json(stated).get("sha256", digest) != digest:
+        raise ValueError(f"run_dir: {run.dir} holds games of {path} as it was before; choose another run_dir")
     for game, agrees in read_games(path, experiment.setup):
         games.append(game)
         mismatches += [] if agrees else [game.id]
@@ -59,7 +67,8 @@ def import_games(experiment: Experiment, options: ImportOptions, run: Run) -> No
     if not run.recorded("import", 1):
         run.record("import", 1, 1, games=len(games), reward_differs=len(mismatches))
     scores = score(experiment.setup, games, [None])
-    write_json(run.dir / "import.json", {"path": str(path), "games": len(games), "reward_differs": mismatches} | scores)
+    about = {"path": str(path), "sha256": digest, "games": len(games), "reward_differs": mismatches}
+    write_json(stated, about | scores)
     write_text(run.dir / "import.md", markdown(scores))
     run.report = run.dir / "import.md"
     run.progress.stop()

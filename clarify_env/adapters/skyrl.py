@@ -39,7 +39,8 @@ class ClarifyTextEnv(BaseTextEnv):
         settings: Any = OmegaConf.to_container(OmegaConf.create(env_config or {}))
         if not isinstance(settings, dict):
             raise ValueError(f"env_config must be a mapping of arguments, not {settings!r}")
-        self.env = RoleEnv(**{"task": "almanac", "role": "assistant"} | settings)
+        arguments: dict[str, Any] = {"task": "almanac", "role": "assistant"} | settings
+        self.env = RoleEnv(**arguments)
         row = extras or {}
         if "seed" not in row:
             raise ValueError(f"a row of the data set of {NAME} must have a seed, an integer of at least 0")

@@ -185,7 +185,7 @@ def advice(
         rows: Figures of the probes; see `probed`.
         learns: Learning roles.
         max_new_tokens: Longest message of the policy in tokens.
-        served: Whether a server plays the model, so that no warm start is advised.
+        served: Whether a server plays the model, so that neither learning nor a warm start is advised.
         conduct: Fault reports by role; see `probe_conduct`.
     """
     own = [row for row in rows if row["role"] in learns]
@@ -195,7 +195,7 @@ def advice(
     if (ended := _mean([row["ended"] for row in own])) < ENDED:
         sentences.append(
             f"{1 - ended:.0%} of its messages reach assistant.max_new_tokens={max_new_tokens} without an end: raise it "
-            "if they are cut off, else let a warm start teach it to end them."
+            + ("if they are cut off." if served else "if they are cut off, else let a warm start teach it to end them.")
         )
     valid, valid_opened = _mean([row["valid"] for row in free]), _mean([row["valid"] for row in opened])
     if max(valid, valid_opened) < VALID:
@@ -207,13 +207,18 @@ def advice(
     elif valid < VALID:
         sentences.append(
             f"Its messages are valid after an opening ({valid_opened:.0%}) but seldom by themselves ({valid:.0%}): "
-            "methods that force openings can learn from it; a warm start (python -m trainers.sft) makes more of it."
+            "methods that force openings can learn from it"
+            + ("." if served else "; a warm start (python -m trainers.sft) makes more of it.")
         )
     known = [row["score_clear"] for row in opened if row["score_clear"] is not None]
     if known and max(known) < KNOWN:
         sentences.append(
             f"It scores {max(known):.2f} on episodes with nothing hidden: it lacks the facts of this task. Choose a "
-            "task with a context, a larger model, or a warm start."
+            + (
+                "task with a context, or a larger model."
+                if served
+                else "task with a context, a larger model, or a warm start."
+            )
         )
     partners = [row for row in rows if row["role"] not in learns]
     for row in partners:
@@ -226,11 +231,16 @@ def advice(
         if kinds:
             named = ", ".join(f"{name} {row['rate']:.0%}" for name, row in kinds.items())
             sentences.append(
-                f"As {role}, {report['player']} is at fault ({named} of its messages): let a warm start teach it that "
-                f"role (python -m trainers.sft {role}=self), and play with game.leaks=redact until it does."
+                f"As {role}, {report['player']} is at fault ({named} of its messages): "
+                + (
+                    f"let another model play the {role}, or play with game.leaks=redact."
+                    if served
+                    else f"let a warm start teach it that role (python -m trainers.sft {role}=self), and play with "
+                    "game.leaks=redact until it does."
+                )
             )
     ready = max(valid, valid_opened) >= VALID and ended >= ENDED
-    verdict = "Ready to learn by self-play." if ready else "Not ready to learn by self-play."
+    verdict = f"{'Ready' if ready else 'Not ready'} to {'play' if served else 'learn by self-play'}."
     return [verdict, *sentences]
 
 

@@ -165,7 +165,10 @@ def _naming(name: str) -> Iterator[None]:
 def _example(option: str) -> str:
     """Returns how a value without default is given, for the kinds of values that are."""
     last = option.rpartition(".")[2]
-    examples = {"model": "FOLDER_OR_HUB_ID of a chat model", "path": "FILE of the data set"}
+    examples = {
+        "model": "FOLDER_OR_HUB_ID of a chat model, or the NAME that it has at a server",
+        "path": "FILE of the data set",
+    }
     return f"; write {option}={examples[last]}" if last in examples else ""
 
 

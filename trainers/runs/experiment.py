@@ -197,9 +197,15 @@ class Experiment:
         return self.at(blocks=blocks)
 
     def check_players(self) -> None:
-        """Checks all that can be known of the players before a model is loaded; see `agents.checks.check_players`."""
+        """Checks all that can be known of the players before a model is loaded; see `agents.checks.check_players`.
+
+        Raises:
+            ValueError: An option of a player cannot be, or a role of kind ``self`` has no policy; the message names it.
+        """
         styles = dict.fromkeys(self.learns, "prompts.style")
         checks.check_players(self.blocks, self.setup.game, self.task.name, sections=self.sections, styles=styles)
+        if self.partners and self.policy_options is None and self.served is None:
+            raise ValueError(f"{self.sections.get(self.partners[0], self.partners[0])}.{kinds.NO_POLICY}")
 
     def load_models(self, continues: bool = False) -> None:
         """Loads the model of every player, the policy's first, so that one that cannot be loaded is said at once.

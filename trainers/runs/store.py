@@ -227,7 +227,7 @@ def replay(record: dict[str, Any], setup: Setup) -> Trajectory:
         raise ValueError(f"id must be the number of the game, not {number!r}")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError(f"game {number}: turns must be a list of messages")
-    hidden = {name: record[name] for name in ("hidden", "intent") if name in record}
+    hidden: dict[str, Any] = {name: record[name] for name in ("hidden", "intent") if name in record}
     messages = [
         {"role": turn.get("role"), "content": turn.get("text")} | {key: turn[key] for key in TOKENS if key in turn}
         for turn in turns
