@@ -160,7 +160,7 @@ def lines(path, *records):
 
 
 def of_data(name, file):
-    return pytest.param(name, {"path": DATA / file}, marks=needs(DATA / file), id=name)
+    return pytest.param("clarification", name, {"path": DATA / file}, marks=needs(DATA / file), id=name)
 
 
 # Tasks of the house that need data of others.
@@ -171,23 +171,27 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [*(pytest.param(*one, id=one[0]) for one in TASKS.items()), *REAL])
-def test_games_that_go_out_and_in_again_earn_the_same(name, options, tmp_path):
-    setup = Setup(find_game("clarification"), make_task(name, **options))
+HOUSE = [pytest.param("clarification", *one, id=one[0]) for one in TASKS.items()]
+
+
+@pytest.mark.parametrize(("game", "name", "options"), [*HOUSE, pytest.param("pandora", "boxes", {}, id="boxes"), *REAL])
+def test_games_that_go_out_and_in_again_earn_the_same(game, name, options, tmp_path):
+    setup = Setup(find_game(game), make_task(name, **options))
     prices, split = setup.game.plane().train(), next(iter(setup.task.sizes))
     begun = []
     for k in range(12):
         episode = setup.task.episode(split, k % (setup.task.sizes[split] or 12))
         begun.append(Start(episode, k % len(setup.weights(episode)), prices[k * 7 % len(prices)], seed=k))
-    user = setup.game.player("user", setup.task, "scripted")
-    assistants = [setup.game.player("assistant", setup.task, one) for one in ("oracle", "ask", "list", "guess")]
+    role, *others = setup.game.roles
+    partners = {other: setup.game.player(other, setup.task, setup.game.players[other][0]) for other in others}
+    policies = [setup.game.player(role, setup.task, strategy) for strategy in setup.game.players[role]]
     rewards = []
-    for assistant in (*assistants, Noise(setup.game, "assistant")):
-        out = list(play(begun, {"assistant": assistant, "user": user}, task=setup.task))
-        path = lines(tmp_path / "games.jsonl", *(game_record(setup, game) for game in out))
+    for policy in (*policies, Noise(setup.game, role)):
+        out = list(play(begun, partners | {role: policy}, task=setup.task, game=game))
+        path = lines(tmp_path / "games.jsonl", *(game_record(setup, one) for one in out))
         back = list(read_games(path, setup))
-        assert [game for game, _ in back] == out and all(agrees for _, agrees in back)
-        rewards += [game.reward() for game in out]
+        assert [one for one, _ in back] == out and all(agrees for _, agrees in back)
+        rewards += [one.reward() for one in out]
     assert len(set(rewards)) > 5, "the games differ"
 
 
