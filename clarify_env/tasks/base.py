@@ -93,6 +93,8 @@ class Task:
             facts stand in the context, validation and test must not be pretrained on.
         statement: How a chat about facts, in pretraining, states an answer; ``{}`` stands for it.
         parts: Tasks of a mix by name; empty for other tasks.
+        known_odds: Whether the weights of the readings are all that can be known of which one is meant; if not, as for
+            recorded cases of which each is the only one of its episode, games have no oracle.
     """
 
     name: ClassVar[str]
@@ -103,6 +105,7 @@ class Task:
     pretraining: ClassVar[tuple[str, ...] | None] = None
     statement: ClassVar[str] = "{}"
     parts: Mapping[str, "Task"] = MappingProxyType({})
+    known_odds: ClassVar[bool] = True
 
     def episode(self, split: str, index: int) -> Episode:
         """Returns an episode. Deterministic: the same arguments give the same episode in every process.

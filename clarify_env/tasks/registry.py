@@ -18,12 +18,14 @@ _BUILT_IN = {
         "almanac": "Almanac",
         "ambigqa": "AmbigQA",
         "boxes": "Boxes",
+        "cases_jsonl": "CasesJsonl",
         "ledger": "Ledger",
         "mix": "Mix",
         "pacific": "Pacific",
         "preferences": "Preferences",
         "qa_jsonl": "QAJsonl",
         "sql": "SQL",
+        "workshop": "Workshop",
     }.items()
 }
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

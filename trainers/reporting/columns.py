@@ -76,6 +76,24 @@ _CHOSEN = {
             Column("decisions", "decisions", 2, terminal=False),
         ),
     ),
+    "interview": (
+        (
+            Column("accuracy", "accuracy"),
+            Column("questions", "questions", 2),
+            Column("oracle_questions", "oracle's questions", 2),
+            Column("words", "words", 1),
+        ),
+        (
+            Column("optimal_match", "optimal match %", 1, percent=True),
+            Column("stopped_early", "stopped early %", 1, percent=True),
+            Column("asked_late", "asked late %", 1, percent=True),
+            Column("question_worth", "worth of a question"),
+            Column("worth_paid", "worth of price %", 0, percent=True),
+            *(Column(f"accuracy_{n}", f"accuracy after {n}", terminal=False) for n in range(3)),
+            Column("accuracy_3", "accuracy after 3+", terminal=False),
+            Column("leak", "leak %", 1, percent=True, terminal=False),
+        ),
+    ),
 }
 
 

@@ -1,0 +1,167 @@
+"""What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
+
+Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
+answers by the posterior), ``page`` (a chat on the likeliest answer and the most telling question after some facts),
+``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is worth its costs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clarify_env.costs import Costs, Prices
+from clarify_env.games.base import Reply, Turn, View
+from clarify_env.games.demonstration import Demonstration
+from clarify_env.games.interview.oracle import Group, Solved
+from clarify_env.games.interview.prompts import costs_line, messages
+from clarify_env.games.interview.rules import MAX_QUESTIONS, InterviewGame
+from clarify_env.games.interview.users import ScriptedUser
+from clarify_env.tasks.base import ENDLESS, Task
+
+KINDS = ("game", "page", "price", "user")
+SHARES = {"game": 0.4, "page": 0.5, "price": 0.07, "user": 0.03}
+# Number of queries of a page and of a chat on prices.
+QUERIES, COMPARISONS = 10, 4
+# Probabilities in chats are rounded to this many in 100.
+_STEP = 5
+# Demonstrations of an episode that follow each other: to solve it takes longer than to make one.
+_REPEATS = 4
+
+
+class Demonstrator:
+    """Plays the assistant: asks with probability 1/2, whatever the costs; answers are drawn by the posterior.
+
+    Questions are those that part the remaining cases, if any does; else it answers.
+
+    Args:
+        solved: The episode, solved.
+        rng: Draws its actions.
+    """
+
+    def __init__(self, solved: Solved, rng: np.random.Generator):
+        self.solved, self.rng = solved, rng
+
+    def say(self, view: View) -> str:
+        """Returns the demonstrator's message at ``view``."""
+        solved, rng, group = self.solved, self.rng, self.solved.everyone
+        for question, reply in zip(view.heard[::2], view.heard[1::2], strict=True):
+            group = solved.after(group, question.text.removeprefix("#ASK "), reply.text)
+        parting = [question for question in solved.questions if len(solved.parts(question, group)) > 1]
+        if parting and len(view.heard) // 2 < solved.max_questions and rng.random() < 0.5:
+            return f"#ASK {parting[rng.integers(len(parting))].text}"
+        weights = solved.weights[list(group)]
+        case = group[rng.choice(len(group), p=weights / weights.sum())]
+        return f"#ANSWER {solved.episode.interpretations[case].answers[0]}"
+
+
+def turns(solved: Solved, costs: Costs, rng: np.random.Generator, **options: Any) -> list[Turn]:
+    """Plays one demonstration game with the scripted user, and returns its turns.
+
+    Args:
+        solved: The episode, solved; its case is drawn by weight.
+        costs: Costs that the assistant sees, and disregards.
+        rng: Draws everything.
+        **options: The game's own options.
+    """
+    task = solved.task
+    game = InterviewGame(task, solved.episode, int(rng.choice(len(solved.weights), p=solved.weights)), costs, **options)
+    players = {"assistant": Demonstrator(solved, rng).say, "user": ScriptedUser(task).say}
+    while game.to_move:
+        game.apply(Reply(players[game.to_move](game.view(game.to_move))))
+    return game.turns
+
+
+def _played(turn: Turn, kind: str) -> Demonstration:
+    chat = [(message["role"], message["content"]) for message in messages(turn.view, "pocket")]
+    return Demonstration((*chat, ("assistant", turn.reply.text or "")), kind, every=True)
+
+
+def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
+    """States, after some facts of a case, the likeliest answer and the most telling question, with probabilities.
+
+    The probability is that of the answer, or how much more often the answer is right after the question; in 100,
+    rounded.
+    """
+    context = solved.episode.context
+    chat = [("system", context)] if context else []
+    for _ in range(QUERIES):
+        case = int(rng.choice(len(solved.weights), p=solved.weights))
+        known = rng.permutation(len(solved.questions))[: rng.integers(len(solved.questions) + 1)]
+        group, facts = solved.everyone, []
+        for index in known:
+            question = solved.questions[index]
+            facts.append(question.replies[case])
+            group = tuple(i for i in group if question.replies[i] == question.replies[case])
+        if rng.random() < 0.5:
+            chat.append(("user", " ".join([*facts, "Why?"])))
+            chat.append(("assistant", _likeliest(solved, group, rng)))
+        else:
+            chat.append(("user", " ".join([*facts, "Ask?"])))
+            chat.append(("assistant", _most_telling(solved, group)))
+    return Demonstration(tuple(chat), "page", every=True)
+
+
+def _in_100(share: float) -> int:
+    return _STEP * round(100 * share / _STEP)
+
+
+def _likeliest(solved: Solved, group: Group, rng: np.random.Generator) -> str:
+    rows = list(group)
+    right = (
+        np.array([solved.weights[rows] @ guess.score[rows] for guess in solved.guesses]) / solved.weights[rows].sum()
+    )
+    best = rng.choice(np.flatnonzero(right > right.max() - 1e-9))
+    return f"{solved.guesses[best].text} {_in_100(right[best])}"
+
+
+def _most_telling(solved: Solved, group: Group) -> str:
+    question = solved.most_telling(group)
+    if question is None:
+        return "nothing"
+    gain = (solved.right_after(question, group) - solved.right(group)) / solved.weights[list(group)].sum()
+    return f"{question.text} {_in_100(gain)}" if gain > 1e-9 else "nothing"
+
+
+def price(costs: Costs, rng: np.random.Generator) -> Demonstration:
+    """Compares the price of a question of one word with numbers near it, in 100."""
+    exact = 100 * (costs.alpha + costs.beta)
+    chat = []
+    for number in range(COMPARISONS):
+        other = _STEP * round(exact * float(np.exp(rng.uniform(-0.7, 0.7))) / _STEP)
+        chat.append(("user", f"{'' if number else costs_line(costs, 'pocket') + ' '}More than {other}?"))
+        chat.append(("assistant", "yes" if exact > other else "no"))
+    return Demonstration(tuple(chat), "price", every=True)
+
+
+def demonstrations(
+    task: Task, split: str, rng: np.random.Generator, prices: Sequence[Prices], shares: Mapping[str, Any] | None = None
+) -> Iterator[Demonstration]:
+    """Yields demonstrations without end; see `clarify_env.games.description.Description.pretraining`."""
+    shares = SHARES if shares is None else shares
+    if unknown := set(shares) - set(KINDS):
+        raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+    kinds, share = list(shares), np.array(list(shares.values()), dtype=float)
+    size = task.split_size(split)
+    while True:
+        solved = Solved(task, task.episode(split, int(rng.integers(size or ENDLESS))), MAX_QUESTIONS)
+        for drawn in rng.choice(len(kinds), size=_REPEATS, p=share / share.sum()):
+            costs, kind = Costs(*prices[int(rng.integers(len(prices)))]), kinds[drawn]
+            if kind == "price":
+                yield price(costs, rng)
+            elif kind == "page":
+                yield page(solved, rng)
+            else:
+                role = "assistant" if kind == "game" else "user"
+                if played := [turn for turn in turns(solved, costs, rng) if turn.role == role]:
+                    yield _played(played[-1], kind)
+
+
+def stream(
+    task: Task, rng: np.random.Generator, prices: Sequence[Prices], shares: Mapping[str, Any] | None = None
+) -> Iterator[Demonstration]:
+    """Yields demonstrations without end from the splits that may be pretrained on, each as often as the others."""
+    streams = [demonstrations(task, split, rng, prices, shares) for split in task.pretraining or tuple(task.sizes)]
+    while True:
+        for of_split in streams:
+            yield next(of_split)

@@ -1,0 +1,33 @@
+"""Words of the workshop: machines, complaints, causes, findings with their values, and words that ask for them."""
+
+MACHINES = "mill press lathe pump crane oven saw loom drill kiln".split()
+COMPLAINTS = ("has stopped", "runs slowly", "shakes", "overheats", "leaks", "trips")
+
+CAUSES = "fuse belt valve cable motor filter switch gear bearing spring clutch hose".split()
+
+# Values of each finding: two, the one that is not listed being the other.
+FINDINGS = {
+    "noise": ("loud", "quiet"),
+    "smell": ("burnt", "sweet"),
+    "lamp": ("red", "green"),
+    "heat": ("hot", "cold"),
+    "oil": ("thick", "thin"),
+    "floor": ("wet", "dry"),
+}
+# Words by which a question asks for a finding, its values among them.
+_NAMES = {
+    "noise": ("noise", "noises", "noisy", "sound", "sounds", "hear"),
+    "smell": ("smell", "smells", "odor", "odour", "scent"),
+    "lamp": ("lamp", "light", "indicator", "led"),
+    "heat": ("heat", "temperature", "warm", "touch"),
+    "oil": ("oil", "lubricant", "grease"),
+    "floor": ("floor", "ground", "below", "underneath"),
+}
+CUES = {name: (*names, *FINDINGS[name]) for name, names in _NAMES.items()}
+
+# Shares of the causes in 100 cases, of 2, 3 and 4 causes.
+PRIORS = {
+    2: ((50, 50), (65, 35), (80, 20), (90, 10)),
+    3: ((40, 30, 30), (50, 25, 25), (60, 30, 10), (80, 10, 10)),
+    4: ((25, 25, 25, 25), (40, 30, 20, 10), (55, 15, 15, 15), (40, 40, 10, 10)),
+}
