@@ -299,6 +299,7 @@ def test_the_default_plane_is_one_price_vector():
 
 # The registry.
 
+BUILT_IN = tuple(games._BUILT_IN)
 OFFERS = {"theirs": "test_kernel:Whisper", "made": "test_kernel:MADE", "rules": "test_kernel:WhisperGame"}
 MADE = Whisper()
 
@@ -311,14 +312,14 @@ def offered(monkeypatch):
 
 
 def test_another_package_offers_a_game_by_entry_point(offered):
-    assert game_names() == ["clarification", "made", "rules", "theirs"]
+    assert game_names() == sorted({*BUILT_IN, "made", "rules", "theirs"})
     assert find_game("made") is MADE is find_game(MADE), "a description is returned as it is"
     theirs = find_game("theirs")
     assert isinstance(theirs, Whisper) and find_game("theirs") is theirs, "a class is made once"
 
 
 def test_games_that_are_not_there(offered):
-    with pytest.raises(ValueError, match=r"^unknown game 'chess'; known: clarification, made, rules, theirs$"):
+    with pytest.raises(ValueError, match=r"^unknown game 'chess'; known: (\w+, )*made, .*rules, .*theirs$"):
         find_game("chess")
     with pytest.raises(ValueError, match=r"^game 'rules': the entry point offers .*WhisperGame.*, which is no Descr"):
         find_game("rules")
@@ -328,7 +329,7 @@ def test_nobody_takes_the_place_of_a_built_in_game(monkeypatch):
     point = EntryPoint("clarification", "test_kernel:MADE", "clarify_env.games")
     monkeypatch.setattr(games, "entry_points", lambda group: EntryPoints([point]))
     monkeypatch.setattr(games, "_LOADED", {})
-    assert find_game("clarification").game.name == "clarification" and game_names() == ["clarification"]
+    assert find_game("clarification").game.name == "clarification" and game_names() == sorted(BUILT_IN)
 
 
 @pytest.mark.parametrize("source", ["def (", "raise RuntimeError('no')", "import nowhere_at_all", "x = 1"])
