@@ -18,7 +18,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 # Folders of the shipped models, by task.
-SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "boxes", "ledger")}
+SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "boxes", "ledger", "workshop")}
 
 
 def build_tokenizer(
