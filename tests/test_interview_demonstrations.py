@@ -8,7 +8,7 @@ import pytest
 from configs import config_of
 
 from clarify_env.games import find_game
-from clarify_env.games.interview.demonstrations import Demonstrator, page, price, turns
+from clarify_env.games.interview.demonstrations import Demonstrator, look, page, price, turns
 from clarify_env.games.interview.oracle import Solved
 from clarify_env.tasks.registry import make_task
 
@@ -32,7 +32,7 @@ def test_kinds_are_drawn_by_their_shares():
     kinds = [d.kind for d in shown(CHEAP, 600)]
     assert set(kinds) == {"game", "page", "price", "user"}
     assert 0.3 < kinds.count("game") / 600 < 0.5 and 0.4 < kinds.count("page") / 600 < 0.6
-    with pytest.raises(ValueError, match=r"shares must be of game, page, price, user, not sums"):
+    with pytest.raises(ValueError, match=r"shares must be of game, page, look, price, user, not sums"):
         shown(CHEAP, 1, sums=1.0)
 
 
@@ -80,6 +80,18 @@ def test_pages_state_the_posterior():
                 assert abs(100 * by_cause[cause] - int(number)) <= 2.5 + 1e-9
             else:
                 assert answer == "nothing" or answer.split()[0] in dict(episode.interpretations[0].attributes)
+
+
+def test_a_fact_speaks_for_those_that_the_page_lists_with_it():
+    rng = np.random.default_rng(2)
+    for index in range(30):
+        solved = Solved(TASK, TASK.episode("train", index), 4)
+        (_, context), *chat = look(solved, rng).messages if solved.questions else (("system", ""),)
+        for (_, query), (_, answer) in zip(chat[::2], chat[1::2], strict=True):
+            name, value = query.removesuffix(". Who?").split()
+            (line,) = [line for line in context.splitlines() if line.startswith(f"{name} ")]
+            entries = [entry.split() for entry in line.split(": ")[1].rstrip(".").split(", ")]
+            assert answer.split() == [cause for cause, listed in entries if listed == value]
 
 
 def test_prices_are_compared_rightly():

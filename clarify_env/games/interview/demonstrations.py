@@ -2,7 +2,8 @@
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
 answers by the posterior), ``page`` (a chat on the likeliest answer and the most telling question after some facts),
-``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is worth its costs.
+``look`` (a chat on the answers that one fact speaks for), ``price`` (which of two prices is larger) and ``user`` (the
+user's turns). None shows which action is worth its costs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from clarify_env.games.interview.rules import MAX_QUESTIONS, InterviewGame
 from clarify_env.games.interview.users import ScriptedUser
 from clarify_env.tasks.base import ENDLESS, Task
 
-KINDS = ("game", "page", "price", "user")
+KINDS = ("game", "page", "look", "price", "user")
 SHARES = {"game": 0.4, "page": 0.5, "price": 0.07, "user": 0.03}
 # Number of queries of a page and of a chat on prices.
 QUERIES, COMPARISONS = 10, 4
@@ -102,6 +103,25 @@ def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
     return Demonstration(tuple(chat), "page", every=True)
 
 
+def look(solved: Solved, rng: np.random.Generator) -> Demonstration:
+    """Names, after one fact, the answers under which it is likeliest, in the order of the cases."""
+    context = solved.episode.context
+    chat = [("system", context)] if context else []
+    answers = [reading.answers[0] for reading in solved.episode.interpretations]
+    for _ in range(QUERIES):
+        question = solved.questions[rng.integers(len(solved.questions))]
+        reply = question.replies[rng.integers(len(answers))]
+        weight, shown = dict.fromkeys(answers, 0.0), dict.fromkeys(answers, 0.0)
+        for answer, own, share in zip(answers, question.replies, solved.weights, strict=True):
+            weight[answer] += share
+            shown[answer] += share * (own == reply)
+        likelihood = {answer: shown[answer] / weight[answer] for answer in weight}
+        best = max(likelihood.values()) - 1e-9
+        chat.append(("user", f"{reply} Who?"))
+        chat.append(("assistant", " ".join(answer for answer in likelihood if likelihood[answer] >= best)))
+    return Demonstration(tuple(chat), "look", every=True)
+
+
 def _in_100(share: float) -> int:
     return _STEP * round(100 * share / _STEP)
 
@@ -151,6 +171,9 @@ def demonstrations(
                 yield price(costs, rng)
             elif kind == "page":
                 yield page(solved, rng)
+            elif kind == "look":
+                if solved.questions:
+                    yield look(solved, rng)
             else:
                 role = "assistant" if kind == "game" else "user"
                 if played := [turn for turn in turns(solved, costs, rng) if turn.role == role]:
