@@ -6,7 +6,7 @@ prefills the prompt of every sample, and decodes finished rows until the longest
 depend on padding or that have no such cache are decoded as `agents.batching` finds out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,7 @@ def decode(
     max_new_tokens: int,
     end: int | Sequence[int],
     pad: int,
+    limits: Sequence[Callable[[list[int]], bool] | None] = (),
 ) -> list[Sample]:
     """Decodes one reply per row of the batch.
 
@@ -82,6 +83,8 @@ def decode(
         max_new_tokens: Maximum length of a reply in tokens, opening included.
         end: Id that ends a reply, or several.
         pad: Id to pad with.
+        limits: For each row, whether ids are a reply that is too long, or ``None``; a token that would make it so is
+            replaced by the end. Empty: no row is limited.
 
     Returns:
         One sample per row.
@@ -109,6 +112,8 @@ def decode(
         if step < opening_ids.shape[1]:
             opening_id = opening_ids[alive, step]
             token = torch.where(opening_id >= 0, opening_id, token)
+        if any(limits):
+            token = _limited(token, tokens[alive, :step], [limits[row] for row in alive.tolist()], int(end_ids[0]))
         tokens[alive, step] = token
         logprobs[alive, step] = logprob.gather(1, token[:, None])[:, 0]
         ended = unfinished & torch.isin(token, end_ids)
@@ -129,6 +134,18 @@ def decode(
         Sample(tuple(row[:n]), tuple(probs[:n]))
         for row, probs, n in zip(tokens, logprobs, lengths.tolist(), strict=True)
     ]
+
+
+def _limited(
+    token: torch.Tensor, before: torch.Tensor, limits: Sequence[Callable[[list[int]], bool] | None], end: int
+) -> torch.Tensor:
+    """Replaces the next token of rows that it would make too long by the end."""
+    drawn = token.tolist()
+    too_long = [
+        limit is not None and token_id != end and limit([*ids, token_id])
+        for limit, ids, token_id in zip(limits, before.tolist(), drawn, strict=True)
+    ]
+    return token.masked_fill(torch.tensor(too_long, device=token.device), end)
 
 
 class _Count:

@@ -1,6 +1,6 @@
 """Any causal language model of transformers as an agent: a renderer (`agents.render`) and a local sampler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,10 @@ from agents.context import check_length
 from agents.decode import Sample
 from agents.generation import check_file, check_settings, choose_padding, eos_ids, make_savable, suppress
 from agents.render import Messages, Renderer
-from agents.sample import Ids, LocalSampler
+from agents.sample import Ids, Limit, LocalSampler
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.prompts import messages
+from clarify_env.games.description import ReplyLimit
 from clarify_env.plugins import described
 
 # Largest number of parameters of a model that stays in float32 on a GPU (docs/results.md, "Why small models stay
@@ -161,6 +162,23 @@ def _first_sentence(error: Exception) -> str:
     return text.partition(". ")[0]
 
 
+class TooLong:
+    """Tells whether token ids are a longer message than a game allows.
+
+    Args:
+        renderer: Ids to text.
+        limit: The game's limit.
+    """
+
+    def __init__(self, renderer: Renderer, limit: ReplyLimit):
+        self.renderer, self.limit = renderer, limit
+
+    def __call__(self, ids: list[int]) -> bool:
+        """Returns whether the ids, without an end token, are too long."""
+        most, count = self.limit
+        return (len(ids) if count is None else count(self.renderer.decode(ids))) > most
+
+
 class HFAgent:
     """A language model that plays any role, given views in batches.
 
@@ -179,6 +197,7 @@ class HFAgent:
         name: Recorded with results.
         option: Name of the option that sets ``max_new_tokens``, for errors.
         section: Config section of the player's options, for errors.
+        reply_limit: Returns how long the message at a view may be, which ends it; ``None``: none is limited.
 
     Attributes:
         renderer: Views to token ids, and ids to text.
@@ -200,7 +219,10 @@ class HFAgent:
         name: str = "hf",
         option: str = "max_new_tokens",
         section: str = "assistant",
+        reply_limit: Callable[[View], ReplyLimit | None] | None = None,
     ):
+        self._reply_limit = reply_limit
+        self._limits: dict[ReplyLimit, TooLong] = {}
         self.name, self._option, self._model_option = name, option, f"{option.rpartition('.')[0] or 'agent'}.model"
         ends = eos_ids(model)
         self.renderer = Renderer(
@@ -223,10 +245,10 @@ class HFAgent:
                 model.
         """
         requests = self.requests(views, openings)
-        prompts, opening_ids = [prompt for prompt, _ in requests], [opening for _, opening in requests]
-        return self.replies(requests, self.sampler.sample(prompts, opening_ids, seeds))
+        prompts, opening_ids, limits = ([request[part] for request in requests] for part in range(3))
+        return self.replies(requests, self.sampler.sample(prompts, opening_ids, seeds, limits))
 
-    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Ids, Ids]]:
+    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Ids, Ids, Limit]]:
         """Encodes views and openings as token ids, for the sampler; see `clarify_env.selfplay.Batched`.
 
         Raises:
@@ -242,15 +264,21 @@ class HFAgent:
         if prompts:
             sequence = f"a prompt of {longest} tokens with a reply of up to {most} ({self._option})"
             check_length(self.sampler.model, longest + most, sequence, self._model_option)
-        return list(zip(prompts, opening_ids, strict=True))
+        limit_of = {view: self._limit(view) for view in distinct_views}
+        return list(zip(prompts, opening_ids, [limit_of[view] for view in views], strict=True))
 
-    def replies(self, requests: Sequence[tuple[Ids, Ids]], samples: Sequence[Sample]) -> list[Reply]:
+    def _limit(self, view: View) -> Limit:
+        limit = self._reply_limit and self._reply_limit(view)
+        # One object for each limit: equal requests are answered once.
+        return self._limits.setdefault(limit, TooLong(self.renderer, limit)) if limit else None
+
+    def replies(self, requests: Sequence[tuple[Ids, Ids, Limit]], samples: Sequence[Sample]) -> list[Reply]:
         """Decodes the samples of some requests; see `clarify_env.selfplay.Batched`."""
         distinct_ids = list(dict.fromkeys(sample.ids for sample in samples))
         text_of = dict(zip(distinct_ids, self.renderer.decode_all(distinct_ids), strict=True))
         return [
             Reply(text_of[sample.ids], prompt, sample.ids, sample.logprobs, len(opening))
-            for sample, (prompt, opening) in zip(samples, requests, strict=True)
+            for sample, (prompt, opening, _) in zip(samples, requests, strict=True)
         ]
 
     def ended(self, reply: Reply) -> bool:

@@ -243,6 +243,7 @@ def _agent(
         name=name,
         option=f"{context.section(role)}.max_new_tokens",
         section=context.section(role),
+        reply_limit=context.game.reply_limit,
     )
     agent.sampler = context.samplers.setdefault(agent.sampler.settings, agent.sampler)
     for opening in context.game.openings.get(plays or role, {}).values():

@@ -1,6 +1,6 @@
 """Samplers: token ids to token ids and log-probabilities. Text is handled by `agents.render`."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import torch
@@ -13,18 +13,23 @@ from agents.example import Example
 from agents.forward import evaluating, forward_of, pad_rows, positions
 
 Ids = tuple[int, ...]
+# Whether ids are a reply that is too long; ``None``: a reply has no limit but that of its tokens.
+Limit = Callable[[list[int]], bool] | None
 
 
 class Sampler(Protocol):
     """A language model as seen by an agent: a local one (`LocalSampler`), or one behind a server."""
 
-    def sample(self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int]) -> list[Sample]:
-        """Samples a reply to each prompt; a reply depends only on its prompt, opening and seed.
+    def sample(
+        self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int], limits: Sequence[Limit] = ()
+    ) -> list[Sample]:
+        """Samples a reply to each prompt; a reply depends only on its prompt, opening, seed and limit.
 
         Args:
             prompts: Token ids of the prompts.
             openings: Token ids that each reply starts with; may be empty.
             seeds: One seed per reply.
+            limits: One limit per reply, before which it ends; empty: none is limited.
 
         Returns:
             Ids (including opening and end token) and log-probabilities (nats) of each reply.
@@ -73,22 +78,26 @@ class LocalSampler:
         ends = (self.end_id,) if isinstance(self.end_id, int) else tuple(self.end_id)
         return id(self.model), self.pad_id, ends, self.temperature, self.max_new_tokens, self.batch
 
-    def sample(self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int]) -> list[Sample]:
+    def sample(
+        self, prompts: Sequence[Ids], openings: Sequence[Ids], seeds: Sequence[int], limits: Sequence[Limit] = ()
+    ) -> list[Sample]:
         """Samples a reply to each prompt; see `Sampler`."""
         keys = [
-            (prompt, opening, seed if self.temperature else 0)
-            for prompt, opening, seed in zip(prompts, openings, seeds, strict=True)
+            (prompt, opening, seed if self.temperature else 0, limit)
+            for prompt, opening, seed, limit in zip(
+                prompts, openings, seeds, limits or [None] * len(prompts), strict=True
+            )
         ]
         # Replies to prompts of similar length share a batch; replies to one prompt are neighbours.
-        distinct = sorted(set(keys), key=lambda key: (len(key[0]), key))
-        samples: dict[tuple[Ids, Ids, int], Sample] = {}
+        distinct = sorted(dict.fromkeys(keys), key=lambda key: (len(key[0]), key[:3]))
+        samples: dict[tuple[Ids, Ids, int, Limit], Sample] = {}
         for start in range(0, len(distinct), self.batch):
             chunk = distinct[start : start + self.batch]
             samples.update(zip(chunk, self._decode(chunk), strict=True))
         return [samples[key] for key in keys]
 
-    def _decode(self, keys: list[tuple[Ids, Ids, int]]) -> list[Sample]:
-        prompts, openings, seeds = zip(*keys, strict=True)
+    def _decode(self, keys: list[tuple[Ids, Ids, int, Limit]]) -> list[Sample]:
+        prompts, openings, seeds, limits = zip(*keys, strict=True)
         index = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
         samples = decode(
             self.model,
@@ -100,6 +109,7 @@ class LocalSampler:
             max_new_tokens=self.max_new_tokens,
             end=self.end_id,
             pad=self.pad_id,
+            limits=limits if any(limits) else (),
         )
         self.generated_tokens += sum(len(sample.ids) - len(o) for sample, o in zip(samples, openings, strict=True))
         return samples

@@ -46,16 +46,16 @@ class Batched(Protocol):
     """An agent whose messages are drawn by a sampler; agents that share it are answered in one call of the sampler.
 
     Attributes:
-        sampler: Draws a sample for each request by ``sample(prompts, openings, seeds)``.
+        sampler: Draws a sample for each request by ``sample(prompts, openings, seeds, limits)``.
     """
 
     sampler: Any
 
-    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Any, Any]]:
-        """Returns the (prompt, opening) of each view, for the sampler."""
+    def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Any, Any, Any]]:
+        """Returns the (prompt, opening, limit) of each view, for the sampler."""
         ...
 
-    def replies(self, requests: Sequence[tuple[Any, Any]], samples: Sequence[Any]) -> list[Reply]:
+    def replies(self, requests: Sequence[tuple[Any, Any, Any]], samples: Sequence[Any]) -> list[Reply]:
         """Returns the reply to each request."""
         ...
 
@@ -159,8 +159,9 @@ def _answer(calls: Sequence[_Call]) -> list[Reply]:
         agent, *arguments = calls[0]
         return list(agent.act(*arguments))
     requests = [call.agent.requests(call.views, call.openings) for call in calls]
-    prompts, openings = zip(*chain(*requests), strict=True)
-    samples = iter(calls[0].agent.sampler.sample(prompts, openings, [seed for call in calls for seed in call.seeds]))
+    prompts, openings, limits = zip(*chain(*requests), strict=True)
+    seeds = [seed for call in calls for seed in call.seeds]
+    samples = iter(calls[0].agent.sampler.sample(prompts, openings, seeds, limits))
     return [
         reply
         for call, requested in zip(calls, requests, strict=True)

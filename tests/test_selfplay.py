@@ -179,9 +179,9 @@ def test_both_sides_of_one_model_are_answered_in_one_batch(almanac, tiny, monkey
     rows = []
     sample = LocalSampler.sample
 
-    def counted(self, prompts, openings, seeds):
+    def counted(self, prompts, openings, seeds, limits=()):
         rows.append(len(prompts))
-        return sample(self, prompts, openings, seeds)
+        return sample(self, prompts, openings, seeds, limits)
 
     monkeypatch.setattr(LocalSampler, "sample", counted)
     played = list(play(begun, players, task=almanac))

@@ -4,10 +4,10 @@ A game is offered as a `Description`: its class of games, and all that is not a 
 a working default, so that a small game needs little more than its rules (docs/games.md).
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,18 @@ Messages = list[dict[str, str]]
 # The first entry is the kind of action, a name in `Description.actions`; two messages with equal decisions amount to
 # the same.
 Decision = tuple[Hashable, ...]
+
+
+class ReplyLimit(NamedTuple):
+    """How long a message may be; a local model stops before it would be longer.
+
+    Attributes:
+        most: Most of what is counted.
+        count: Counts a text; ``None``: tokens of the model are counted.
+    """
+
+    most: int
+    count: Callable[[str], int] | None = None
 
 
 class Solved(Protocol):
@@ -322,6 +334,10 @@ class Description:
 
     def gold_reply(self, episode: Any, hidden: int) -> str | None:
         """The right last message of the learning role; ``None``: the game has no such message."""
+        return None
+
+    def reply_limit(self, view: View) -> ReplyLimit | None:
+        """How long the message at a view may be, if the game limits it; by default it does not."""
         return None
 
     def reasons(self, role: str, **options: Any) -> bool:
