@@ -40,3 +40,17 @@ def test_greedy_disregards_seeds(tiny):
 
 def test_nothing_to_do(sampler):
     assert sampler.sample([], [], []) == [] == sampler.logprobs([])
+
+
+def test_a_limit_ends_a_reply_before_it_is_too_long(sampler):
+    """The token that would make it too long is replaced by the end; other replies of the batch stay as they are."""
+    requests, seeds = ([PROMPTS[0]] * 8, [()] * 8), list(range(8))
+    limits = [(lambda ids: len(ids) > 2) if seed % 2 else None for seed in seeds]
+    ended = 0
+    for seed, free, limited in zip(
+        seeds, sampler.sample(*requests, seeds), sampler.sample(*requests, seeds, limits), strict=True
+    ):
+        too_long = seed % 2 and len(free.ids) > 2 and free.ids[2] != 1
+        assert limited.ids == ((*free.ids[:2], 1) if too_long else free.ids)
+        ended += bool(too_long)
+    assert ended

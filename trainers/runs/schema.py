@@ -36,15 +36,17 @@ def default_choices(command: str, game: str | None = None) -> dict[str, str]:
         game: The game that is chosen, whose task is the default; ``None``: the command's default game.
     """
     choices: dict[str, str] = {}
-    for entry in _read(CONF / f"{command}.yaml")["defaults"]:
-        if isinstance(entry, dict):
-            ((group, name),) = entry.items()
-            if " " not in group:  # neither "optional GROUP" nor "override GROUP"
-                choices[group] = str(name)
-        elif (CONF / f"{entry}.yaml").exists():
-            choices = default_choices(entry, game) | choices
-    if "game" in choices and choices.get("task", "").startswith("${"):
-        choices["task"] = task_of(game or choices["game"])
+    entries = _read(CONF / f"{command}.yaml")["defaults"]
+    named = {key: str(value) for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+    game = game or named.get("override /game")
+    for entry in entries:
+        if isinstance(entry, str) and (CONF / f"{entry}.yaml").exists():
+            choices |= default_choices(entry, game)
+    choices |= {group: name for group, name in named.items() if " " not in group}  # no "optional" or "override" ones
+    if "game" in choices:
+        choices["game"] = named.get("override /game", choices["game"])
+        if choices.get("task", "").startswith("${"):
+            choices["task"] = task_of(game or choices["game"])
     return choices
 
 

@@ -1,0 +1,106 @@
+"""The name game: each player holds a table of records; exactly one record is in both (docs/games/ping.md).
+
+Every other record of Bob's differs from one of Alice's in a single field, so that all fields must be compared.
+"""
+
+import numpy as np
+
+from clarify_env.options import whole_number
+from clarify_env.tasks.base import Episode, register
+from clarify_env.tasks.private import PrivateTask, private_episode
+
+# Values of each field: words that occur in no other field.
+FIELDS = (
+    "amber azure black brown coral cream green ivory khaki lilac ochre olive pearl umber violet white",
+    "badger beaver bison camel cobra eagle falcon gecko heron jackal lemur otter panda raven tiger zebra",
+    "baker barber carver cooper dyer farmer glazier joiner mason miller painter potter sailor tailor tanner weaver",
+    "athens berlin cairo delhi geneva havana lagos lima madrid nairobi oslo paris quito rome tokyo vienna",
+    "apple cherry date fennel ginger lemon mango nutmeg onion peach pepper quince radish sorrel thyme walnut",
+    "april autumn dawn dusk friday july june monday morning night noon spring summer sunday winter weekend",
+)
+VALUES = tuple(tuple(words.split()) for words in FIELDS)
+# Most records of a table: of more, those that differ in a single field cannot be kept apart.
+MOST = 32
+Record = tuple[str, ...]
+
+
+@register
+class PingNames(PrivateTask):
+    """Tables of records that share one record; Alice's are in ascending order, Bob's in descending order.
+
+    Args:
+        records: Records of each table.
+        fields: Fields of each record.
+        world_seed: Tables follow from it, never from ``seed``.
+        validation: Episodes of the validation split.
+        test: Episodes of the test split; the train split is endless.
+    """
+
+    name = "ping_names"
+    example = "amber badger baker"
+    rules = {
+        "alice": "You and your partner each hold a table of records. Exactly one record is in both tables; many others "
+        "differ in a single field. Find out which one by talking, then name it.",
+        "bob": "You and your partner each hold a table of records. Exactly one record is in both tables; many others "
+        "differ in a single field. Find out which one by talking, then name it.",
+    }
+
+    def __init__(
+        self, records: int = 9, fields: int = 3, world_seed: int = 0, validation: int = 200, test: int = 400
+    ) -> None:
+        self.records = whole_number("records", records, least=2)
+        self.fields = whole_number("fields", fields, least=3)
+        if self.records > MOST or self.fields > len(VALUES):
+            raise ValueError(f"records must be at most {MOST}, and fields at most {len(VALUES)}")
+        self.world_seed = whole_number("world_seed", world_seed, least=0)
+        self.sizes = {
+            "train": None,
+            "validation": whole_number("validation", validation, least=1),
+            "test": whole_number("test", test, least=1),
+        }
+
+    def _episode(self, split: str, index: int) -> Episode:
+        rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
+        own: list[Record] = []
+        while len(own) < self.records:
+            _add(own, own, tuple(str(rng.choice(values)) for values in VALUES[: self.fields]))
+        twins: list[Record] = []
+        for record in own:
+            others = [row for row in own if row != record]
+            while not _add(twins, [*others, *twins], _changed(record, rng)):
+                pass
+        order = sorted(range(self.records), key=lambda i: own[i])
+        bobs = [table(sorted((own[i] if i == shared else twins[i] for i in order), reverse=True)) for shared in order]
+        answers = [" ".join(own[i]) for i in order]
+        query = "Which record is in both tables?"
+        return private_episode(f"{split}/{index}", query, answers, table([own[i] for i in order]), bobs)
+
+
+def table(records: list[Record]) -> str:
+    """Writes records, one a line."""
+    return "\n".join(map(" ".join, records))
+
+
+def rows(text: str) -> list[Record]:
+    """Reads a table."""
+    return [tuple(line.split()) for line in text.splitlines()]
+
+
+def agreeing(one: Record, other: Record) -> int:
+    """Returns the number of fields in which two records agree."""
+    return sum(a == b for a, b in zip(one, other, strict=False))
+
+
+def _add(records: list[Record], others: list[Record], record: Record) -> bool:
+    """Adds a record unless it agrees with another one in all fields but one, or in all; returns whether it did."""
+    if any(agreeing(record, other) >= len(record) - 1 for other in others):
+        return False
+    records.append(record)
+    return True
+
+
+def _changed(record: Record, rng: np.random.Generator) -> Record:
+    """Returns a record with another value in one field."""
+    field = int(rng.integers(len(record)))
+    value = str(rng.choice([value for value in VALUES[field] if value != record[field]]))
+    return (*record[:field], value, *record[field + 1 :])

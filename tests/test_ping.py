@@ -1,0 +1,243 @@
+"""The game of private information: tasks, rules, scripted protocols, prices, and its isotoken evaluation."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from clarify_env.costs import is_price
+from clarify_env.evaluation.reference import reference
+from clarify_env.games import find_game
+from clarify_env.games.base import Reply
+from clarify_env.games.ping.bounds import play, solve
+from clarify_env.games.ping.budget import message_limit, words_of
+from clarify_env.games.ping.description import OPEN_GAME
+from clarify_env.games.ping.facts import END
+from clarify_env.games.ping.players import STRATEGIES, ScriptedPlayer, strategy_of
+from clarify_env.games.ping.pretraining import KINDS, stream
+from clarify_env.games.ping.prices import PingPlane
+from clarify_env.games.ping.rules import PingGame
+from clarify_env.games.setup import Setup
+from clarify_env.selfplay import Start
+from clarify_env.selfplay import play as play_games
+from clarify_env.tasks.ping_names import PingNames, agreeing, rows
+from clarify_env.tasks.registry import make_task
+from clarify_env.testing import check_game
+from trainers.pingeval import gained
+
+GAME = find_game("ping")
+TASKS = ("ping_names", "ping_pictures", "ping_pointers", "ping_chess")
+# The protocol of each task whose success rises with turns, a budget of words at which it does, and what it costs.
+RISING = {
+    "ping_names": ("probe", 16, (2, 4, 8, 16)),
+    "ping_pictures": ("ask", 4, (2, 4, 8)),
+    "ping_pointers": ("chase_fill", 16, (2, 4, 8)),
+    "ping_chess": ("compare", 4, (2, 4, 8)),
+}
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    if request.param == "ping_chess":
+        pytest.importorskip("chess")
+    return make_task(request.param)
+
+
+@pytest.fixture(scope="module")
+def names():
+    return PingNames()
+
+
+def dealt(task, hidden=0, prices=(0.0, 0.0), index=0, **options):
+    return PingGame(task, task.episode("validation", index), hidden, prices, **options)
+
+
+def finish(game, *texts):
+    for text in texts:
+        game.apply(Reply(text))
+    return game
+
+
+def test_every_task_makes_a_game(task):
+    check_game(task, game=GAME, episodes=2)
+    for control in ("deranged", "silent"):
+        check_game(task, game=GAME, episodes=1, control=control)
+    check_game(task, game=OPEN_GAME, episodes=1)
+
+
+def mean_success(task, name, episodes=25, **options):
+    dealt_episodes = [task.episode("validation", index) for index in range(episodes)]
+    return np.mean([play(task, episode, name, options).score for episode in dealt_episodes])
+
+
+def test_success_rises_with_turns_at_equal_budgets(task):
+    name, budget, turns = RISING[task.name]
+    success = [mean_success(task, name, budget=budget, turns=n) for n in turns]
+    assert all(later >= earlier - 0.01 for earlier, later in pairwise(success)), success
+    assert success[-1] >= success[0] + (0.05 if task.name == "ping_chess" else 0.2) and success[-1] > 0.9, success
+
+
+def test_communication_is_needed_and_used(task):
+    name, chance = next(iter(STRATEGIES[task.name])), {"ping_chess": 0.5, "ping_pointers": 0.2}.get(task.name, 0.15)
+    assert mean_success(task, name, budget=16, turns=8) > 0.9
+    for changed in ({"control": "deranged"}, {"control": "silent"}):
+        assert mean_success(task, name, budget=16, turns=8, **changed) <= chance
+    assert mean_success(task, "mute", budget=16, turns=8) <= chance
+    assert mean_success(task, "seeing", budget=16, turns=8, control="open") > 0.95
+
+
+@pytest.mark.parametrize(("records", "fields"), [(9, 3), (16, 4), (25, 3)])
+def test_one_record_is_in_both_tables_and_others_differ_in_one_field(records, fields):
+    task = PingNames(records, fields)
+    for index in range(3):
+        episode = task.episode("test", index)
+        assert len(episode.interpretations) == records
+        for hidden, reading in enumerate(episode.interpretations):
+            alice, bob = (rows(task.told(episode, hidden, role)) for role in ("alice", "bob"))
+            assert alice == sorted(alice) and bob == sorted(bob, reverse=True)
+            assert {*alice} & {*bob} == {tuple(reading.answers[0].split())}
+            closest = [max(agreeing(one, other) for other in alice) for one in bob]
+            assert sorted(closest) == [fields - 1] * (records - 1) + [fields]
+    assert task.episode("train", 5) == PingNames(records, fields).episode("train", 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        ("amber badger", 2),
+        ("amber,badger;baker", 3),
+        ("amber_badger-baker", 3),
+        ("x" * 16, 1),
+        ("x" * 17, 2),
+        ("- , -", 3),
+        ("am\u200bber", 1),
+    ],
+)
+def test_words_cannot_be_joined(text, words):
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize(("budget", "turns", "limit"), [(128, 2, 128), (128, 16, 16), (16, 8, 4), (12, 16, 1)])
+def test_a_budget_is_split_evenly(budget, turns, limit):
+    assert message_limit(budget, turns) == limit
+
+
+def test_a_message_over_its_limit_is_charged_and_does_not_arrive(names):
+    game = finish(dealt(names, prices=(0.1, 0.01), budget=4, turns=4), "one two three", "hm")
+    assert [message.text for message in game.view("bob").heard] == ["hm"]
+    assert game.turns[0].action == "over" and GAME.kind(game.turns[0]) == "invalid"
+    answer = game.episode.interpretations[0].answers[0]
+    game = finish(game, END, answer, f"The {answer}!")
+    assert game.result.score == 1 and game.result.usage == {"turns": 2, "words": 4} and game.result.flags["over"]
+    assert game.result.reward((0.1, 0.01)) == pytest.approx(1 - 0.2 - 0.04)
+
+
+def test_answers_are_private_and_both_must_be_right(names):
+    game = dealt(names, hidden=2, turns=2, budget=6)
+    answer = game.episode.interpretations[2].answers[0]
+    finish(game, "a", "b", answer)
+    assert [message.text for message in game.view("bob").heard] == ["a", "b"]
+    finish(game, "something else")
+    assert game.result.score == 0 and game.result.flags["alice_right"] and not game.result.flags["bob_right"]
+    assert game.result.flags["turns_used_up"] and game.result.usage["turns"] == 2
+
+
+def test_who_ended_the_talk_and_what_was_left_is_measured(names):
+    game = finish(dealt(names, turns=8, budget=16), "amber", f" {END} now", "x", "y")
+    measured = GAME.measures(names, game.episode, game)
+    assert measured["ended_by_bob"] == 1 and measured["ended_by_alice"] == measured["turns_used_up"] == 0
+    assert measured["unused_turns"] == 7 / 8 and measured["unused"] == 31 / 32 and measured["turns"] == 1
+    assert game.turns[1].action == "end" and game.turns[2].action == "answer"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"turns": 3}, "turns"),
+        ({"turns": 16, "budget": 4}, "budget"),
+        ({"unit": "letters"}, "unit"),
+        ({"control": "loud"}, "control"),
+    ],
+)
+def test_options_that_cannot_be(names, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        dealt(names, **options)
+
+
+def test_another_task_is_refused():
+    almanac = make_task("almanac")
+    with pytest.raises(ValueError, match="divides facts"):
+        GAME.deal(almanac, almanac.episode("train", 0), 0, (0.0, 0.0))
+
+
+def test_a_budget_of_tokens_counts_token_ids(names):
+    game = dealt(names, turns=2, budget=3, unit="tokens")
+    game.apply(Reply("one two three four", (1,), (5, 6, 7, 2)))  # the last id ends the message
+    assert game.turns[0].action == "talk"
+    game.apply(Reply("one", (1,), (5, 6, 7, 8, 2)))
+    assert game.turns[1].action == "over"
+
+
+def test_prices_are_held_out():
+    plane = PingPlane()
+    train, sets = plane.train(), plane.sets()
+    assert len(plane.axes()[0]) >= 12 and all(is_price(value) for prices in train for value in prices)
+    assert set(sets["seen"]) <= set(train) and not set(sets["between"]) & set(train)
+    for axis, far in ((0, "beyond_turn"), (1, "beyond_word")):
+        assert min(prices[axis] for prices in sets[far]) >= 1.19 * max(prices[axis] for prices in train)
+    assert len(plane.draw(12, np.random.default_rng(0))) == 12
+    for wrong in ({"turn": (0.2, 0.1)}, {"steps": (1.0, 0.1)}, {"values": 3}):
+        with pytest.raises(ValueError, match="costs"):
+            PingPlane(**wrong)
+
+
+def test_the_reference_is_what_the_protocols_earn(names):
+    episodes = [names.episode("validation", index) for index in range(3)]
+    prices = [(0.004, 0.001), (0.05, 0.01), (0.2, 0.05)]
+    against = reference(solve(names, episodes, turns=8, budget=16), prices)
+    setup = Setup(GAME, names, {"turns": 8, "budget": 16})
+    for name in ("probe", "mute"):
+        agents = dict.fromkeys(GAME.roles, ScriptedPlayer(name))
+        for e, episode in enumerate(episodes):
+            for c, vector in enumerate(prices):
+                starts = [Start(episode, hidden, vector, 0) for hidden in range(9)]
+                games = list(play_games(starts, agents, task=names, game=GAME, options=setup.options))
+                assert np.mean([game.reward() for game in games]) == pytest.approx(against.fixed[name][e, c])
+    assert (against.action[:, 0] == 0).all() and (against.action[:, 2] == 1).all(), "dear talk is not worth it"
+
+
+def test_strategies_are_refused_by_name(names):
+    with pytest.raises(ValueError, match="probe"):
+        strategy_of("ping_names", "chase")
+    with pytest.raises(ValueError, match="scripted players"):
+        strategy_of("almanac", "probe")
+
+
+def test_demonstrations_disregard_the_prices_and_are_of_the_train_split(names):
+    shares = dict.fromkeys(KINDS, 1.0)
+    dealt_prices = [[(0.004, 0.001)], [(0.12, 0.03)]]
+    cheap, dear = (stream(names, prices, np.random.default_rng(0), shares) for prices in dealt_prices)
+    kinds = set()
+    for _ in range(200):
+        one, other = next(cheap), next(dear)
+        assert [text for role, text in one.messages if role == "assistant"] == [
+            text for role, text in other.messages if role == "assistant"
+        ]
+        kinds.add(one.kind)
+    assert kinds == {"game/alice", "game/bob", "check", "aloud"}
+    with pytest.raises(ValueError, match="shares"):
+        next(stream(names, [(0.1, 0.1)], np.random.default_rng(0), {"songs": 1.0}))
+    with pytest.raises(ValueError, match="ping_pointers"):
+        next(stream(make_task("ping_pointers"), [(0.1, 0.1)], np.random.default_rng(0)))
+
+
+def cell(players, turns, success, budget=16, control="none"):
+    return {"players": players, "turns_allowed": turns, "budget": budget, "success": success, "control": control}
+
+
+def test_the_way_from_one_shot_to_the_bound():
+    cells = [cell("probe", 2, 0.5), cell("probe_2", 2, 0.6), cell("probe", 8, 1.0), cell("policy", 8, 0.9)]
+    cells += [cell("policy", 8, 0.0, control="deranged"), cell("probe", 8, 0.7, budget=8)]
+    assert gained(cells, (8, 16)) == pytest.approx({"one_shot": 0.6, "bound": 1.0, "policy": 0.9, "share": 0.75})
+    assert gained(cells[:3], (8, 16)) is None and gained(cells, (4, 16)) is None
