@@ -1,6 +1,10 @@
 """The game of private information: tasks, rules, scripted protocols, prices, and its isotoken evaluation."""
 
+import contextlib
+import io
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,7 +90,7 @@ def test_communication_is_needed_and_used(task):
     assert mean_success(task, "seeing", budget=16, turns=8, control="open") > 0.95
 
 
-@pytest.mark.parametrize(("records", "fields"), [(9, 3), (16, 4), (25, 3)])
+@pytest.mark.parametrize(("records", "fields"), [(9, 3), (16, 4), (25, 4)])
 def test_one_record_is_in_both_tables_and_others_differ_in_one_field(records, fields):
     task = PingNames(records, fields)
     for index in range(3):
@@ -225,7 +229,7 @@ def test_demonstrations_disregard_the_prices_and_are_of_the_train_split(names):
             text for role, text in other.messages if role == "assistant"
         ]
         kinds.add(one.kind)
-    assert kinds == {"game/alice", "game/bob", "check", "aloud"}
+    assert kinds == {"game/alice", "game/bob", "check", "find", "aloud"}
     with pytest.raises(ValueError, match="shares"):
         next(stream(names, [(0.1, 0.1)], np.random.default_rng(0), {"songs": 1.0}))
     with pytest.raises(ValueError, match="ping_pointers"):
@@ -241,3 +245,12 @@ def test_the_way_from_one_shot_to_the_bound():
     cells += [cell("policy", 8, 0.0, control="deranged"), cell("probe", 8, 0.7, budget=8)]
     assert gained(cells, (8, 16)) == pytest.approx({"one_shot": 0.6, "bound": 1.0, "policy": 0.9, "share": 0.75})
     assert gained(cells[:3], (8, 16)) is None and gained(cells, (4, 16)) is None
+
+
+def test_the_example_of_the_page_prints_what_it_shows():
+    page = (Path(__file__).parents[1] / "docs" / "games" / "ping.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL).groups()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "ping.md", "exec"), {})
+    assert printed.getvalue() == shown

@@ -3,6 +3,8 @@
 Every other record of Bob's differs from one of Alice's in a single field, so that all fields must be compared.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from clarify_env.options import whole_number
@@ -19,8 +21,6 @@ FIELDS = (
     "april autumn dawn dusk friday july june monday morning night noon spring summer sunday winter weekend",
 )
 VALUES = tuple(tuple(words.split()) for words in FIELDS)
-# Most records of a table: of more, those that differ in a single field cannot be kept apart.
-MOST = 32
 Record = tuple[str, ...]
 
 
@@ -31,6 +31,7 @@ class PingNames(PrivateTask):
     Args:
         records: Records of each table.
         fields: Fields of each record.
+        values: Different values of each field; more records want more.
         world_seed: Tables follow from it, never from ``seed``.
         validation: Episodes of the validation split.
         test: Episodes of the test split; the train split is endless.
@@ -46,12 +47,21 @@ class PingNames(PrivateTask):
     }
 
     def __init__(
-        self, records: int = 9, fields: int = 3, world_seed: int = 0, validation: int = 200, test: int = 400
+        self,
+        records: int = 9,
+        fields: int = 3,
+        values: int = 8,
+        world_seed: int = 0,
+        validation: int = 200,
+        test: int = 400,
     ) -> None:
         self.records = whole_number("records", records, least=2)
         self.fields = whole_number("fields", fields, least=3)
-        if self.records > MOST or self.fields > len(VALUES):
-            raise ValueError(f"records must be at most {MOST}, and fields at most {len(VALUES)}")
+        self.values = whole_number("values", values, least=2)
+        if self.fields > len(VALUES) or self.values > len(VALUES[0]):
+            raise ValueError(f"fields must be at most {len(VALUES)}, and values at most {len(VALUES[0])}")
+        if self.records > (most := self.values ** (self.fields - 1) // 6):
+            raise ValueError(f"records must be at most {most} with fields={fields} and values={values}, not {records}")
         self.world_seed = whole_number("world_seed", world_seed, least=0)
         self.sizes = {
             "train": None,
@@ -59,15 +69,19 @@ class PingNames(PrivateTask):
             "test": whole_number("test", test, least=1),
         }
 
+    def words(self) -> list[tuple[str, ...]]:
+        """Returns the values of each field."""
+        return [values[: self.values] for values in VALUES[: self.fields]]
+
     def _episode(self, split: str, index: int) -> Episode:
         rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
         own: list[Record] = []
         while len(own) < self.records:
-            _add(own, own, tuple(str(rng.choice(values)) for values in VALUES[: self.fields]))
+            _add(own, own, tuple(str(rng.choice(values)) for values in self.words()))
         twins: list[Record] = []
         for record in own:
             others = [row for row in own if row != record]
-            while not _add(twins, [*others, *twins], _changed(record, rng)):
+            while not _add(twins, [*others, *twins], _changed(record, self.words(), rng)):
                 pass
         order = sorted(range(self.records), key=lambda i: own[i])
         bobs = [table(sorted((own[i] if i == shared else twins[i] for i in order), reverse=True)) for shared in order]
@@ -99,8 +113,8 @@ def _add(records: list[Record], others: list[Record], record: Record) -> bool:
     return True
 
 
-def _changed(record: Record, rng: np.random.Generator) -> Record:
+def _changed(record: Record, words: Sequence[tuple[str, ...]], rng: np.random.Generator) -> Record:
     """Returns a record with another value in one field."""
     field = int(rng.integers(len(record)))
-    value = str(rng.choice([value for value in VALUES[field] if value != record[field]]))
+    value = str(rng.choice([value for value in words[field] if value != record[field]]))
     return (*record[:field], value, *record[field + 1 :])

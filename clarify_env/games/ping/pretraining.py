@@ -13,12 +13,12 @@ from clarify_env.games.ping.prompts import messages
 from clarify_env.games.ping.protocols.names import Probing
 from clarify_env.games.ping.rules import PingGame
 from clarify_env.tasks.base import ENDLESS, Episode
-from clarify_env.tasks.ping_names import VALUES, PingNames, Record, rows
+from clarify_env.tasks.ping_names import PingNames, Record, agreeing, rows
 from clarify_env.tasks.private import PLAYERS, PrivateTask
 
-SHARES = {"game": 0.5, "check": 0.3, "aloud": 0.2}
+SHARES = {"game": 0.5, "check": 0.2, "find": 0.2, "aloud": 0.1}
 # Exercises on tables of a few records, which are learned first.
-SMALL = {"check_small": "check", "aloud_small": "aloud"}
+SMALL = {"check_small": "check", "find_small": "find", "aloud_small": "aloud"}
 KINDS = (*SHARES, *SMALL)
 _FEW = 3
 # Turns and budget of demonstrated games, and how often each is shown; the first is that of `game=ping`.
@@ -40,9 +40,9 @@ def stream(
         task: The name game.
         prices: Prices to draw from, independently of everything else.
         rng: Random generator of everything that is drawn.
-        shares: Share of each kind: ``game`` (a game as each player sees it), ``check`` (whether records are in a table)
-            and ``aloud`` (a table read out), the latter two also ``_small``, of tables of a few records; ``None``:
-            `SHARES`.
+        shares: Share of each kind: ``game`` (a game as each player sees it), ``check`` (whether records are in a
+            table), ``find`` (the same, the nearest record stated first) and ``aloud`` (a table read out), the latter
+            three also ``_small``, of tables of a few records; ``None``: `SHARES`.
 
     Raises:
         ValueError: A kind is unknown, or there are no demonstrations of the task.
@@ -53,7 +53,7 @@ def stream(
     if unknown := set(shares) - set(KINDS):
         raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     kinds, share = list(shares), np.array(list(shares.values())) / sum(shares.values())
-    small = PingNames(_FEW, task.fields, task.world_seed + 1)
+    small = PingNames(_FEW, task.fields, task.values, task.world_seed + 1)
     while True:
         kind = kinds[rng.choice(len(kinds), p=share)]
         of = small if kind in SMALL else task
@@ -61,8 +61,8 @@ def stream(
         match SMALL.get(kind, kind):
             case "game":
                 yield from play(task, episode, prices[int(rng.integers(len(prices)))], rng)
-            case "check":
-                yield check(of, episode, rng)
+            case "check" | "find" as asked:
+                yield check(of, episode, rng, asked == "find")
             case _:
                 yield aloud(of, episode, rng)
 
@@ -86,15 +86,23 @@ def play(task: PingNames, episode: Episode, prices: Prices, rng: np.random.Gener
         yield Demonstration((*chat, ("assistant", text)), f"game/{role}", every=True)
 
 
-def check(task: PingNames, episode: Episode, rng: np.random.Generator) -> Demonstration:
-    """Asks of records whether they are in a table; half are, the others differ from one in a single field."""
+def check(task: PingNames, episode: Episode, rng: np.random.Generator, shown: bool = False) -> Demonstration:
+    """Asks of records whether they are in a table; half are, the others differ from one of its records in a field.
+
+    Args:
+        task: The name game.
+        episode: The episode.
+        rng: Draws the records.
+        shown: Whether the reply states the record of the table before it says so.
+    """
     text = _told(task, episode, rng)
     own, chat = rows(text), [("system", text)]
     for i in rng.integers(len(own), size=_CHECKED).tolist():
         within = rng.random() < 0.5
-        record = own[i] if within else _other(own[i], own, rng)
-        chat += [("user", " ".join(record)), ("assistant", "yes" if within else "no")]
-    return Demonstration(tuple(chat), "check", every=True)
+        record = own[i] if within else _other(task, own[i], own, rng)
+        reply = "yes" if within else "no"
+        chat += [("user", " ".join(record)), ("assistant", f"{' '.join(own[i])} {reply}" if shown else reply)]
+    return Demonstration(tuple(chat), "find" if shown else "check", every=True)
 
 
 def aloud(task: PingNames, episode: Episode, rng: np.random.Generator) -> Demonstration:
@@ -121,10 +129,11 @@ def _form(rng: np.random.Generator) -> tuple[int, int]:
     return turns, budget
 
 
-def _other(record: Record, own: Sequence[Record], rng: np.random.Generator) -> Record:
-    """Returns a record that differs from one in a single field, and is not in the table."""
+def _other(task: PingNames, record: Record, own: Sequence[Record], rng: np.random.Generator) -> Record:
+    """Returns a record that differs from one in a single field, and from all others in more."""
     while True:
         field = int(rng.integers(len(record)))
-        other = (*record[:field], str(rng.choice(VALUES[field])), *record[field + 1 :])
-        if other not in own:
+        other = (*record[:field], str(rng.choice(task.words()[field])), *record[field + 1 :])
+        near = [row for row in own if agreeing(row, other) >= len(record) - 1]
+        if near == [record] and other != record:
             return other

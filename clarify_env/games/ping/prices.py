@@ -10,7 +10,7 @@ from clarify_env.costs import LARGEST, Prices, as_prices
 from clarify_env.options import option
 
 # Held-out values of each axis inside the trained range, and beyond it.
-_INSIDE, _BEYOND = 4, (1.2, 1.4, 1.6)
+_INSIDE, _BEYOND = 3, (1.2, 1.6)
 
 
 @dataclass(frozen=True)
