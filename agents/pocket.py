@@ -18,7 +18,9 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 # Folders of the shipped models, by task.
-SHIPPED = {task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "boxes", "ledger", "workshop")}
+SHIPPED = {
+    task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "boxes", "ledger", "ping_names", "workshop")
+}
 
 
 def build_tokenizer(

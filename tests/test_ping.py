@@ -1,14 +1,22 @@
 """The game of private information: tasks, rules, scripted protocols, prices, and its isotoken evaluation."""
 
 import contextlib
+import importlib
 import io
+import json
 import re
-from itertools import pairwise
+import subprocess
+import sys
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
 
+from agents.hf import HFAgent, load
+from agents.pocket import build_model, build_tokenizer
 from clarify_env.costs import is_price
 from clarify_env.evaluation.reference import reference
 from clarify_env.games import find_game
@@ -28,6 +36,7 @@ from clarify_env.tasks.ping_names import PingNames, agreeing, rows
 from clarify_env.tasks.registry import make_task
 from clarify_env.testing import check_game
 from trainers.pingeval import gained
+from trainers.runs.command import COMMANDS, CONF
 
 GAME = find_game("ping")
 TASKS = ("ping_names", "ping_pictures", "ping_pointers", "ping_chess")
@@ -254,3 +263,71 @@ def test_the_example_of_the_page_prints_what_it_shows():
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "ping.md", "exec"), {})
     assert printed.getvalue() == shown
+
+
+def composed(command, *overrides):
+    importlib.import_module(f"trainers.{command}")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, COMMANDS[command].command_line().hydra_overrides(overrides))
+
+
+def test_a_game_changes_the_defaults_of_a_command():
+    config = composed("rest", "game=ping")
+    assert (config.game.name, config.task.name, config.rest.rule, config.game.budget) == (
+        "ping",
+        "ping_names",
+        "best",
+        16,
+    )
+    assert composed("rest", "game=ping", "size=quick").rest.hindsight == 2, "its quick form has the last word"
+    assert composed("rest").rest.rule == "action" and composed("rest").task.name == "almanac"
+    assert composed("rest", "game=ping", "task=ping_pointers", "task.steps=4").task.steps == 4
+    config = composed("pingeval", "task.records=5", "size=quick")
+    assert config.game.name == "ping" and config.task.records == 5 and list(config.pingeval.budgets) == [16]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A pocket model with random weights for the name game."""
+    demonstrations = islice(stream(PingNames(), [(0.01, 0.01)], np.random.default_rng(0)), 300)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer((text for d in demonstrations for _, text in d.messages), 400, (), [END])
+    sizes = {"width": 16, "layers": ["conv", "full_attention"], "heads": 2, "kv_heads": 1, "feed_forward": 16}
+    model, folder = build_model(tokenizer, **sizes), tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_never_writes_more_than_its_share(names, untrained):
+    """The budget is enforced where tokens are drawn: no message is cut, none is too long."""
+    agent = HFAgent(*load(untrained), style="pocket", chat=GAME.chat, max_new_tokens=24, reply_limit=GAME.reply_limit)
+    for options, count in (({"turns": 8, "budget": 16}, words_of), ({"turns": 4, "budget": 6, "unit": "tokens"}, None)):
+        starts = [Start(names.episode("validation", index), 0, (0.01, 0.001), index) for index in range(12)]
+        agents = dict.fromkeys(GAME.roles, agent)
+        games = list(play_games(starts, agents, task=names, game=GAME, options=options))
+        talk = [turn for game in games for turn in game.turns if turn.action in ("talk", "over")]
+        assert talk and all(turn.action == "talk" for turn in talk)
+        ends = agent.renderer.end_ids
+        limit = message_limit(options["budget"], options["turns"])
+        used = [count(t.reply.text) if count else len([i for i in t.reply.ids if i not in ends]) for t in talk]
+        assert max(used) == limit, "a random model writes as much as it may"
+        assert all(agent.renderer.decode(turn.reply.ids) == turn.reply.text for turn in talk), "nothing is cut later"
+
+
+@pytest.mark.slow
+def test_the_quick_job_learns_resumes_and_reports(untrained, tmp_path):
+    few = ["budget.games=120", "rest.hindsight=1", "eval.episodes=2", "eval.validation=2", "eval.grid=2"]
+    line = [sys.executable, "-m", "trainers.rest", "game=ping", "size=quick", f"assistant.model={untrained}", *few]
+    for _ in range(2):  # the second time it finds its work done
+        done = subprocess.run([*line, f"run_dir={tmp_path / 'run'}"], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["game"] == "ping" and "steering" in summary and (tmp_path / "run" / "report.html").exists()
+    line = [sys.executable, "-m", "trainers.pingeval", f"assistant.model={tmp_path / 'run/checkpoints/iteration-1'}"]
+    small = ["pingeval.episodes=3", "size=quick", f"run_dir={tmp_path / 'measured'}"]
+    done = subprocess.run([*line, *small], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((tmp_path / "measured" / "pingeval.json").read_text())
+    assert {cell["players"] for cell in measured["cells"]} >= {"probe", "mute", "policy", "seeing"}
+    assert (tmp_path / "measured" / "pingeval.png").exists()

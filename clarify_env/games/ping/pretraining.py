@@ -16,7 +16,7 @@ from clarify_env.tasks.base import ENDLESS, Episode
 from clarify_env.tasks.ping_names import PingNames, Record, agreeing, rows
 from clarify_env.tasks.private import PLAYERS, PrivateTask
 
-SHARES = {"game": 0.5, "check": 0.2, "find": 0.2, "aloud": 0.1}
+SHARES = {"game": 1.0, "table": 0.0, "check": 0.0, "find": 0.0, "aloud": 0.0}
 # Exercises on tables of a few records, which are learned first.
 SMALL = {"check_small": "check", "find_small": "find", "aloud_small": "aloud"}
 KINDS = (*SHARES, *SMALL)
@@ -40,9 +40,10 @@ def stream(
         task: The name game.
         prices: Prices to draw from, independently of everything else.
         rng: Random generator of everything that is drawn.
-        shares: Share of each kind: ``game`` (a game as each player sees it), ``check`` (whether records are in a
-            table), ``find`` (the same, the nearest record stated first) and ``aloud`` (a table read out), the latter
-            three also ``_small``, of tables of a few records; ``None``: `SHARES`.
+        shares: Share of each kind: ``game`` (a game as each player sees it, in style ``pocket``), ``table`` (the same
+            in style ``pocket_table``), and exercises that prepare for that: ``check`` (whether records are in a table),
+            ``find`` (the same, the nearest record stated first) and ``aloud`` (a table read out), which are also
+            ``_small``, of tables of a few records; ``None``: `SHARES`.
 
     Raises:
         ValueError: A kind is unknown, or there are no demonstrations of the task.
@@ -59,15 +60,18 @@ def stream(
         of = small if kind in SMALL else task
         episode = of.episode("train", int(rng.integers(ENDLESS)))
         match SMALL.get(kind, kind):
-            case "game":
-                yield from play(task, episode, prices[int(rng.integers(len(prices)))], rng)
+            case "game" | "table" as asked:
+                style = "pocket" if asked == "game" else "pocket_table"
+                yield from play(task, episode, prices[int(rng.integers(len(prices)))], rng, style)
             case "check" | "find" as asked:
                 yield check(of, episode, rng, asked == "find")
             case _:
                 yield aloud(of, episode, rng)
 
 
-def play(task: PingNames, episode: Episode, prices: Prices, rng: np.random.Generator) -> Iterator[Demonstration]:
+def play(
+    task: PingNames, episode: Episode, prices: Prices, rng: np.random.Generator, style: str = "pocket"
+) -> Iterator[Demonstration]:
     """Plays a game that disregards the prices, and yields it as each player sees it."""
     turns, budget = _form(rng)
     hidden = int(rng.integers(len(episode.interpretations)))
@@ -82,7 +86,7 @@ def play(task: PingNames, episode: Episode, prices: Prices, rng: np.random.Gener
         last[view.role] = (view, text)
         game.apply(Reply(text))
     for role, (view, text) in last.items():
-        chat = tuple((message["role"], message["content"]) for message in messages(view, "pocket"))
+        chat = tuple((message["role"], message["content"]) for message in messages(view, style))
         yield Demonstration((*chat, ("assistant", text)), f"game/{role}", every=True)
 
 

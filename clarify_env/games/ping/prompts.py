@@ -1,11 +1,19 @@
-"""Renders views of the game as chat messages, in words (``plain``) or for the pocket model (``pocket``)."""
+"""Renders views of the game as chat messages: in words, or for the pocket model, with or without notes.
+
+The pocket model of the name game is too small to compare records in the minutes that it is made in. So its style states
+beside each message what follows from the player's own view by the rules of elimination (``notes``): the records that
+are left, and whether the last message named one of them. When to talk, how much to say and when to stop is the model's.
+"""
 
 from clarify_env.costs import plain
 from clarify_env.games.base import View
 from clarify_env.games.description import Messages
 from clarify_env.games.ping.facts import END, PlayerFacts, facts_of, talking
+from clarify_env.games.ping.protocols.names import note
 
-STYLES = ("plain", "pocket")
+STYLES = ("plain", "pocket", "pocket_table")
+# The task that has notes.
+_NOTES = "ping_names"
 # The prices of this many turns and words are stated, so that they are numbers of few digits.
 TURNS, WORDS = 10, 100
 BEGIN, ANSWER, NO_ANSWER = "Begin.", "Answer.", "Wait."
@@ -23,9 +31,10 @@ def system(role: str, facts: PlayerFacts, style: str) -> str:
     """Returns the system message: rules, limits, prices and what the player is told in private."""
     turn, word = facts.prices
     private = facts.private if not facts.other else f"{facts.private}\n\nYour partner is told:\n{facts.other}"
-    if style == "pocket":
+    if style != "plain":
         costs = f"{plain(round(TURNS * turn, 9), 2)} {plain(round(WORDS * word, 9), 2)}"
-        return f"turns {facts.turns}, words {facts.limit}, costs {costs}\n{private}"
+        header = f"turns {facts.turns}, words {facts.limit}, costs {costs}"
+        return header if style == "pocket" and facts.task == _NOTES else f"{header}\n{private}"
     answers = "you are asked for the answer" if facts.answers else "your partner is asked for the answer"
     return _PLAIN.format(
         role=role.capitalize(),
@@ -47,7 +56,8 @@ def messages(view: View, style: str = "plain") -> Messages:
 
     Args:
         view: What the player sees.
-        style: ``"plain"`` (the rules in words) or ``"pocket"`` (limits, prices and private facts alone).
+        style: ``"plain"`` (the rules in words), ``"pocket"`` (limits and prices, and notes in place of the table in the
+            name game) or ``"pocket_table"`` (limits, prices and private facts alone).
 
     Raises:
         ValueError: There is no such style.
@@ -58,13 +68,18 @@ def messages(view: View, style: str = "plain") -> Messages:
     chat = [{"role": "system", "content": system(view.role, facts, style)}]
     if not view.heard or view.heard[0].sender == view.role:
         chat.append({"role": "user", "content": BEGIN})
-    for message in view.heard:
+    notes = style == "pocket" and facts.task == _NOTES
+    for number, message in enumerate(view.heard):
         own = message.sender == view.role
+        if own and notes:
+            _add(chat, "user", note(View(view.role, view.heard[:number], facts, number)))
         _add(chat, "assistant" if own else "user", message.text)
     if not talking(view):
         _add(chat, "user", ANSWER)
     elif chat[-1]["role"] == "assistant":
         _add(chat, "user", NO_ANSWER)  # the partner's message did not arrive
+    if notes:
+        _add(chat, "user", note(view))
     return chat
 
 

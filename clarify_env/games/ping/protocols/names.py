@@ -102,6 +102,22 @@ class Probing:
         return "\n".join(" ".join(record[:fields]) for record in talk.left[: limit // fields if several else 1])
 
 
+def note(view: View) -> str:
+    """Returns what follows from a view of the name game, for a model that does not compare records itself.
+
+    ``found`` says that the last message named a record of the player's, or that the partner ended the talk after the
+    player named one; ``tell`` that the partner does not know it yet; ``next`` what can be said next, the records that
+    are ruled out left aside; ``left`` the likeliest record once the talk is over.
+    """
+    talk = read_talk(view)
+    if not talking(view):
+        return f"{'found' if talk.found else 'left'} {' '.join(guess(view, talk))}"
+    if talk.found is not None:
+        return "found" if talk.sure else f"tell {' '.join(talk.found)}"
+    following = Probing(MOST_FIELDS).say(view)
+    return "none" if following == END else f"next {following}"
+
+
 def seen(view: View) -> str:
     """Returns the answer of a player who sees both tables."""
     facts = facts_of(view)
