@@ -5,6 +5,7 @@ partner does not extend has no match there. A record whose fields have all been 
 one.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from clarify_env.games.base import View
@@ -109,6 +110,12 @@ def note(view: View) -> str:
     player named one; ``tell`` that the partner does not know it yet; ``next`` what can be said next, the records that
     are ruled out left aside; ``left`` the likeliest record once the talk is over.
     """
+    return _note(view._replace(facts=facts_of(view)._replace(prices=())))
+
+
+# Cached without the prices: a played game is shown at many.
+@lru_cache(maxsize=100_000)
+def _note(view: View) -> str:
     talk = read_talk(view)
     if not talking(view):
         return f"{'found' if talk.found else 'left'} {' '.join(guess(view, talk))}"
