@@ -273,12 +273,8 @@ def composed(command, *overrides):
 
 def test_a_game_changes_the_defaults_of_a_command():
     config = composed("rest", "game=ping")
-    assert (config.game.name, config.task.name, config.rest.rule, config.game.budget) == (
-        "ping",
-        "ping_names",
-        "best",
-        16,
-    )
+    assert (config.game.name, config.task.name, config.rest.rule) == ("ping", "ping_names", "threshold")
+    assert config.game.budget == 16
     assert composed("rest", "game=ping", "size=quick").rest.hindsight == 2, "its quick form has the last word"
     assert composed("rest").rest.rule == "action" and composed("rest").task.name == "almanac"
     assert composed("rest", "game=ping", "task=ping_pointers", "task.steps=4").task.steps == 4
