@@ -175,8 +175,8 @@ class TooLong:
 
     def __call__(self, ids: list[int]) -> bool:
         """Returns whether the ids, without an end token, are too long."""
-        most, count = self.limit
-        return (len(ids) if count is None else count(self.renderer.decode(ids))) > most
+        most, counted = self.limit
+        return (len(ids) if counted is None else counted(self.renderer.decode(ids))) > most
 
 
 class HFAgent:
@@ -245,7 +245,8 @@ class HFAgent:
                 model.
         """
         requests = self.requests(views, openings)
-        prompts, opening_ids, limits = ([request[part] for request in requests] for part in range(3))
+        prompts, opening_ids = [prompt for prompt, _, _ in requests], [opening for _, opening, _ in requests]
+        limits = [limit for _, _, limit in requests]
         return self.replies(requests, self.sampler.sample(prompts, opening_ids, seeds, limits))
 
     def requests(self, views: list[View], openings: list[str] | None = None) -> list[tuple[Ids, Ids, Limit]]:

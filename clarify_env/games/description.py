@@ -30,11 +30,11 @@ class ReplyLimit(NamedTuple):
 
     Attributes:
         most: Most of what is counted.
-        count: Counts a text; ``None``: tokens of the model are counted.
+        counted: Counts a text; ``None``: tokens of the model are counted.
     """
 
     most: int
-    count: Callable[[str], int] | None = None
+    counted: Callable[[str], int] | None = None
 
 
 class Solved(Protocol):

@@ -60,7 +60,7 @@ class Ping(Description):
     default_style = "plain"
     players = {ALICE: all_names(), BOB: all_names()}
     steering = {"turns_turn": ("turns", 0), "words_word": ("words", 1)}
-    blind = (ALICE,)
+    blind: tuple[str, ...] = (ALICE,)
     hidden_name = "possibility"
 
     def weights(self, episode: Episode) -> tuple[float, ...]:

@@ -128,8 +128,7 @@ def _told(task: PingNames, episode: Episode, rng: np.random.Generator) -> str:
 
 
 def _form(rng: np.random.Generator) -> tuple[int, int]:
-    forms, weights = zip(*_FORMS, strict=True)
-    turns, budget = forms[rng.choice(len(forms), p=weights)]
+    turns, budget = _FORMS[rng.choice(len(_FORMS), p=[weight for _, weight in _FORMS])][0]
     return turns, budget
 
 

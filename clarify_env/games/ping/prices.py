@@ -1,5 +1,6 @@
 """Prices of a turn and of a word: where they are drawn from, and the sets on which policies are measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -73,8 +74,10 @@ class PingPlane:
         axes = self.axes()
         seen = [[axis[round(i)] for i in np.linspace(0, len(axis) - 1, _INSIDE)] for axis in axes]
         inside = [self._inside(axis) for axis in (0, 1)]
-        beyond = [[self._rounded(self._range(axis)[1] * ratio, axis) for ratio in _BEYOND] for axis in (0, 1)]
-        chosen = {
+        beyond: list[list[float]] = [
+            [self._rounded(self._range(axis)[1] * ratio, axis) for ratio in _BEYOND] for axis in (0, 1)
+        ]
+        chosen: dict[str, Sequence[Sequence[float]]] = {
             "seen": seen,
             "between": inside,
             "beyond_turn": (beyond[0], inside[1]),

@@ -67,7 +67,8 @@ class PingGame(Game):
         if control == "deranged":
             self._dealt[BOB] = _another(task, episode, hidden)
         self._answers: dict[str, float] = {}
-        self._words, self._tokens, self._reason = 0, None, "turns"
+        self._words, self._reason = 0, "turns"
+        self._tokens: int | None = None
 
     def facts(self, role: str, prices: tuple[float, ...]) -> PlayerFacts:
         """Returns what a player is told, the limits of its messages, and the prices."""
