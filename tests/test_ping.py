@@ -273,7 +273,7 @@ def composed(command, *overrides):
 
 def test_a_game_changes_the_defaults_of_a_command():
     config = composed("rest", "game=ping")
-    assert (config.game.name, config.task.name, config.rest.rule) == ("ping", "ping_names", "threshold")
+    assert (config.game.name, config.task.name, config.rest.rule) == ("ping", "ping_names", "best")
     assert config.game.budget == 16
     assert composed("rest", "game=ping", "size=quick").rest.hindsight == 2, "its quick form has the last word"
     assert composed("rest").rest.rule == "action" and composed("rest").task.name == "almanac"
