@@ -196,13 +196,13 @@ def _reply(message: Mapping[str, Any], content: str | None, name: str) -> Reply:
     forced = message.get("forced", 0)
     for key, values in (("prompt_ids", prompt_ids), ("ids", ids)):
         if values is not None and not (
-            isinstance(values, list) and all(type(i) is int and 0 <= i <= _MOST_ID for i in values)
+            isinstance(values, list | tuple) and all(type(i) is int and 0 <= i <= _MOST_ID for i in values)
         ):
             raise ValueError(f"{name}: {key} must be a list of token ids, not {_short(values)}")
     if (prompt_ids is None) != (ids is None):
         raise ValueError(f"{name}: prompt_ids and ids belong together, and one of them is missing")
     if logprobs is not None and not (
-        isinstance(logprobs, list) and len(logprobs) == len(ids or ()) and all(map(is_number, logprobs))
+        isinstance(logprobs, list | tuple) and len(logprobs) == len(ids or ()) and all(map(is_number, logprobs))
     ):
         raise ValueError(f"{name}: logprobs must hold one number per id, not {_short(logprobs)}")
     if type(forced) is not int or not 0 <= forced <= len(ids or ()):
