@@ -210,7 +210,7 @@ def _reply(message: Mapping[str, Any], content: str | None, name: str) -> Reply:
     return Reply(content, _tuple(prompt_ids), _tuple(ids), _tuple(logprobs), forced)
 
 
-def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
+def _tuple(values: list[Any] | tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
 
 
