@@ -99,6 +99,8 @@ def _until_killed(grown):
 NEEDS = [
     ("rest", ["budget.games=30"], "30 games an iteration do not hold one group of rollouts.*, which needs up to"),
     ("rest", ["budget.games=300", "rest.iterations=10"], "budget.games: 30 games an iteration do not hold"),
+    ("rest", ["rest.iterations=2147483648"], "raise budget.games, or lower rest.iterations, rollouts.free"),
+    ("stargate", ["stargate.iterations=16000"], "raise budget.games, or lower stargate.iterations, rollouts.free"),
     ("rest", ["budget.games=5", "rest.iterations=10"], "budget.games: 0 games an iteration do not hold"),
     ("rest", ["rollouts.free=0", "rollouts.forced=0"], "rollouts: free and forced are 0"),
     ("rwsft", ["budget.games=2"], "needs up to 3 (3 first messages); raise budget.games"),
@@ -109,7 +111,9 @@ NEEDS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "overrides", "sentence"), NEEDS, ids=[f"{row[0]} {row[1][0]}" for row in NEEDS])
+@pytest.mark.parametrize(
+    ("command", "overrides", "sentence"), NEEDS, ids=[" ".join([row[0], *row[1]]) for row in NEEDS]
+)
 def test_a_budget_that_holds_no_group_is_refused_and_what_it_needs_is_said(command, overrides, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         arguments_of(command, *overrides)

@@ -131,7 +131,8 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
         raise ValueError(f"rest.partner_turns=false leaves nothing to learn with learn=[{roles}], selected by conduct")
     if options.rule == "action" and experiment.by_reward:
         check_role(experiment.setup.game, experiment.at(learns=experiment.by_reward).learning_role("rest.rule=action"))
-    check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
+    games = experiment.budget.games // options.iterations
+    check_budget(experiment, rollouts, options.iterations, games, shared_by="rest.iterations")
 
 
 def select(

@@ -100,7 +100,8 @@ def check(experiment: Experiment, options: StargateOptions, rollouts: RolloutOpt
     experiment.learning_role("stargate")
     if "clarify" not in game.actions or game.gold_reply(task.episode("train", 0), 0) is None:
         raise ValueError(f"stargate: game {game.name} has no clarifying questions or no right answers to score")
-    check_budget(experiment, rollouts, options.iterations, experiment.budget.games // options.iterations)
+    games = experiment.budget.games // options.iterations
+    check_budget(experiment, rollouts, options.iterations, games, shared_by="stargate.iterations")
 
 
 def best(games: Sequence[Trajectory], scores: np.ndarray) -> list[Trajectory]:

@@ -137,7 +137,9 @@ class _Plan:
         ]
 
 
-def check_budget(experiment: Experiment, rollouts: RolloutOptions, iterations: int, budget: int) -> None:
+def check_budget(
+    experiment: Experiment, rollouts: RolloutOptions, iterations: int, budget: int, shared_by: str = ""
+) -> None:
     """Checks that the budget of every iteration is sure to hold its first group, before any game is played.
 
     Args:
@@ -145,6 +147,7 @@ def check_budget(experiment: Experiment, rollouts: RolloutOptions, iterations: i
         rollouts: How the games of a group are sampled.
         iterations: Number of iterations.
         budget: Games of each iteration.
+        shared_by: The option that says how many iterations share ``budget.games``, if one does.
 
     Raises:
         ValueError: It is not, the message says what a group needs; or ``rollouts.games`` holds no such games.
@@ -158,18 +161,18 @@ def check_budget(experiment: Experiment, rollouts: RolloutOptions, iterations: i
     for iteration in range(1, min(iterations, _CHECKED) + 1):
         (group,) = _Plan(experiment, iteration).groups(1)
         if most_games(experiment.setup, rollouts, group) > budget:
-            raise ValueError(_too_small(experiment.setup, rollouts, group, budget))
+            raise ValueError(_too_small(experiment.setup, rollouts, group, budget, shared_by if iterations > 1 else ""))
 
 
-def _too_small(setup: Setup, rollouts: RolloutOptions, group: Group, budget: int) -> str:
+def _too_small(setup: Setup, rollouts: RolloutOptions, group: Group, budget: int, shared_by: str = "") -> str:
     """Returns the sentence that says that a group does not fit a budget."""
     needed, possibilities = most_games(setup, rollouts, group), len(setup.weights(group.episode))
     messages = rollouts.free + rollouts.forced * len(rollouts.actions)
     each = f", each for {possibilities} possibilities" if rollouts.marginal and possibilities > 1 else ""
     return (
         f"budget.games: {budget} games an iteration do not hold one group of rollouts.*, which needs up to {needed} "
-        f"({messages} first messages{each}); raise budget.games, or lower rollouts.free, rollouts.forced or "
-        "rollouts.follow_ups"
+        f"({messages} first messages{each}); raise budget.games, or lower "
+        f"{shared_by + ', ' if shared_by else ''}rollouts.free, rollouts.forced or rollouts.follow_ups"
     )
 
 
