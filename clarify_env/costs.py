@@ -104,13 +104,16 @@ def is_price(value: Any) -> bool:
     return is_number and 0 <= value <= sys.float_info.max
 
 
-def check_costs(costs: Costs) -> Costs:
-    """Returns the costs as Python numbers.
+def check_costs(costs: Any) -> Costs:
+    """Returns a pair of costs as Python numbers.
 
     Raises:
-        ValueError: A cost is not a finite number of at least 0.
+        ValueError: It is no pair, or a cost is not a finite number of at least 0.
     """
-    costs = Costs(*as_prices(costs))
+    pair = as_prices(costs)
+    if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+        raise ValueError(f"costs must be a pair (alpha, beta) or, when an env is made, a CostPlane, not {pair!r}")
+    costs = Costs(*pair)
     for name, value in zip(Costs._fields, costs, strict=True):
         if not is_price(value):
             raise ValueError(f"costs.{name} must be a finite number of at least 0, not {value!r}")

@@ -166,9 +166,9 @@ def test_views_hold_what_a_role_may_know():
         assert "0.20" not in text and "fuse" not in text, "the user knows neither costs nor cause"
         assert [m["role"] for m in chats["assistant"]] == ["system", "user", "assistant", "user"]
         assert chats["assistant"][1]["content"].splitlines()[-1].count("0.0") == 1, "the costs stand last"
-    dear = GAME.chat(game.view_at("assistant", (), (0.4, 0.05)), "natural")
+    expensive = GAME.chat(game.view_at("assistant", (), (0.4, 0.05)), "natural")
     cheap = GAME.chat(game.view_at("assistant", (), (0.1, 0.01)), "natural")
-    assert dear[0] == cheap[0] and dear[1]["content"].splitlines()[0] == cheap[1]["content"].splitlines()[0]
+    assert expensive[0] == cheap[0] and expensive[1]["content"].splitlines()[0] == cheap[1]["content"].splitlines()[0]
     with pytest.raises(ValueError, match="style must be one of pocket, natural, brief, not 'loud'"):
         GAME.chat(game.view("user"), "loud")
 

@@ -13,7 +13,7 @@ from clarify_env.games.interview.oracle import Solved
 from clarify_env.tasks.registry import make_task
 
 GAME, TASK = find_game("interview"), make_task("workshop", validation=5, test=5)
-CHEAP, DEAR = [(0.05, 0.01), (0.06, 0.02)], [(0.45, 0.05), (0.40, 0.04)]
+CHEAP, EXPENSIVE = [(0.05, 0.01), (0.06, 0.02)], [(0.45, 0.05), (0.40, 0.04)]
 
 
 def shown(prices, count=200, **shares):
@@ -21,11 +21,11 @@ def shown(prices, count=200, **shares):
 
 
 def test_games_do_not_depend_on_the_costs():
-    cheap, dear = (shown(prices, game=0.5, page=0.3, user=0.2) for prices in (CHEAP, DEAR))
+    cheap, expensive = (shown(prices, game=0.5, page=0.3, user=0.2) for prices in (CHEAP, EXPENSIVE))
     assert [[m for m in d.messages if "Question 0" not in m[1]] for d in cheap] == [
-        [m for m in d.messages if "Question 0" not in m[1]] for d in dear
+        [m for m in d.messages if "Question 0" not in m[1]] for d in expensive
     ]
-    assert [d.messages for d in cheap] != [d.messages for d in dear], "the costs are stated"
+    assert [d.messages for d in cheap] != [d.messages for d in expensive], "the costs are stated"
 
 
 def test_kinds_are_drawn_by_their_shares():

@@ -217,7 +217,7 @@ def test_the_reference_is_what_the_protocols_earn(names):
                 starts = [Start(episode, hidden, vector, 0) for hidden in range(9)]
                 games = list(play_games(starts, agents, task=names, game=GAME, options=setup.options))
                 assert np.mean([game.reward() for game in games]) == pytest.approx(against.fixed[name][e, c])
-    assert (against.action[:, 0] == 0).all() and (against.action[:, 2] == 1).all(), "dear talk is not worth it"
+    assert (against.action[:, 0] == 0).all() and (against.action[:, 2] == 1).all(), "expensive talk is not worth it"
 
 
 def test_strategies_are_refused_by_name(names):
@@ -230,10 +230,10 @@ def test_strategies_are_refused_by_name(names):
 def test_demonstrations_disregard_the_prices_and_are_of_the_train_split(names):
     shares = dict.fromkeys(KINDS, 1.0)
     dealt_prices = [[(0.004, 0.001)], [(0.12, 0.03)]]
-    cheap, dear = (stream(names, prices, np.random.default_rng(0), shares) for prices in dealt_prices)
+    cheap, expensive = (stream(names, prices, np.random.default_rng(0), shares) for prices in dealt_prices)
     kinds = set()
     for _ in range(200):
-        one, other = next(cheap), next(dear)
+        one, other = next(cheap), next(expensive)
         assert [text for role, text in one.messages if role == "assistant"] == [
             text for role, text in other.messages if role == "assistant"
         ]

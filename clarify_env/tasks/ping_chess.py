@@ -1,7 +1,5 @@
 """Chess order: each player sees a position of one game; which came first? Needs the extra ``[chess]``."""
 
-import numpy as np
-
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import Episode, register
 from clarify_env.tasks.private import PrivateTask, private_episode
@@ -51,15 +49,10 @@ class PingChess(PrivateTask):
             raise ValueError(
                 f"apart={apart} must be even and at most least={least}, and most={most} at least that, in half-moves"
             )
-        self.world_seed = whole_number("world_seed", world_seed, least=0)
-        self.sizes = {
-            "train": None,
-            "validation": whole_number("validation", validation, least=1),
-            "test": whole_number("test", test, least=1),
-        }
+        self._set_splits(world_seed, validation, test)
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
+        rng = self._rng(split, index)
         at = int(rng.integers(self.least, self.most + 1))
         boards: list[str] = []
         while len(boards) <= at + self.apart:  # a game that ends too early is played anew

@@ -62,19 +62,14 @@ class PingNames(PrivateTask):
             raise ValueError(f"fields must be at most {len(VALUES)}, and values at most {len(VALUES[0])}")
         if self.records > (most := self.values ** (self.fields - 1) // 6):
             raise ValueError(f"records must be at most {most} with fields={fields} and values={values}, not {records}")
-        self.world_seed = whole_number("world_seed", world_seed, least=0)
-        self.sizes = {
-            "train": None,
-            "validation": whole_number("validation", validation, least=1),
-            "test": whole_number("test", test, least=1),
-        }
+        self._set_splits(world_seed, validation, test)
 
     def words(self) -> list[tuple[str, ...]]:
         """Returns the values of each field."""
         return [values[: self.values] for values in VALUES[: self.fields]]
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
+        rng = self._rng(split, index)
         own: list[Record] = []
         while len(own) < self.records:
             _add(own, own, tuple(str(rng.choice(values)) for values in self.words()))

@@ -41,15 +41,10 @@ class PingPictures(PrivateTask):
             raise ValueError(
                 f"side must be at most {len(COLUMNS)}, and side x side at least pictures - 1 = {self.pictures - 1}"
             )
-        self.world_seed = whole_number("world_seed", world_seed, least=0)
-        self.sizes = {
-            "train": None,
-            "validation": whole_number("validation", validation, least=1),
-            "test": whole_number("test", test, least=1),
-        }
+        self._set_splits(world_seed, validation, test)
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
+        rng = self._rng(split, index)
         cells = np.tile(rng.integers(len(LETTERS), size=self.side**2), (self.pictures, 1))
         unused = rng.permutation(self.side**2).tolist()
         groups = [rng.permutation(self.pictures)]

@@ -1,7 +1,5 @@
 """Pointer chasing: follow two private maps in turn, the task whose need for rounds is proven (docs/games/ping.md)."""
 
-import numpy as np
-
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import Episode, register
 from clarify_env.tasks.ping_names import VALUES
@@ -41,15 +39,10 @@ class PingPointers(PrivateTask):
         if self.places > len(PLACES):
             raise ValueError(f"places must be at most {len(PLACES)}, not {places}")
         self.steps = whole_number("steps", steps, least=1)
-        self.world_seed = whole_number("world_seed", world_seed, least=0)
-        self.sizes = {
-            "train": None,
-            "validation": whole_number("validation", validation, least=1),
-            "test": whole_number("test", test, least=1),
-        }
+        self._set_splits(world_seed, validation, test)
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
+        rng = self._rng(split, index)
         names = PLACES[: self.places]
         start = str(rng.choice(names))
         alice = rng.integers(self.places, size=self.places)

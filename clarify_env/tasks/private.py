@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
+
+from clarify_env.options import whole_number
 from clarify_env.tasks.base import Episode, Interpretation, Task
 
 ALICE, BOB = PLAYERS = ("alice", "bob")
@@ -24,6 +27,19 @@ class PrivateTask(Task):
     answering: ClassVar[tuple[str, ...]] = PLAYERS
     rules: ClassVar[Mapping[str, str]]
     example: ClassVar[str]
+
+    def _set_splits(self, world_seed: int, validation: int, test: int) -> None:
+        """Sets the seed of the episodes and the sizes of the splits; the train split is endless."""
+        self.world_seed = whole_number("world_seed", world_seed, least=0)
+        self.sizes = {
+            "train": None,
+            "validation": whole_number("validation", validation, least=1),
+            "test": whole_number("test", test, least=1),
+        }
+
+    def _rng(self, split: str, index: int) -> np.random.Generator:
+        """Returns the generator of an episode, which shares nothing with those of other splits."""
+        return np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
 
     def told(self, episode: Episode, hidden: int, player: str) -> str:
         """Returns what a player is told in private, if possibility ``hidden`` is dealt."""

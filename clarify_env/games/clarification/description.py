@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
+from clarify_env.costs import CostPlane, Costs, Prices, check_costs
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, reward
 from clarify_env.games.clarification import measures, prior, prompts, user_conduct, user_prompts
@@ -98,10 +98,7 @@ class Clarification(Description):
 
     def check_prices(self, prices: Any) -> Costs:
         """Returns (alpha, beta) as `Costs`; see `Description.check_prices`."""
-        prices = as_prices(prices)
-        if not (isinstance(prices, (tuple, list)) and len(prices) == 2):
-            raise ValueError(f"costs must be a pair (alpha, beta) or, when an env is made, a CostPlane, not {prices!r}")
-        return check_costs(Costs(*prices))
+        return check_costs(prices)
 
     def plane(self, **options: Any) -> CostPlane:
         """The cost plane of ``costs.*``."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clarify_env.costs import CostPlane, Costs, Prices, as_prices, check_costs
+from clarify_env.costs import CostPlane, Costs, Prices, check_costs
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, reward
 from clarify_env.games.conduct import Judged
@@ -35,7 +35,7 @@ class InterviewOptions:
 
 @dataclass(frozen=True)
 class InterviewPlane(CostPlane):
-    """The cost plane of the interview: where one more question changes from cheap to dear (docs/games/interview.md)."""
+    """The cost plane of the interview, on which one more question may or may not be worth asking (docs/games/interview.md)."""
 
     alpha: tuple[float, float] = option((0.05, 0.45))
     """Smallest and largest trained cost of a question, in units of reward; increasing, above 0."""
@@ -78,10 +78,7 @@ class Interview(Description):
 
     def check_prices(self, prices: Any) -> Costs:
         """Returns (alpha, beta) as `Costs`; see `Description.check_prices`."""
-        prices = as_prices(prices)
-        if not (isinstance(prices, (tuple, list)) and len(prices) == 2):
-            raise ValueError(f"costs must be a pair (alpha, beta) or, when an env is made, a CostPlane, not {prices!r}")
-        return check_costs(Costs(*prices))
+        return check_costs(prices)
 
     def plane(self, **options: Any) -> InterviewPlane:
         """The cost plane of ``costs.*``."""

@@ -38,12 +38,12 @@ def facts_told(text: str, questions: Sequence[str], task: Task, episode: Episode
     replies = [task.reply(question, case, episode) for question in questions]
     known = content_words(" ".join([episode.query, *questions, *replies]))
     words = set(content_words(text))
-    told = []
+    disclosed_facts = []
     for fact in facts:
         own = set(content_words(fact)) - set(known)
         if own and len(own & words) >= _TOLD * len(own):
-            told.append(fact)
-    return told
+            disclosed_facts.append(fact)
+    return disclosed_facts
 
 
 def redact(text: str, questions: Sequence[str], task: Task, episode: Episode, case: int) -> str:

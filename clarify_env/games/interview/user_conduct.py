@@ -50,12 +50,12 @@ def reply_faults(task: Task, episode: Episode, case: int, questions: Sequence[st
     faults = ["leak"] if disclosed(text, questions, task, episode, case) else []
     expected = task.reply(questions[-1], case, episode)
     if expected != NOT_UNDERSTOOD:
-        told = set(content_words(text))
+        words = set(content_words(text))
         own = set(content_words(expected)) - set(content_words(questions[-1]))
         others = _elsewhere(task, episode, case, questions[-1], set(content_words(expected)))
-        if others & told and not own & told:
+        if others & words and not own & words:
             faults.append("wrong_fact")
-        elif len(own & told) < _TOLD * len(own):
+        elif len(own & words) < _TOLD * len(own):
             faults.append("no_answer")
     return faults + (["speaks_for_assistant"] if _SPEAKS.search(text) else [])
 

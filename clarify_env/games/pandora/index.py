@@ -35,10 +35,10 @@ def plans(weights: tuple[float, ...], discount: float = 1.0) -> tuple[np.ndarray
     """
     falling = -np.sort(-np.array(weights))
     m = np.arange(len(falling))
-    found = np.concatenate([[0.0], np.cumsum(falling[:-1] * discount ** m[1:])])
+    looked_into = np.concatenate([[0.0], np.cumsum(falling[:-1] * discount ** m[1:])])
     unseen = 1 - np.concatenate([[0.0], np.cumsum(falling)[:-1]])
     looks = np.concatenate([[0.0], np.cumsum(unseen[:-1])])
-    return found + discount**m * falling, looks
+    return looked_into + discount**m * falling, looks
 
 
 def values(weights: tuple[float, ...], price: float, discount: float = 1.0, worth: float = 1.0) -> np.ndarray:

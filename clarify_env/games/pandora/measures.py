@@ -34,20 +34,20 @@ def judged(episode: Episode, game: Game | Trajectory) -> tuple[int, int]:
     """Returns the numbers of a game's valid decisions and of those that are optimal, ties included."""
     left = {reading.label: reading.weight for reading in episode.interpretations}
     prize = episode.interpretations[game.hidden].label
-    (price,), discount, worth, found = game.prices, discount_of(episode), 1.0, False
+    (price,), discount, worth, is_found = game.prices, discount_of(episode), 1.0, False
     decisions = optimal = 0
     for turn in game.turns:
         action = turn.action
         if not isinstance(action, Look | Commit):
             break
         decisions += 1
-        if found:
+        if is_found:
             optimal += isinstance(action, Commit) and action.box == prize
         else:
             optimal += _is_optimal(action, left, price, discount, worth)
         if isinstance(action, Look):
             worth *= discount
-            found = found or action.box == prize
+            is_found = is_found or action.box == prize
             left.pop(action.box, None)
     return decisions, optimal
 

@@ -72,8 +72,8 @@ class PandoraGame(Game):
         prize = self._labels[self.hidden]
         if isinstance(action, Look):
             self._looked |= {action.box}
-            found = action.box == prize
-            self.say(BOXES, f"{action.box} holds the prize." if found else f"{action.box} is empty.")
+            holds_prize = action.box == prize
+            self.say(BOXES, f"{action.box} holds the prize." if holds_prize else f"{action.box} is empty.")
         else:
             self._close(action, prize)
         return action

@@ -74,13 +74,13 @@ class ScriptedSearcher:
 
 def remaining(view: View, labels: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[str, float], str]:
     """Returns the probability of each box that may hold the prize, and the label of the box that does, once found."""
-    left, found = dict(zip(labels, weights, strict=True)), ""
+    left, prize = dict(zip(labels, weights, strict=True)), ""
     for message, reply in zip(view.heard[::2], view.heard[1::2], strict=True):
         box = parse(message.text, labels)[0]
         assert reply.sender == BOXES, "the boxes reply to a look"
         if reply.text.endswith("prize."):
-            found = box
+            prize = box
         else:
             left.pop(box)
     total = sum(left.values())
-    return {label: weight / total for label, weight in left.items()}, found
+    return {label: weight / total for label, weight in left.items()}, prize
