@@ -35,7 +35,7 @@ class InterviewOptions:
 
 @dataclass(frozen=True)
 class InterviewPlane(CostPlane):
-    """The cost plane of the interview, on which one more question may or may not be worth asking (docs/games/interview.md)."""
+    """The cost plane of the interview: one more question may be worth its cost or not (docs/games/interview.md)."""
 
     alpha: tuple[float, float] = option((0.05, 0.45))
     """Smallest and largest trained cost of a question, in units of reward; increasing, above 0."""
