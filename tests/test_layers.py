@@ -13,7 +13,7 @@ KERNEL = (
     "clarify_env.games",
     *(
         f"clarify_env.games.{name}"
-        for name in ("agents", "base", "conduct", "declared", "demonstration", "description")
+        for name in ("agents", "base", "conduct", "declared", "demonstration", "description", "solved")
     ),
 )
 ENVIRONMENTS = ("clarify_env.aec", "clarify_env.gym", "clarify_env.dealing", "clarify_env.testing")

@@ -7,7 +7,7 @@ import numpy as np
 
 from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played
-from clarify_env.games.description import Solved
+from clarify_env.games.solved import Solved
 
 # Values that differ by no more than this, in units of reward, differ by rounding.
 _EQUAL = 1e-9

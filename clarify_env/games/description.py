@@ -7,7 +7,7 @@ a working default, so that a small game needs little more than its rules (docs/g
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, View
 from clarify_env.games.conduct import FaultKind, Judged
 from clarify_env.games.demonstration import Demonstration
+from clarify_env.games.solved import Solved
 from clarify_env.options import read
 from clarify_env.words import count_words
 
@@ -35,29 +36,6 @@ class ReplyLimit(NamedTuple):
 
     most: int
     counted: Callable[[str], int] | None = None
-
-
-class Solved(Protocol):
-    """An episode solved for all prices, by a player who knows all facts but nothing hidden (docs/design.md).
-
-    C price vectors, shape [C, prices], give values of shape [C].
-    """
-
-    def oracle(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Highest expected reward, and the first action of the plan that earns it as an index into the actions."""
-        ...
-
-    def by_action(self, costs: np.ndarray) -> np.ndarray:
-        """Highest expected reward of the plans that begin with each action, shape [C, actions]; -inf: none."""
-        ...
-
-    def fixed(self, costs: np.ndarray) -> dict[str, np.ndarray]:
-        """Expected reward of each fixed strategy."""
-        ...
-
-    def used(self, costs: np.ndarray) -> dict[str, np.ndarray]:
-        """Expected value under the oracle of each measure that `Description.steering` names, by the measure's name."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from clarify_env.tasks.records import (
     UnusableError,
     check_shares,
     clean,
-    drawn_splits,
     field,
     json_lines,
     once,
@@ -94,8 +93,7 @@ class CasesJsonl(FileTask):
             if (kind := other_format(self.path)) is None:
                 raise
             raise ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}") from error
-        if any(record.split is not None for record in records):
-            records = self._of_one_split(records)
+        records = self._of_one_split(records)
         playable: dict[tuple[str, str], _Record] = {}
         for record in records:
             try:
@@ -106,11 +104,7 @@ class CasesJsonl(FileTask):
                     raise UnusableError("the same case twice")
             except UnusableError as reason:
                 self._drop_unplayable(record.where, str(reason))
-        entities = list(dict.fromkeys(record.entity for record in playable.values()))
-        split_of = drawn_splits(entities, validation, test, world_seed)
-        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
-        for record in playable.values():
-            world[record.split or split_of[record.entity]].append(record.episode)
+        world = self._place(playable.values(), validation, test)
         stated = {record.split for record in records if record.split is not None}
         self._settle(world, [split for split in SPLITS if split in (stated or required)])
 
@@ -118,20 +112,6 @@ class CasesJsonl(FileTask):
     def refused(self) -> list[str]:
         """A sentence on each record that is left out: file, line and reason; in the order of the file."""
         return sorted([*self._malformed, *self._unplayable], key=_line_number)
-
-    def _of_one_split(self, records: list[_Record]) -> list[_Record]:
-        """Returns the records that state a split, and the same one as the others of their entity."""
-        consistent = []
-        split_of: dict[str, str] = {}
-        for record in records:
-            if record.split is None:
-                self._drop_malformed(ValueError(f"{record.where}: split is missing, which other lines have"))
-            elif split_of.setdefault(record.entity, record.split) != record.split:
-                known = split_of[record.entity]
-                self._drop_malformed(ValueError(f"{record.where}: entity {record.entity!r} is also in split {known}"))
-            else:
-                consistent.append(record)
-        return consistent
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """Returns the one fact that a question asks for (`clarify_env.tasks.facts.fact_asked`); else `NOT_UNDERSTOOD`.

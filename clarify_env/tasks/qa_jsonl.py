@@ -17,7 +17,6 @@ from clarify_env.tasks.records import (
     UnusableError,
     check_shares,
     clean,
-    drawn_splits,
     field,
     json_lines,
     once,
@@ -109,8 +108,7 @@ class QAJsonl(FileTask):
             if (kind := other_format(self.path)) is None:
                 raise
             raise ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}") from error
-        if any(record.split is not None for record in records):
-            records = self._consistent(records)
+        records = self._of_one_split(records)
         self.rescaled = sum(record.is_rescaled for record in records)
         playable: dict[tuple[str, str], _Record] = {}
         for record in records:
@@ -122,11 +120,7 @@ class QAJsonl(FileTask):
                     raise UnusableError("asked twice")
             except UnusableError as reason:
                 self._drop_unplayable(record.where, str(reason))
-        entities = list(dict.fromkeys(record.entity for record in playable.values()))
-        split_of = drawn_splits(entities, validation, test, world_seed)
-        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
-        for record in playable.values():
-            world[record.split or split_of[record.entity]].append(record.episode)
+        world = self._place(playable.values(), validation, test)
         stated = {record.split for record in records if record.split is not None}
         self._settle(world, [split for split in SPLITS if split in (stated or required)])
         if self.rescaled:
@@ -138,21 +132,6 @@ class QAJsonl(FileTask):
 
     def _rescaled_text(self) -> str:
         return f"weights that do not sum to 1 were divided by their sum in {self.rescaled} of {self._total} {self.unit}"
-
-    def _consistent(self, records: list[_Record]) -> list[_Record]:
-        """Returns the records that state a split, and the same one as the others of their entity."""
-        consistent = []
-        split_of: dict[str, str] = {}
-        for record in records:
-            where, entity = record.where, record.entity
-            if record.split is None:
-                self._drop_malformed(ValueError(f"{where}: split is missing, which other lines have"))
-            elif split_of.setdefault(entity, record.split) != record.split:
-                error = ValueError(f"{where}: entity {entity!r} is also in split {split_of[entity]}")
-                self._drop_malformed(error)
-            else:
-                consistent.append(record)
-        return consistent
 
     def _playable(self, episode: Episode) -> Episode:
         """Adds missing labels to an episode.

@@ -4,12 +4,39 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from clarify_env.tasks.base import Episode, Task
-from clarify_env.tasks.records import SPLITS
+from clarify_env.tasks.records import SPLITS, drawn_splits
 
 Record = TypeVar("Record")
+
+
+class PlacedRecord(Protocol):
+    """A record that may state its split."""
+
+    @property
+    def where(self) -> str:
+        """File and line, for errors."""
+        ...
+
+    @property
+    def split(self) -> str | None:
+        """The split that it states, if it does."""
+        ...
+
+    @property
+    def entity(self) -> str:
+        """What it is about; no entity is in two splits."""
+        ...
+
+    @property
+    def episode(self) -> Episode:
+        """Its episode."""
+        ...
+
+
+Placed = TypeVar("Placed", bound=PlacedRecord)
 
 # Label of the only reading of a query: nothing distinguishes it, but lists need a label.
 ONLY = "only"
@@ -85,6 +112,33 @@ class FileTask(Task):
         """Counts a correct record that cannot be played."""
         self.dropped[reason] += 1
         self._unplayable.append(f"{where}: {reason}")
+
+    def _of_one_split(self, records: Sequence[Placed]) -> list[Placed]:
+        """Returns the records that state a split, and the same one as the others of their entity; drops the rest.
+
+        All records are returned if none states a split.
+        """
+        if all(record.split is None for record in records):
+            return list(records)
+        consistent: list[Placed] = []
+        split_of: dict[str, str] = {}
+        for record in records:
+            if record.split is None:
+                self._drop_malformed(ValueError(f"{record.where}: split is missing, which other lines have"))
+            elif (known := split_of.setdefault(record.entity, record.split)) != record.split:
+                self._drop_malformed(ValueError(f"{record.where}: entity {record.entity!r} is also in split {known}"))
+            else:
+                consistent.append(record)
+        return consistent
+
+    def _place(self, playable: Iterable[PlacedRecord], validation: float, test: float) -> dict[str, list[Episode]]:
+        """Returns the episodes of each split: the one that a record states, else one drawn for its entity."""
+        placed = list(playable)
+        split_of = drawn_splits(list(dict.fromkeys(r.entity for r in placed)), validation, test, self.world_seed)
+        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
+        for record in placed:
+            world[record.split or split_of[record.entity]].append(record.episode)
+        return world
 
     def _settle(self, world: dict[str, list[Episode]], required: Sequence[str]) -> None:
         """Sets the episodes of the splits; splits without episodes do not exist.
