@@ -46,22 +46,22 @@ def read_talk(view: View) -> Talk:
             if sender != view.role and complete and found is None:
                 found, sure = pending[0], True
             break
-        before, prefix, said = prefix, (), _lines(text)
-        if len(said) == 1 and said[0] and before and _FIELD.get(said[0][0]) == len(before):
-            said = [(*before, *said[0])]
-        if len(said) == 1:
-            prefix = said[0]
+        before, prefix, prefixes = prefix, (), _lines(text)
+        if len(prefixes) == 1 and prefixes[0] and before and _FIELD.get(prefixes[0][0]) == len(before):
+            prefixes = [(*before, *prefixes[0])]
+        if len(prefixes) == 1:
+            prefix = prefixes[0]
         if sender == view.role:
-            pending = said
+            pending = prefixes
             continue
         # The partner reacts: records of prefixes that it neither extends nor repeats are not shared.
         for start in pending:
-            if not any(line[: len(start)] == start for line in said):
+            if not any(line[: len(start)] == start for line in prefixes):
                 left = [record for record in left if record[: len(start)] != start]
         pending = []
-        for line in said:
+        for line in prefixes:
             if line in own:
-                found, sure = line, len(said) == 1
+                found, sure = line, len(prefixes) == 1
             else:  # a record of the partner's alone: a near miss of it is not shared either
                 left = [
                     record for record in left if len(line) < len(record) or agreeing(record, line) < len(record) - 1
@@ -93,10 +93,10 @@ class Probing:
         if not talk.left:
             return END
         limit, size = facts_of(view).limit, len(talk.left[0])
-        said = talk.prefix if view.heard and view.heard[-1].sender != view.role else ()
-        fitting = [record for record in talk.left if record[: len(said)] == said]
-        if 0 < len(said) < size and fitting:
-            return " ".join(fitting[0][len(said) :][:limit])
+        prefix = talk.prefix if view.heard and view.heard[-1].sender != view.role else ()
+        fitting = [record for record in talk.left if record[: len(prefix)] == prefix]
+        if 0 < len(prefix) < size and fitting:
+            return " ".join(fitting[0][len(prefix) :][:limit])
         fields = min(self.fields, limit, size)
         # Of several probes of some fields alone, the partner could not say which one it extends.
         several = fields == size or facts_of(view).turns == 2

@@ -22,17 +22,17 @@ class Asking:
         if view.role != ALICE:
             letters = facts.private.replace("\n", "")
             names = cell_names(len(facts.private.splitlines()))
-            heard = [message.text for message in view.heard if message.sender == ALICE]
-            asked = heard[-1].split() if heard else []
-            return " ".join(letters[names.index(name)] for name in asked if name in names)
+            requests = [message.text for message in view.heard if message.sender == ALICE]
+            cells = requests[-1].split() if requests else []
+            return " ".join(letters[names.index(name)] for name in cells if name in names)
         pictures = ["".join(block.splitlines()[1:]) for block in facts.private.split("\n\n")]
         names = cell_names(round(len(pictures[0]) ** 0.5))
-        left, asked = list(range(len(pictures))), []
+        left, cells = list(range(len(pictures))), []
         for sender, text, _ in view.heard:
             if sender == ALICE:
-                asked = text.split()
+                cells = text.split()
                 continue
-            for name, letter in zip(asked, text.split(), strict=False):
+            for name, letter in zip(cells, text.split(), strict=False):
                 left = [i for i in left if pictures[i][names.index(name)] == letter]
         if not talking(view):
             return str(left[0] + 1 if left else 1)
