@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL
+from peers import environment_of
 from stub_server import Stub
 
-from agents.gguf import smollm2_file
+from agents.gguf import dequantised, smollm2_file
 from agents.pocket import SHIPPED
 from trainers import prompted
 from trainers.runs.store import read_json
@@ -95,21 +96,34 @@ def test_transformers_serve(command, tmp_path, transformers_serve):
     assert used[0]["replies"] == used[1]["replies"] and used[0]["prompt_tokens"] == used[1]["prompt_tokens"] > 0
 
 
-def test_llama_cpp(command, tmp_path):
-    """The environment variable CLARIFY_LLAMA_CPP names a Python with llama-cpp-python[server]."""
-    python = os.environ.get("CLARIFY_LLAMA_CPP", sys.executable)
-    if subprocess.run([python, "-c", "import llama_cpp.server.app"], capture_output=True).returncode:
-        pytest.skip("no llama-cpp-python[server] (CLARIFY_LLAMA_CPP): to compile it takes over ten minutes on one core")
+# llama.cpp's own server, from a package that brings it compiled.
+LLAMA_CPP = "xllamacpp==2026.10.11549"
+START_LLAMA_CPP = f"""
+import sys, threading, xllamacpp
+options = xllamacpp.CommonParams()
+options.model.path, options.port = sys.argv[1], {PORT}
+# What is computed beside a request, or was before it, changes the rounding of its logits, and so greedy replies.
+options.n_parallel, options.n_ctx, options.cache_prompt = 1, 2048, False
+server = xllamacpp.Server(options)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "ids"])
+def test_llama_cpp(command, tmp_path, endpoint):
+    """64 games in flight, with faults as without; by token ids, which llama.cpp returns, as by messages."""
     file = smollm2_file("assistant.model")
-    server = [python, "-m", "llama_cpp.server", "--model", str(file), "--port", str(PORT), "--n_ctx", "2048"]
-    served = ["assistant=api", "assistant.model=smollm2", "prompts=natural", "assistant.max_new_tokens=32"]
+    server = [str(environment_of("llama-cpp", LLAMA_CPP)), "-c", START_LLAMA_CPP, str(file)]
+    served = ["assistant=api", "assistant.model=smollm2", "prompts=natural", "assistant.max_new_tokens=16"]
+    if endpoint == "ids":
+        served += ["assistant.endpoint=ids", f"assistant.weights={dequantised(file)}"]
     base = f"http://127.0.0.1:{PORT}/v1"
-    words = [*WORDS, *served, "eval.episodes=1", "assistant.backoff=0.05", "assistant.retries=30"]
+    words = [*WORDS, *served, "assistant.timeout=120", "assistant.backoff=0.05", "assistant.retries=30"]
     with serving(server, {}, tmp_path / "serve.log", "/v1/models"):
         assert command(prompted, *words, f"assistant.base_url={base}", f"run_dir={tmp_path / 'plain'}")[0] == 0
-        with Stub(upstream=base, faults=("429", "500", "half")) as proxy:
-            assert (
-                command(prompted, *words, f"assistant.base_url={proxy.url}", f"run_dir={tmp_path / 'faults'}")[0] == 0
-            )
+        with Stub(upstream=base, faults=FAULTS, stall=60.0, share=0.3) as proxy:
+            words = [*words, f"assistant.base_url={proxy.url}", f"run_dir={tmp_path / 'faults'}"]
+            assert command(prompted, *words)[0] == 0
+            assert proxy.most >= 16 and {r["status"] for r in proxy.requests} > {200, "429", "500", "half"}
     plain, faults = (read_json(tmp_path / name / "summary.json") for name in ("plain", "faults"))
     assert faults["eval"] == plain["eval"]

@@ -6,7 +6,7 @@ import pytest
 from conftest import SMALL
 from stub_server import Stub
 
-from trainers import evaluate, grpo, rest
+from trainers import evaluate, grpo, prompted, rest
 from trainers.runs.store import read_json
 
 
@@ -169,6 +169,29 @@ def test_a_server_that_cannot_be_learned_from_is_said_before_any_game(
         code, error = command(rest, *SMALL_REST, *api(tiny_folder, stub), f"run_dir={tmp_path / 'run'}")
     assert code == 1 and error.startswith(f"error: {sentence}") and not (tmp_path / "run").exists()
     assert not any("lora" not in r["path"] and r["body"]["max_tokens"] > 1 for r in stub.requests)
+
+
+def as_llama_cpp(choice):
+    scored = zip(choice["token_ids"], choice["logprobs"]["token_logprobs"], strict=True)
+    content = [{"id": token, "token": "", "logprob": logprob} for token, logprob in scored]
+    return without_ids(choice) | {"logprobs": {"content": content}, "prompt_token_ids": None}
+
+
+def test_ids_are_read_as_llama_cpp_writes_them(command, tiny_folder, tmp_path):
+    served = Served(tiny_folder)
+
+    def answer(body):
+        status, reply = served.answer(body)
+        return status, reply | {"choices": [as_llama_cpp(choice) for choice in reply["choices"]]}
+
+    words = [*MEASURED, "eval.episodes=2"]
+    with Stub(answer=answer) as stub:
+        there = [*api(tiny_folder, stub, "none"), f"run_dir={tmp_path / 'there'}"]
+        assert command(prompted, *words, *there) == (0, "")
+    here = ["assistant.max_new_tokens=48", f"assistant.model={tiny_folder}", f"run_dir={tmp_path / 'here'}"]
+    assert command(prompted, *words, *here)[0] == 0
+    games = [read_json(tmp_path / name / "summary.json")["eval"] for name in ("here", "there")]
+    assert games[0] == games[1]
 
 
 @pytest.mark.slow

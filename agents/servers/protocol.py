@@ -113,8 +113,7 @@ async def by_ids(
     reply = await _post(client, "/completions", fields | body | options.body)
     with _reading():
         choice = reply["choices"][0]
-        scored = choice.get("logprobs") or {}
-        ids, logprobs = _ids(choice, scored.get("tokens") or ()), scored.get("token_logprobs") or ()
+        ids, logprobs = _scored(choice)
         returned, reason, text = choice.get("prompt_token_ids"), choice.get("finish_reason"), _text(choice, "text")
         used = _usage(reply, request)
         logprobs = tuple(map(float, logprobs))
@@ -124,8 +123,8 @@ async def by_ids(
     at = f"{section}.endpoint=ids: the server at {options.base_url}"
     if ids is None:
         raise ValueError(
-            f"{at} returns no token ids, so what it plays cannot be learned from (vLLM does); {section}.endpoint=chat "
-            "plays with it"
+            f"{at} returns no token ids, so what it plays cannot be learned from (those of vLLM and llama.cpp do); "
+            f"{section}.endpoint=chat plays with it"
         )
     if len(logprobs) != len(ids):
         raise ValueError(f"{at} returns {len(logprobs)} log-probabilities for {len(ids)} token ids")
@@ -171,15 +170,24 @@ def _text(message: Mapping[str, Any], name: str) -> str:
     return text or ""
 
 
-def _ids(choice: dict[str, Any], tokens: Sequence[str]) -> list[int] | None:
-    """Returns the ids of a reply, as vLLM gives them: by themselves, or as texts ``token_id:ID``."""
-    ids: Any = choice.get("token_ids")
-    if not isinstance(ids, list):
+def _scored(choice: dict[str, Any]) -> tuple[list[int] | None, Sequence[float]]:
+    """Returns ids and log-probabilities of a reply as vLLM gives them (ids apart, or as ``token_id:ID``), or llama.cpp.
+
+    Without ids of all tokens, the first is ``None``.
+    """
+    scored = choice.get("logprobs") or {}
+    if content := scored.get("content"):
+        ids: Any = [token["id"] for token in content] if all("id" in token for token in content) else None
+        logprobs = [token["logprob"] for token in content]
+    else:
+        tokens, logprobs = scored.get("tokens") or (), scored.get("token_logprobs") or ()
         spelled = [token.removeprefix("token_id:") for token in tokens if token.startswith("token_id:")]
         ids = [int(token) for token in spelled] if tokens and len(spelled) == len(tokens) else None
+    if isinstance(choice.get("token_ids"), list):
+        ids = choice["token_ids"]
     if ids is not None and not all(type(token) is int and token >= 0 for token in ids):
         raise TypeError("token_ids holds something else than token ids")
-    return ids
+    return ids, logprobs
 
 
 def _usage(reply: dict[str, Any], request: Request) -> tuple[int, int]:
