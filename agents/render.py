@@ -80,7 +80,11 @@ class Renderer:
         Raises:
             ValueError: The template refuses a chat, or some message still changes the control tokens.
         """
-        chats = [self._scrubbed(view) for view in views]
+        return self.encode_chats([self.chat(view) for view in views])
+
+    def encode_chats(self, chats: Sequence[Messages]) -> list[tuple[int, ...]]:
+        """Returns the token ids of the prompt that follows each chat; see `encode_all`."""
+        chats = [self._scrubbed(chat) for chat in chats]
         prompts = self._tokenize(chats)
         for index, (chat, ids) in enumerate(zip(chats, prompts, strict=True)):
             if not self._keeps_structure(chat, ids):
@@ -89,14 +93,14 @@ class Renderer:
 
     def plain(self, view: View) -> PlainPrompt:
         """Returns what transformers alone needs to render a view's prompt."""
-        return self._template.plain(self._scrubbed(view))
+        return self._template.plain(self._scrubbed(self.chat(view)))
 
     def text(self, view: View) -> str:
         """Returns a view's prompt as text, with control tokens."""
-        return self._template.render(self._scrubbed(view))
+        return self._template.render(self._scrubbed(self.chat(view)))
 
-    def _scrubbed(self, view: View) -> Messages:
-        return [message | {"content": self.scrub(message["content"])} for message in self.chat(view)]
+    def _scrubbed(self, chat: Messages) -> Messages:
+        return [message | {"content": self.scrub(message["content"])} for message in chat]
 
     def _tokenize(self, chats: Sequence[Messages]) -> list[tuple[int, ...]]:
         texts = [self._template.render(chat) for chat in chats]

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
-from clarify_env.games.clarification.pretraining.arithmetic import sums
+from clarify_env.games.clarification.pretraining.arithmetic import derived, sums
 from clarify_env.games.clarification.pretraining.numeracy import price, worth
 
 CELLS = CostPlane().train()
@@ -46,3 +47,22 @@ def test_sums_are_right():
             }[what]
             asked_for[what] += 1
     assert min(asked_for.values()) > 400
+
+
+def test_what_two_years_give_is_right_and_whole():
+    rng, stated = np.random.default_rng(0), Counter()
+    for _ in range(300):
+        (_, row), (_, reply) = derived(rng).messages
+        figures = {year: int(figure) for year, figure in re.findall(r"(\d{4}) (\d+)", row.splitlines()[0])}
+        expected = set()
+        for first, last in combinations(sorted(figures), 2):
+            before, after = figures[first], figures[last]
+            expected.add(f"in {first} and {last} together: {before + after}")
+            if after > before:
+                expected.add(f"rise from {first} to {last}: {after - before}")
+                if (percent := 100 * (after - before) / before).is_integer():
+                    expected.add(f"percentage from {first} to {last}: {percent:.0f} percent")
+        lines = reply.splitlines()
+        assert set(lines) == expected and len(lines) == len(expected)
+        stated.update(line.split()[0] for line in lines)
+    assert min(stated[word] for word in ("in", "rise", "percentage")) > 100

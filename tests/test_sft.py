@@ -1,6 +1,7 @@
 """Whose turns a warm start teaches."""
 
 import pytest
+from configs import arguments_of
 from toy_games import SETUP
 
 from agents.options import HF, Scripted, Self
@@ -39,3 +40,24 @@ def test_the_turns_of_roles_that_the_policy_plays_are_taught(learns, user, taugh
     if "user" in taught:
         turns = {row.prompt_ids[1] for row in rows if row.prompt_ids[0] == "user"}
         assert {1, 3} <= turns, "replies to questions, and closing answers after them"
+
+
+class Chats:
+    """A renderer whose prompts are the chat's texts."""
+
+    def encode_chats(self, chats):
+        return [tuple(message["content"] for message in chat) for chat in chats]
+
+    def tokenize_reply(self, text):
+        return (text,)
+
+
+@pytest.mark.parametrize(("kind", "messages"), [("sums", 8), ("derived", 1)])
+def test_exercises_are_learned_in_the_model_s_own_template(kind, messages):
+    experiment = arguments_of("sft", "task=ledger", "assistant=smollm2")["experiment"]
+    rows = sft.exercises(experiment, Chats(), sft.SftOptions(exercises=3, kinds=[kind]))
+    assert len(rows) == 3 * messages
+    assert rows[0].prompt_ids and (messages == 1 or rows[1].prompt_ids[:2] == (*rows[0].prompt_ids, *rows[0].ids))
+    assert sft.exercises(experiment, Chats(), sft.SftOptions()) == []
+    with pytest.raises(ValueError, match=r"shares must be of page, .*derived, not other"):
+        sft.exercises(experiment, Chats(), sft.SftOptions(exercises=1, kinds=["other"]))

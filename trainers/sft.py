@@ -8,6 +8,7 @@ folder: ``assistant.model=RUN/checkpoints/iteration-1``.
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,11 @@ class SftOptions:
 
     lessons: int = option(12, least=0, most=10_000)
     """Most lessons beside each game: further facts of its context, asked for without ambiguity; 0: none."""
+    exercises: int = option(0, least=0, most=10**7)
+    """Chats of the game's demonstrations for pretraining (`trainers.pretrain`) beside the games: what a model needs for
+    a task beside its messages, as arithmetic."""
+    kinds: list[str] = option([])
+    """Kinds of these demonstrations, in equal shares; none: the game's own shares."""
 
 
 def sft(experiment: Experiment, options: SftOptions, update: UpdateOptions, run: Run) -> None:
@@ -39,7 +45,8 @@ def sft(experiment: Experiment, options: SftOptions, update: UpdateOptions, run:
     played = demonstrations(experiment, options.lessons)
     base = experiment.load_policy()
     check_update(base, update)
-    examples = learned_turns(experiment, experiment.renderer(base), played)
+    renderer = experiment.renderer(base)
+    examples = learned_turns(experiment, renderer, played) + exercises(experiment, renderer, options)
     validate(run, experiment, experiment.players(base, 1.0), iteration=0)
     policy = improve(experiment, update, run, base, examples, 1)
     validate(run, experiment, experiment.players(policy, 1.0), iteration=1)
@@ -78,6 +85,26 @@ def learned_turns(experiment: Experiment, renderer: "Renderer", games: list[tupl
     roles = {*experiment.learns, *experiment.partners}
     turns = [turn for _, game in games for turn in game if turn.role in roles]
     return [Example(renderer.encode(turn.view), renderer.tokenize_reply(turn.reply.text or "")) for turn in turns]
+
+
+def exercises(experiment: Experiment, renderer: "Renderer", options: SftOptions) -> list[Example]:
+    """Returns an example per learned message of ``sft.exercises`` chats, in the model's own template.
+
+    Raises:
+        ValueError: The game has no demonstrations for pretraining, or none of a kind.
+    """
+    game, rng = experiment.setup.game, np.random.default_rng([experiment.seed, 3])
+    shares = dict.fromkeys(options.kinds, 1.0) or None
+    stream = game.pretraining(experiment.task, experiment.plane.train(), rng, shares) if options.exercises else []
+    examples = []
+    for messages, _, every in islice(stream, options.exercises):
+        chat = [{"role": role, "content": text} for role, text in messages]
+        places = [place for place, (role, _) in enumerate(messages) if role == "assistant"]
+        learned = places if every else places[-1:]
+        prompts = renderer.encode_chats([chat[:place] for place in learned])
+        replies = [renderer.tokenize_reply(messages[place][1]) for place in learned]
+        examples += map(Example, prompts, replies)
+    return examples
 
 
 main: Any = command(sft, served=True)

@@ -1,12 +1,19 @@
 """Demonstrations of arithmetic on two numbers, as tasks over tables ask for it."""
 
+from itertools import combinations
+
 import numpy as np
 
 from clarify_env.games.demonstration import Demonstration
+from clarify_env.tasks import ledger_words as words
 from clarify_env.tasks.tables import rising
 
 # Exercises in one chat.
 _SUMS = 8
+# Rows of years: the last year, the share of rows with a whole percentage, and of those that name a region.
+_LAST_YEAR = (2007, 2025)
+_WHOLE_PERCENT = 0.35
+_REGION = 0.7
 
 
 def sums(rng: np.random.Generator) -> Demonstration:
@@ -27,3 +34,30 @@ def sums(rng: np.random.Generator) -> Demonstration:
                 query, answer = f"By what percentage does it rise from {low} to {high}?", f"{rise} percent"
         chat += [("user", query), ("assistant", f"It was {answer}.")]
     return Demonstration(tuple(chat), "sums", every=True)
+
+
+def derived(rng: np.random.Generator) -> Demonstration:
+    """Draws a row of figures by year, and states what each two years give: their sum, their rise, the rise in percent.
+
+    As in a table, figures are looked up by their years first. A row has as many results per token as can be: a model
+    that reads and does not calculate learns to do both at once.
+    """
+    years = int(rng.integers(*_LAST_YEAR)) - np.arange(rng.integers(2, 4))
+    figures = [int(n) for n in rng.choice(np.arange(10, 100), size=len(years), replace=False)]
+    if rng.random() < _WHOLE_PERCENT:
+        column = int(rng.integers(len(years) - 1))
+        figures[column + 1], figures[column], _ = rising(10, 99, rng)
+    measures, _ = words.MEASURES[int(rng.integers(1, len(words.MEASURES) + 1))]
+    name = measures[rng.integers(len(measures))]
+    if rng.random() < _REGION:
+        name += f" {words.REGIONS[rng.integers(len(words.REGIONS))]}"
+    row = ", ".join(f"{year} {figure}" for year, figure in zip(years, figures, strict=True))
+    lines = []
+    for (last, after), (first, before) in combinations(zip(years, figures, strict=True), 2):
+        lines.append(f"in {first} and {last} together: {before + after}")
+        if after > before:
+            lines.append(f"rise from {first} to {last}: {after - before}")
+            if 100 * (after - before) % before == 0:
+                lines.append(f"percentage from {first} to {last}: {100 * (after - before) // before} {words.PERCENT}")
+    messages = (("user", f"{name}: {row}\nWhat do each two years give?"), ("assistant", "\n".join(lines)))
+    return Demonstration(messages, "derived")
