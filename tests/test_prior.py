@@ -9,10 +9,11 @@ from conftest import SMALL
 
 from agents.hf import HFAgent
 from clarify_env.games.clarification.description import GAME
+from clarify_env.scores.calibration import Isotonic, fit_isotonic
 from clarify_env.tasks.base import Episode, Interpretation
 from trainers import prompted
 from trainers.evaluation import prior
-from trainers.evaluation.prior import Isotonic, estimates, fit_isotonic, likelihood
+from trainers.evaluation.prior import estimates, likelihood
 
 FITS = [
     ([0.1, 0.5, 0.9], [0.2, 0.4, 0.6], [0.2, 0.4, 0.6], "rising already"),

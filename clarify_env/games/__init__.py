@@ -10,7 +10,7 @@ _GROUP = "clarify_env.games"
 # Named as in an entry point, and loaded at first use.
 _BUILT_IN = {
     name: EntryPoint(name, f"clarify_env.games.{name}.description:GAME", _GROUP)
-    for name in ("clarification", "interview", "pandora", "ping")
+    for name in ("clarification", "helpers", "interview", "pandora", "ping")
 }
 _LOADED: dict[str, Description] = {}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from agents.example import Example
 from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.games.base import View
 from clarify_env.games.description import Description, Messages
+from clarify_env.scores.calibration import Isotonic, fit_isotonic
 from clarify_env.tasks.base import Episode
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
@@ -28,43 +29,6 @@ if TYPE_CHECKING:
 
 # Training episodes on which estimates are calibrated, and episodes scored at once.
 _CALIBRATION, _CHUNK = 100, 16
-
-
-class Isotonic(NamedTuple):
-    """A non-decreasing function, linear between its points and constant beyond them.
-
-    Attributes:
-        x: Positions of the points, increasing or equal.
-        y: Values there, non-decreasing.
-    """
-
-    x: list[float]
-    y: list[float]
-
-    def __call__(self, estimates: np.ndarray) -> np.ndarray:
-        """Returns the value at each estimate, shape as given."""
-        return np.interp(estimates, self.x, self.y)
-
-
-def fit_isotonic(estimates: Sequence[float], targets: Sequence[float]) -> Isotonic:
-    """Fits the non-decreasing function of least squared error, by pooling adjacent violators.
-
-    Args:
-        estimates: Positions, at least one.
-        targets: The value to approach at each position.
-    """
-    positions, inverse, counts = np.unique(estimates, return_inverse=True, return_counts=True)
-    sums = np.bincount(inverse, weights=np.asarray(targets, dtype=float))
-    blocks: list[list[float]] = []  # sum of targets, their number, first and last position
-    for position, total, count in zip(positions.tolist(), sums.tolist(), counts.tolist(), strict=True):
-        blocks.append([total, count, position, position])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
-            total, count, _, last = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-            blocks[-1][3] = last
-    x = [position for block in blocks for position in block[2:]]
-    return Isotonic(x, [block[0] / block[1] for block in blocks for _ in range(2)])
 
 
 def estimates(agent: HFAgent, game: Description, style: str, episodes: Sequence[Episode]) -> Iterator[dict[int, float]]:

@@ -1,0 +1,102 @@
+"""Measures of the game: score and calls, calls beside what memory knows, and how well hedges tell right from wrong."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from clarify_env.games.base import Game, Trajectory
+from clarify_env.games.helpers.actions import Action, Assert, Hedge, Invalid, Search, answer_of
+from clarify_env.games.helpers.facts import ASKER, HELPERS
+from clarify_env.scores.answers import exact_match
+from clarify_env.scores.calibration import auroc, calibration_error, held_out_isotonic
+from clarify_env.tasks.base import Episode
+from clarify_env.tasks.passages import PassageTask
+
+
+def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> dict[str, float]:
+    """Measures of one finished game.
+
+    Returns:
+        ``score``, ``f1``, ``em`` (of the final answer) and ``calls``; ``any_right``: whether a helper's answer is an
+        exact match; ``invalid``: messages that the asker does not hear; of each helper ``i`` ``called_i``,
+        ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task knows what
+        memory holds, ``known``: whether that is right.
+    """
+    result = game.result
+    assert result is not None, "only a finished game is measured"
+    gold, form = episode.interpretations[0].answers, task.normal_form(episode)
+    last = {turn.role: turn for turn in game.turns}
+    answer = last[ASKER].reply.text if ASKER in last else ""
+    entry: dict[str, float] = {"calls": result.usage["calls"], "invalid": 0.0, "any_right": 0.0}
+    for i, helper in enumerate(HELPERS):
+        actions: list[Action] = [turn.action for turn in game.turns if turn.role == helper]
+        reply = answer_of(actions[-1]) if actions else ""
+        right = exact_match(reply, gold, form)
+        entry |= {
+            f"called_{i}": float(any(isinstance(action, Search) for action in actions)),
+            f"asserted_{i}": float(bool(actions) and isinstance(actions[-1], Assert)),
+            f"hedged_{i}": float(bool(actions) and isinstance(actions[-1], Hedge)),
+            f"right_{i}": right,
+        }
+        entry["invalid"] += sum(isinstance(action, Invalid) for action in actions)
+        entry["any_right"] = max(entry["any_right"], right)
+        if ASKER not in last and actions:
+            answer = reply
+    final = {
+        "score": result.score,
+        "f1": task.f1(answer or "", 0, episode),
+        "em": exact_match(answer or "", gold, form),
+    }
+    memory = task.memory(episode)
+    if memory is not None:
+        entry["known"] = float(exact_match(memory[0], gold, form))
+    return {**final, **entry}
+
+
+def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Figures over all games that are no mean of a measure.
+
+    Args:
+        values: Each measure at C prices, shape [E, C].
+
+    Returns:
+        ``asserted_accuracy``, ``hedged_accuracy``: share of the helpers' answers that are right, of those that are
+        asserted or hedged; ``hedge_auroc``: of asserting, for right answers; ``hedge_ece``: calibration error of the
+        rate of asserting after isotonic regression on the other half of the episodes; ``trust``: share of the games in
+        which a helper is right that end with a right answer. If the task knows what memory holds: ``calls_known``,
+        ``calls_unknown``: calls a question where memory is right and wrong; ``call_auroc``: of calls, for questions
+        where it is wrong. ``None`` where nothing is to be counted.
+    """
+    asserted, hedged = (_both(values, name) for name in ("asserted", "hedged"))
+    right, replied = _both(values, "right"), asserted + hedged
+    episodes = np.broadcast_to(np.arange(asserted.shape[1])[:, None], asserted.shape[1:])
+    groups = np.stack([episodes, episodes]).ravel()
+    counted = replied > 0
+    rate = np.divide(asserted, replied, out=np.zeros_like(asserted), where=counted)
+    flat = rate.ravel(), right.ravel(), replied.ravel()
+    calibrated = held_out_isotonic(flat[0], flat[1], groups, flat[2])
+    entry: dict[str, Any] = {
+        "asserted_accuracy": _ratio(asserted * right, asserted),
+        "hedged_accuracy": _ratio(hedged * right, hedged),
+        "hedge_auroc": auroc(*flat),
+        "hedge_ece": None if calibrated is None else calibration_error(calibrated, *flat[1:]),
+        "trust": _ratio(values["em"] * values["any_right"], values["any_right"]),
+    }
+    if "known" in values:
+        known, calls = values["known"], values["calls"]
+        entry |= {
+            "calls_known": _ratio(calls * known, known),
+            "calls_unknown": _ratio(calls * (1 - known), 1 - known),
+            "call_auroc": auroc(calls.ravel(), 1 - known.ravel()),
+        }
+    return entry
+
+
+def _both(values: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Returns a measure of both helpers, shape [2, E, C]."""
+    return np.stack([values[f"{name}_{i}"] for i in range(len(HELPERS))])
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> float | None:
+    return float(part.sum() / whole.sum()) if whole.sum() > 0 else None

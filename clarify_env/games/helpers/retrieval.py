@@ -1,0 +1,87 @@
+"""BM25 retrieval (`bm25s`, extra ``[helpers]``) over the passages of a corpus, and the tool that runs it."""
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clarify_env.extras import extra
+from clarify_env.games.base import Reply, View
+from clarify_env.games.helpers.actions import Search, parse
+from clarify_env.games.helpers.facts import ToolFacts
+from clarify_env.scores.answers import normalize
+from clarify_env.tasks.passages import Corpus, Passage, PassageTask
+
+# What a search returns that shares no word with any passage.
+NOTHING = "Nothing found."
+
+
+class Index:
+    """A BM25 index (Lucene's variant, k1 = 1.5, b = 0.75) over title and text, normalised as answers are.
+
+    Args:
+        passages: The passages.
+    """
+
+    def __init__(self, passages: Sequence[Passage]):
+        with extra(__name__, "helpers"):
+            import bm25s
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # which it sets to DEBUG itself
+        self.passages = tuple(passages)
+        self._index: Any = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
+        self._index.index([_tokens(f"{p.title} {p.text}") for p in self.passages], show_progress=False)
+
+    def search(self, query: str, most: int = 1) -> list[Passage]:
+        """Returns at most so many passages that share a word with the query, the best first; ties as in the corpus."""
+        tokens = [token for token in _tokens(query) if token in self._index.vocab_dict]
+        if not tokens:
+            return []
+        scores = self._index.get_scores(tokens)
+        order = np.argsort(-scores, kind="stable")[:most]
+        return [self.passages[i] for i in order if scores[i] > 0]
+
+
+def _tokens(text: str) -> list[str]:
+    return normalize(text).split()
+
+
+@lru_cache(maxsize=16)
+def index_of(corpus: Corpus) -> Index:
+    """Returns the index of a corpus; made once in a process."""
+    return Index(corpus.passages)
+
+
+def search(corpus: Corpus, query: str, most: int) -> str:
+    """Returns what the tool replies to a query: passages, one a line, or `NOTHING`."""
+    return "\n".join(map(str, index_of(corpus).search(query, most))) or NOTHING
+
+
+class Archive:
+    """The tool of one helper. It has no part in replays: its replies are recorded.
+
+    Args:
+        name: Its name as a sender.
+        task: Holds the corpora.
+        number: Which of them it searches.
+    """
+
+    def __init__(self, name: str, task: PassageTask, number: int):
+        self.name, self._task, self._number = name, task, number
+
+    def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
+        """Replies to the query that each view holds last."""
+        corpus = self._task.corpora[self._number]
+        return [Reply(search(corpus, _query(view), _facts(view).results)) for view in views]
+
+
+def _query(view: View) -> str:
+    action = parse(view.heard[-1].text)
+    assert isinstance(action, Search), "an archive hears searches alone"
+    return action.query
+
+
+def _facts(view: View) -> ToolFacts:
+    assert isinstance(view.facts, ToolFacts), f"{view.role} is no archive"
+    return view.facts
