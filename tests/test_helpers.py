@@ -437,6 +437,7 @@ def test_the_summary_counts_calls_by_memory_and_hedges_by_truth():
     assert row["calls_known"] == 0.5 and row["calls_unknown"] == 1.5 and row["call_auroc"] == 0.875
     assert row["asserted_accuracy"] == pytest.approx(2 / 3) and row["hedged_accuracy"] == 0
     assert row["hedge_auroc"] == 0.75 and row["trust"] == 0.5
+    assert row["asserted_known"] == 1 and row["asserted_unknown"] == 0.5
 
 
 def test_a_summary_of_nothing_said_is_empty():

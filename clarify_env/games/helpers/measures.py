@@ -66,7 +66,9 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         rate of asserting after isotonic regression on the other half of the episodes; ``trust``: share of the games in
         which a helper is right that end with a right answer. If the task knows what memory holds: ``calls_known``,
         ``calls_unknown``: calls a question where memory is right and wrong; ``call_auroc``: of calls, for questions
-        where it is wrong. ``None`` where nothing is to be counted.
+        where it is wrong; ``asserted_known``, ``asserted_unknown``: share of the helpers' answers that are asserted in
+        each case, so that the policy has a place among the strategies of `normal_form`. ``None`` where nothing is to be
+        counted.
     """
     asserted, hedged = (_both(values, name) for name in ("asserted", "hedged"))
     right, replied = _both(values, "right"), asserted + hedged
@@ -89,6 +91,8 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
             "calls_known": _ratio(calls * known, known),
             "calls_unknown": _ratio(calls * (1 - known), 1 - known),
             "call_auroc": auroc(calls.ravel(), 1 - known.ravel()),
+            "asserted_known": _ratio(asserted * known, replied * known),
+            "asserted_unknown": _ratio(asserted * (1 - known), replied * (1 - known)),
         }
     return entry
 
