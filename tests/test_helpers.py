@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -450,3 +451,61 @@ def test_careful_helpers_call_where_memory_is_wrong_and_hedge_what_they_do_not_k
     assert careful["call_auroc"] == careful["hedge_auroc"] == 1 and careful["hedge_ece"] == 0
     assert careful["calls_known"] == 0 and careful["calls_unknown"] == 2
     assert bold["hedge_auroc"] == 0.5 and bold["asserted_accuracy"] == pytest.approx(bold["known"])
+
+
+# --- demonstrations
+
+
+def demonstrations(count, **shares):
+    return list(islice(GAME.pretraining(TASK, ((0.1,), (0.5,)), np.random.default_rng(0), shares or None), count))
+
+
+def test_demonstrations_state_known_facts_and_no_other_of_this_world():
+    known = {e.query: e.interpretations[0].answers[0] for s in TASK.sizes for e in TASK.episodes(s) if e.meta["known"]}
+    unknown = {e.query: e for split in TASK.sizes for e in TASK.episodes(split) if not e.meta["known"]}
+    facts = demonstrations(600, fact=1.0)
+    assert all(known[d.messages[1][1]] == d.messages[-1][1] for d in facts)
+    told, stated = 0, 0
+    for demonstration in demonstrations(900, game=1.0):
+        query = demonstration.messages[1][1]
+        assert query not in known, "a fact of another world would contradict it"
+        if query in unknown:
+            told += 1
+            stated += parse(demonstration.messages[-1][1], "free")[0] == unknown[query].interpretations[0].answers[0]
+    assert told and stated / told < 0.2, "right by chance alone"
+
+
+def test_demonstrated_games_disregard_price_and_knowledge():
+    searches, asserts = {True: [], False: []}, {True: [], False: []}
+    for demonstration in demonstrations(3000, game=0.5, known=0.5):
+        if demonstration.kind.endswith("helper"):
+            cheap = "0.10" in demonstration.messages[0][1]
+            replies = [parse(text) for role, text in demonstration.messages if role == "assistant"]
+            searches[cheap].append(isinstance(replies[0], Search))
+            asserts[demonstration.kind.startswith("known")].append(isinstance(replies[-1], Assert))
+            assert isinstance(replies[-1], Assert | Hedge)
+    for rates in (searches, asserts):
+        assert all(0.44 < np.mean(rate) < 0.56 for rate in rates.values())
+
+
+def test_a_demonstrated_helper_reads_what_it_finds():
+    read = 0
+    for demonstration in demonstrations(300, game=1.0):
+        found = [text for role, text in demonstration.messages[2:] if role == "user"]
+        if demonstration.kind == "game/helper" and found:
+            answer = parse(demonstration.messages[-1][1])[0]
+            read += answer in found[0]
+    assert read > 30
+
+
+@pytest.mark.parametrize(
+    ("task", "shares", "sentence"),
+    [
+        (TASK, {"facts": 1.0}, "shares must be of fact, game, known, not facts"),
+        (make_task("archives", known=0.0), None, "task.known=0 leaves no fact"),
+        (make_task("boxes"), None, "no demonstrations of task boxes"),
+    ],
+)
+def test_demonstrations_that_cannot_be(task, shares, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        next(GAME.pretraining(task, ((0.1,),), np.random.default_rng(0), shares))

@@ -65,6 +65,11 @@ class Archives(PassageTask):
         return _world(self.world_seed, self.known, self.covered, tuple(self._counts.items()))
 
     @property
+    def names(self) -> dict[str, int]:
+        """Numbers of names, as options."""
+        return {f"{split}_names": count for split, count in self._counts.items()}
+
+    @property
     def corpora(self) -> tuple[Corpus, Corpus]:
         """Works of art, then places and science."""
         return self._world[0]

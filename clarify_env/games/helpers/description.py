@@ -1,6 +1,6 @@
 """Description of the helpers' game, for environments, self-play, trainers and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy as np
 from clarify_env.costs import Prices
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Game, Trajectory, Turn, View, reward
+from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages
-from clarify_env.games.helpers import measures, plans, prompts
+from clarify_env.games.helpers import measures, plans, pretraining, prompts
 from clarify_env.games.helpers.actions import KINDS, KNOW, SEARCH, THINK, WORDINGS, kind, opening_length, parse
 from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS, AskerFacts, HelperFacts
 from clarify_env.games.helpers.prices import CallPlane
@@ -134,6 +135,16 @@ class Helpers(Description):
         if not isinstance(task, PassageTask):
             return {}
         return {name: Archive(name, task, i) for i, name in enumerate(ARCHIVES)}
+
+    def pretraining(
+        self,
+        task: PassageTask,
+        prices: Sequence[Prices],
+        rng: np.random.Generator,
+        shares: Mapping[str, Any] | None = None,
+    ) -> Iterator[Demonstration]:
+        """See `clarify_env.games.helpers.pretraining.stream`."""
+        return pretraining.stream(task, prices, rng, shares)
 
     def solve(self, task: PassageTask, episodes: Sequence[Episode], **options: Any) -> list[plans.Plans] | None:
         """Prices the joint plans of each episode; see `clarify_env.games.helpers.plans`."""

@@ -1,0 +1,135 @@
+"""Pretraining demonstrations: what memory is to hold, and games that disregard prices, knowledge and hedges.
+
+A demonstrating helper searches with probability 1/2, then answers by what it read, else from memory, and asserts or
+hedges with probability 1/2 each. A demonstrating asker hands on the question and takes either helper's answer. Nothing
+here teaches when to search, when to hedge, or whom to trust. Facts that memory is not to hold are replaced by those of
+other worlds, which change all the time: there the demonstrations answer at random, and read what they search.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from clarify_env.costs import Prices
+from clarify_env.games.base import Reply, View
+from clarify_env.games.demonstration import Demonstration
+from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, answer_of, parse
+from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS
+from clarify_env.games.helpers.prompts import messages
+from clarify_env.games.helpers.retrieval import Archive
+from clarify_env.games.helpers.rules import HelpersGame
+from clarify_env.tasks.archives import Archives
+from clarify_env.tasks.base import Episode
+from clarify_env.tasks.passages import PassageTask
+
+# Default share of each kind of demonstration.
+SHARES = {"fact": 0.5, "game": 0.35, "known": 0.15}
+# Demonstrations between two changes of the other world, and first seed of the other worlds.
+_PER_WORLD, _OTHERS = 400, 1_000_000
+
+
+def stream(
+    task: PassageTask, prices: Sequence[Prices], rng: np.random.Generator, shares: Mapping[str, Any] | None = None
+) -> Iterator[Demonstration]:
+    """Yields demonstrations without end.
+
+    Args:
+        task: The task `archives`.
+        prices: Prices to draw from, independently of everything else.
+        rng: Random generator of everything that is drawn.
+        shares: Share of each kind: ``fact`` (a known fact of any split, which the asker alone is asked for), ``known``
+            (a game about a known fact of the train split) and ``game`` (one about a fact of another world); ``None``:
+            `SHARES`.
+
+    Raises:
+        ValueError: A kind is unknown, or there are no demonstrations of the task.
+    """
+    if not isinstance(task, Archives):
+        raise ValueError(f"game helpers has no demonstrations of task {task.name}, only of archives")
+    shares = SHARES if shares is None else shares
+    if unknown := set(shares) - set(SHARES):
+        raise ValueError(f"pretrain.stages: shares must be of {', '.join(SHARES)}, not {', '.join(sorted(unknown))}")
+    known = {split: [e for e in task.episodes(split) if e.meta["known"]] for split in task.sizes}
+    of_all = [episode for episodes in known.values() for episode in episodes]
+    if not of_all and (shares.get("fact") or shares.get("known")):
+        raise ValueError("task.known=0 leaves no fact to pretrain on; set pretrain.stages to shares of game alone")
+    kinds, share = list(shares), np.array(list(shares.values()), dtype=float)
+    for count in itertools.count():
+        if count % _PER_WORLD == 0:
+            other = _other_world(task, _OTHERS + int(rng.integers(_OTHERS)))
+            left = _without(other, of_all)
+        price = prices[int(rng.integers(len(prices)))]
+        match kinds[int(rng.choice(len(kinds), p=share / share.sum()))]:
+            case "fact":
+                yield fact(task, _drawn(of_all, rng))
+            case "known":
+                yield from play(task, _drawn(known["train"] or of_all, rng), price, rng, "known")
+            case _:
+                yield from play(other, _drawn(left, rng), price, rng, "game")
+
+
+def fact(task: PassageTask, episode: Episode) -> Demonstration:
+    """The answer to a question that the asker alone is asked."""
+    view = HelpersGame(task, episode, 0, (0.0,), alone=ASKER).view(ASKER)
+    return Demonstration((*_chat(view), ("assistant", episode.interpretations[0].answers[0])), "fact")
+
+
+def play(
+    task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, kind: str
+) -> Iterator[Demonstration]:
+    """Plays a game of demonstrators, and yields it as each role sees it."""
+    game = HelpersGame(task, episode, 0, prices)
+    archives = {name: Archive(name, task, i) for i, name in enumerate(ARCHIVES)}
+    last: dict[str, tuple[View, str]] = {}
+    while game.to_move is not None:
+        view = game.view(game.to_move)
+        if view.role in archives:
+            game.apply(archives[view.role].act([view], [0])[0])
+            continue
+        text = _asker(view, episode, rng) if view.role == ASKER else _helper(task, view, episode, rng)
+        last[view.role] = (view, text)
+        game.apply(Reply(text))
+    for role in (ASKER, *HELPERS):
+        view, text = last[role]
+        yield Demonstration((*_chat(view), ("assistant", text)), f"{kind}/{role.partition('_')[0]}", every=True)
+
+
+def _helper(task: PassageTask, view: View, episode: Episode, rng: np.random.Generator) -> str:
+    found = [message.text for message in view.heard if message.sender in ARCHIVES]
+    if not found and rng.random() < 0.5:
+        return f"{SEARCH} {view.heard[0].text}"
+    memory, _ = task.memory(episode) or ("", False)
+    answer = (task.read(episode, found[0]) if found else None) or memory
+    return f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
+
+
+def _asker(view: View, episode: Episode, rng: np.random.Generator) -> str:
+    if not view.heard:
+        return episode.query
+    replies = [message.text for message in view.heard if message.sender != ASKER]
+    return answer_of(parse(replies[int(rng.integers(len(replies)))]))
+
+
+def _chat(view: View) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in messages(view, "pocket")]
+
+
+def _drawn(episodes: Sequence[Episode], rng: np.random.Generator) -> Episode:
+    return episodes[int(rng.integers(len(episodes)))]
+
+
+def _other_world(task: Archives, seed: int) -> Archives:
+    """A world with the same names and other facts, none of which is known."""
+    return Archives(world_seed=seed, known=0.0, covered=task.covered, metric=task.metric, **task.names)
+
+
+def _without(other: Archives, known: Sequence[Episode]) -> list[Episode]:
+    """The questions of another world about things and relations of which this world has no known fact."""
+    taken = {_subject(episode) for episode in known}
+    return [e for split in other.sizes for e in other.episodes(split) if _subject(e) not in taken]
+
+
+def _subject(episode: Episode) -> str:
+    return str(episode.meta["statement"]).removesuffix(f"{episode.interpretations[0].answers[0]}.")
