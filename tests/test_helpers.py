@@ -297,11 +297,11 @@ def test_plans_are_what_the_scripted_players_earn():
     prices = ((0.1,), (0.5,), (1.2,))
     setup = Setup(GAME, TASK)
     against = reference(GAME.solve(TASK, EPISODES), prices)
-    for name in ("planned", "memory", "careful", "search"):
-        played = play_all(setup, EPISODES, prices, players(name) | dict(TOOLS), GAME.roles, seed=0, chunk=1000)
-        value = against.oracle if name == "planned" else against.fixed[name]
+    for name in ("oracle", "memory", "careful", "search"):
+        played = play_all(setup, EPISODES, prices, players(name, name) | dict(TOOLS), GAME.roles, seed=0, chunk=1000)
+        value = against.oracle if name == "oracle" else against.fixed[name]
         np.testing.assert_allclose(played.values["reward"], value, atol=1e-9, err_msg=name)
-        if name == "planned":
+        if name == "oracle":
             np.testing.assert_allclose(played.values["calls"], against.used["calls"])
     assert (against.oracle >= np.stack(list(against.fixed.values())).max(0) - 1e-9).all()
 
@@ -319,6 +319,14 @@ def test_plans_are_what_the_scripted_players_earn():
 def test_the_best_joint_plan_calls_where_memory_is_wrong_and_the_archive_right(meta, price, plan):
     (solved,) = GAME.solve(TASK, [pick(**meta)])
     assert solved.best(price) == plan
+
+
+def test_action_supervised_demonstrations_call_where_memory_is_wrong():
+    for episode in EPISODES[:20]:
+        for price in (0.1, 0.6):
+            turns = GAME.demonstrate(TASK, episode, (price,), np.random.default_rng(0))
+            calls = sum(turn.role in ARCHIVES for turn in turns)
+            assert calls == (0 if episode.meta["known"] else 2) and turns[-1].role == ASKER
 
 
 def test_every_scripted_player_plays_alone_and_together():

@@ -136,6 +136,16 @@ class Helpers(Description):
             return {}
         return {name: Archive(name, task, i) for i, name in enumerate(ARCHIVES)}
 
+    def demonstrate(
+        self, task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, **options: Any
+    ) -> list[Turn]:
+        """Plays the strategy ``careful`` in all roles: it calls where memory is wrong, whatever the price."""
+        game = self.deal(task, episode, 0, prices, **options)
+        players = {role: self.player(role, task, "careful") for role in self.roles} | dict(self.tools(task))
+        while game.to_move is not None:
+            game.apply(players[game.to_move].act([game.view(game.to_move)], [0])[0])
+        return game.turns
+
     def pretraining(
         self,
         task: PassageTask,

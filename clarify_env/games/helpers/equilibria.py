@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         print(inspect.cleandoc(__doc__ or "").replace("``", ""))
         return 0
     try:
-        print(described(**read(arguments)))
+        print(described(*read(arguments)))
     except ValueError as error:
         print(f"clarify_env.games.helpers.equilibria: {error}", file=sys.stderr)
         return 2
@@ -98,8 +98,8 @@ _DEFAULTS = {
 }
 
 
-def read(arguments: Sequence[str]) -> dict[str, object]:
-    """Reads the command line: the arguments of `described`.
+def read(arguments: Sequence[str]) -> tuple[Setting, int, int]:
+    """Reads the command line: the arguments of `described`, in order.
 
     Raises:
         ValueError: An argument is wrong; the message names it.
@@ -127,7 +127,7 @@ def read(arguments: Sequence[str]) -> dict[str, object]:
         flags["shared"],
         askers,
     )
-    return {"setting": setting, "values": _whole(given, "values", 2), "most": _whole(given, "most", 0)}
+    return setting, _whole(given, "values", 2), _whole(given, "most", 0)
 
 
 def _number(given: Mapping[str, str], key: str) -> float:

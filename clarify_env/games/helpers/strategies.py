@@ -16,9 +16,9 @@ from clarify_env.tasks.passages import PassageTask
 
 # What a helper says that remembers nothing.
 UNKNOWN = "unknown"
-# The default first.
-HELPER_STRATEGIES = ("careful", "planned", "memory", "search", "assert", "hedge")
-ASKER_STRATEGIES = ("trusting", "memory")
+# The default first. Every role has those of the helpers, so that one name is a policy in all three.
+HELPER_STRATEGIES = ("careful", "oracle", "memory", "search", "assert", "hedge")
+ASKER_STRATEGIES = ("trusting", *HELPER_STRATEGIES)
 
 
 class ScriptedHelper:
@@ -26,7 +26,7 @@ class ScriptedHelper:
 
     Args:
         task: The task whose episodes it plays.
-        name: ``"careful"`` (searches where memory is not sure), ``"planned"`` (the best joint plan), ``"memory"``
+        name: ``"careful"`` (searches where memory is not sure), ``"oracle"`` (the best joint plan), ``"memory"``
             (never searches), ``"search"`` (always does); these assert what they are sure of or have read, and hedge
             the rest. ``"assert"`` and ``"hedge"`` never search, and always do one of the two.
     """
@@ -57,7 +57,7 @@ class ScriptedHelper:
         return f"{KNOW if sure else THINK} {memory}"
 
     def _searches(self, view: View, facts: HelperFacts, episode: Episode, sure: bool) -> bool:
-        if self.name == "planned":
+        if self.name == "oracle":
             solved = solve(self.task, [episode])
             return solved is not None and solved[0].best(facts.prices[0]) == f"call_{HELPERS.index(view.role)}"
         return self.name == "search" or (self.name == "careful" and not sure)
@@ -68,8 +68,8 @@ class ScriptedAsker:
 
     Args:
         task: The task whose episodes it plays.
-        name: ``"trusting"``: takes the answer that most helpers assert, else the one that most only think; of equal
-            ones the first it heard. ``"memory"``: takes what memory is sure of before that.
+        name: ``"memory"`` answers from memory, and ``"oracle"`` where memory is sure. All others take the answer that
+            most helpers assert, else the one that most only think; of equal ones the first it heard.
     """
 
     def __init__(self, task: PassageTask, name: str):
@@ -88,7 +88,7 @@ class ScriptedAsker:
         if not view.heard and not facts.alone:
             return facts.query
         memory, sure = self.task.memory(self.task.lookup(facts.episode_id)) or (UNKNOWN, False)
-        if facts.alone or (self.name == "memory" and sure):
+        if facts.alone or self.name == "memory" or (self.name == "oracle" and sure):
             return memory
         return weighed([message.text for message in view.heard if message.sender != view.role]) or memory
 
