@@ -245,7 +245,7 @@ def test_labels_are_shuffled_and_the_ablation_names_the_helpers():
 def test_a_replay_does_not_search(monkeypatch):
     episode = EPISODES[0]
     game = play(episode, ["who?", "#SEARCH a film", "I know: y", "I think: x", "y"])
-    monkeypatch.setattr(retrieval, "search", lambda *_: pytest.fail("a replay searches"))
+    monkeypatch.setattr(retrieval.Index, "search", lambda *_: pytest.fail("a replay searches"))
     replay = GAME.deal(TASK, episode, 0, game.prices)
     for turn in game.turns:
         replay.apply(turn.reply)
@@ -421,12 +421,38 @@ def test_the_measures_of_a_game():
     episode = pick(known=False)
     gold = episode.interpretations[0].answers[0]
     row = GAME.measures(TASK, episode, play(episode, ["who?", "#SEARCH a", f"I know: {gold}", "zzz", "x"]))
-    expected = {"score": 0, "em": 0, "f1": 0, "calls": 1, "any_right": 1, "invalid": 1, "known": 0}
+    expected = {"score": 0, "em": 0, "f1": 0, "calls": 1, "any_right": 1, "invalid": 1, "known": 0, "decisions": 2}
+    expected["optimal_decisions"] = 2 if episode.meta["covered"] and episode.meta["corpus"] == 0 else 1
     expected |= {"called_0": 1, "called_1": 0, "asserted_0": 1, "hedged_0": 0, "right_0": 1}
     expected |= {"asserted_1": 0, "hedged_1": 0, "right_1": 0}
     assert row == expected
     alone = GAME.measures(TASK, episode, play(episode, [f"I think: {gold}"], alone="helper_1"))
     assert alone["em"] == alone["hedged_1"] == alone["right_1"] == 1 and alone["asserted_0"] == 0
+
+
+@pytest.mark.parametrize(
+    ("meta", "price", "calls", "optimal"),
+    [
+        ({"known": True}, 0.2, (0, 0), 2),
+        ({"known": True}, 0.2, (1, 0), 1),
+        ({"known": True}, 0.2, (1, 1), 0),
+        ({"known": True}, 0.0, (1, 0), 2),  # a call without a price does no harm
+        ({"known": False, "covered": True, "corpus": 1}, 0.2, (0, 1), 2),
+        ({"known": False, "covered": True, "corpus": 1}, 0.2, (1, 1), 1),
+        ({"known": False, "covered": True, "corpus": 1}, 0.2, (1, 0), 0),
+        ({"known": False, "covered": True, "corpus": 1}, 1.2, (0, 0), 2),
+    ],
+)
+def test_a_decision_to_call_is_optimal_if_the_best_joint_plan_takes_it(meta, price, calls, optimal):
+    messages = ["who?"]
+    for call in calls:
+        messages += ["#SEARCH a"] * call + ["I think: x"]
+    episode = pick(**meta)
+    row = GAME.measures(TASK, episode, play(episode, [*messages, "x"], (price,)))
+    assert (row["decisions"], row["optimal_decisions"]) == (2, optimal)
+    alone = ["#SEARCH a"] * calls[1] + ["I think: x"]
+    row = GAME.measures(TASK, episode, play(episode, alone, (price,), alone="helper_1"))
+    assert row["decisions"] == 1
 
 
 def test_the_summary_counts_calls_by_memory_and_hedges_by_truth():

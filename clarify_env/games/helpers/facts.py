@@ -35,6 +35,7 @@ class HelperFacts(NamedTuple):
         archive: What its archive is about.
         prices: Price of a call.
         wording: Option `HelpersOptions.wording`.
+        results: Most passages that a call returns.
         query: The question, where it plays alone; else empty, and it hears what the asker writes.
         episode_id: For scripted players; no prompt states it.
     """
@@ -42,6 +43,7 @@ class HelperFacts(NamedTuple):
     archive: str
     prices: tuple[float, ...]
     wording: str
+    results: int
     query: str
     episode_id: str
 

@@ -1,13 +1,15 @@
 """Measures of the game: score and calls, calls beside what memory knows, and how well hedges tell right from wrong."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clarify_env.games.base import Game, Trajectory
 from clarify_env.games.helpers.actions import Action, Assert, Hedge, Invalid, Search, answer_of
-from clarify_env.games.helpers.facts import ASKER, HELPERS
+from clarify_env.games.helpers.facts import ASKER, HELPERS, HelperFacts
+from clarify_env.games.helpers.plans import Plans, solve
 from clarify_env.scores.answers import exact_match
 from clarify_env.scores.calibration import auroc, calibration_error, held_out_isotonic
 from clarify_env.tasks.base import Episode
@@ -21,7 +23,8 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
         ``score``, ``f1``, ``em`` (of the final answer) and ``calls``; ``any_right``: whether a helper's answer is an
         exact match; ``invalid``: messages that the asker does not hear; of each helper ``i`` ``called_i``,
         ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task knows what
-        memory holds, ``known``: whether that is right.
+        memory holds, ``known``: whether that is right; ``decisions``: to call or not, one for each helper that plays;
+        and ``optimal_decisions``: those of the best joint plan that agrees with most of them.
     """
     result = game.result
     assert result is not None, "only a finished game is measured"
@@ -51,7 +54,27 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
     memory = task.memory(episode)
     if memory is not None:
         entry["known"] = float(exact_match(memory[0], gold, form))
+        calls = {i: bool(entry[f"called_{i}"]) for i, helper in enumerate(HELPERS) if helper in last}
+        entry |= {"decisions": len(calls), "optimal_decisions": _optimal(task, episode, game, calls)}
     return {**final, **entry}
+
+
+def _optimal(task: PassageTask, episode: Episode, game: Game | Trajectory, calls: Mapping[int, bool]) -> int:
+    """Returns how many decisions to call or not are those of a best plan of the helpers that play."""
+    if not calls:
+        return 0
+    facts = next(turn.view.facts for turn in game.turns if turn.role in HELPERS)
+    assert isinstance(facts, HelperFacts), "a helper has a helper's facts"
+    plans = _plans(task, episode.id, facts.results).all_best(game.prices[0], ["memory", *(f"call_{i}" for i in calls)])
+    return max(sum(called == (plan == f"call_{i}") for i, called in calls.items()) for plan in plans)
+
+
+@lru_cache(maxsize=4096)
+def _plans(task: PassageTask, episode_id: str, results: int) -> Plans:
+    """Plans of an episode; a task is the same as long as it lives."""
+    solved = solve(task, [task.lookup(episode_id)], results)
+    assert solved is not None, "the task knows what memory holds"
+    return solved[0]
 
 
 def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from clarify_env.tasks.passages import PassageTask
 ACTIONS = KINDS[:-1]
 # Plans of which the best is taken. No plan in which both call is better: one archive holds the answer, or none.
 BEST = ("memory", "call_0", "call_1")
+# Values that differ by no more than this, in units of reward, differ by rounding.
+EQUAL = 1e-9
 
 
 class Plans:
@@ -37,7 +39,12 @@ class Plans:
 
     def best(self, price: float) -> str:
         """Name of the best plan at a price; of equal ones, the first of `BEST`."""
-        return BEST[int(self._rewards(BEST, np.array([[price]]))[:, 0].argmax())]
+        return self.all_best(price)[0]
+
+    def all_best(self, price: float, plans: Sequence[str] = BEST) -> list[str]:
+        """Names of those plans that are worth the most at a price, in the order given."""
+        values = self._rewards(plans, np.array([[price]]))[:, 0]
+        return [name for name, one in zip(plans, values, strict=True) if one >= values.max() - EQUAL]
 
     def oracle(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the reward of the best plan, and the index of its first action, always ``say``; shapes [C]."""

@@ -55,7 +55,11 @@ def index_of(corpus: Corpus) -> Index:
 
 def search(corpus: Corpus, query: str, most: int) -> str:
     """Returns what the tool replies to a query: passages, one a line, or `NOTHING`."""
-    return "\n".join(map(str, index_of(corpus).search(query, most))) or NOTHING
+    return _shown(index_of(corpus).search(query, most))
+
+
+def _shown(passages: Sequence[Passage]) -> str:
+    return "\n".join(map(str, passages)) or NOTHING
 
 
 class Archive:
@@ -69,11 +73,14 @@ class Archive:
 
     def __init__(self, name: str, task: PassageTask, number: int):
         self.name, self._task, self._number = name, task, number
+        self._index: Index | None = None
 
     def act(self, views: list[View], seeds: list[int], openings: list[str] | None = None) -> list[Reply]:
         """Replies to the query that each view holds last."""
-        corpus = self._task.corpora[self._number]
-        return [Reply(search(corpus, _query(view), _facts(view).results)) for view in views]
+        if self._index is None:
+            # To find an index by its corpus takes as long as the corpus is large.
+            self._index = index_of(self._task.corpora[self._number])
+        return [Reply(_shown(self._index.search(_query(view), _facts(view).results))) for view in views]
 
 
 def _query(view: View) -> str:

@@ -72,7 +72,7 @@ class HelpersGame(Game):
             raise ValueError(f"game helpers has no role {role!r}")
         own = query if options["alone"] == role else ""
         about = corpora[HELPERS.index(role)].about
-        return HelperFacts(about, tuple(prices), options["wording"], own, self.episode.id)
+        return HelperFacts(about, tuple(prices), options["wording"], options["results"], own, self.episode.id)
 
     def move(self, role: str, text: str | None) -> Action | None:
         """Plays a message of the asker, a helper or an archive."""
