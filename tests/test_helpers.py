@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from configs import config_of
 
 pytest.importorskip("bm25s")
 
@@ -23,6 +24,10 @@ from clarify_env.games.setup import Setup
 from clarify_env.tasks.passages import Corpus, Passage
 from clarify_env.tasks.registry import make_task
 from clarify_env.testing import check_game, check_task
+from trainers.rollouts.groups import Group, play_groups
+from trainers.runs.options import RolloutOptions
+from trainers.selection.keep import keep_games, rule
+from trainers.selection.returns import earned
 
 GAME, TASK = find_game("helpers"), make_task("archives")
 TOOLS = GAME.tools(TASK)
@@ -543,3 +548,48 @@ def test_a_demonstrated_helper_reads_what_it_finds():
 def test_demonstrations_that_cannot_be(task, shares, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         next(GAME.pretraining(task, ((0.1,),), np.random.default_rng(0), shares))
+
+
+# --- commands
+
+
+def test_what_the_game_changes_of_rest():
+    config, quick = (config_of("rest", "game=helpers", *size) for size in ((), ("size=quick",)))
+    assert (config.task.name, config.rest.rule, config.rollouts.marginal, config.rollouts.free) == (
+        "archives",
+        "best",
+        False,
+        8,
+    )
+    assert quick.budget.games < config.budget.games and quick.rollouts.free == 8
+    assert list(config.costs.price) == [0.05, 0.6]
+
+
+def test_groups_are_played_and_the_best_game_is_learned():
+    """All roles' messages of the game of the highest reward, at the prices of hindsight too."""
+    setup, group = Setup(GAME, TASK), Group(pick(known=False, covered=True, corpus=1), (0.2,), 0)
+    options = RolloutOptions(free=6, forced=0, marginal=False, follow_ups=1)
+    agents = players("careful") | {"helper_0": Coin(), "helper_1": Coin()} | dict(TOOLS)
+    games = play_groups(setup, options, [group], agents)
+    assert len(games) == 6 and len({game.reward() for game in games}) > 1
+    for price in (0.2, 1.5):
+        scored = [earned(setup, [game], (price,), GAME.learns) for game in games]
+        kept = keep_games(scored, rule("best", k=1, threshold=[0.5], percentile=75, iteration=1))
+        rewards = [game.result.reward((price,)) for game in games]
+        assert {message.reward for message in kept} == {max(rewards)}
+        assert {message.view.role for message in kept} == set(GAME.learns)
+        assert all(message.view.facts.prices == (price,) for message in kept if message.view.role in HELPERS)
+
+
+class Coin:
+    """A helper that plays at random: what it remembers, or what it finds."""
+
+    name = "coin"
+
+    def act(self, views, seeds, openings=None):
+        strategies = [GAME.player("helper_0", TASK, name) for name in ("search", "memory")]
+        searched = [any(message.sender in ARCHIVES for message in view.heard) for view in views]
+        return [
+            strategies[0 if done or seed % 2 else 1].act([view], [0])[0]
+            for view, seed, done in zip(views, seeds, searched, strict=True)
+        ]
