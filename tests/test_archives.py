@@ -9,6 +9,7 @@ from helping import EPISODES, GAME, TASK, measured
 
 pytest.importorskip("bm25s")
 
+from clarify_env.games.base import Reply
 from clarify_env.games.helpers import retrieval
 from clarify_env.tasks.passages import Corpus, Passage
 from clarify_env.tasks.registry import make_task
@@ -77,6 +78,20 @@ def test_search_is_bm25():
 def test_a_search_without_a_common_word_finds_nothing(query):
     corpus = Corpus("films", (Passage("1", "film Ashford", "Directed by Brandt."),))
     assert retrieval.search(corpus, query, 2) == retrieval.NOTHING
+
+
+def test_without_the_extra_nothing_is_played_and_stored_games_are_read(monkeypatch):
+    monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
+    sentence = re.escape("game helpers needs the package bm25s; install the extra [helpers]")
+    task = make_task("archives", train_names=2, validation_names=2, test_names=2)
+    assert list(GAME.tools(task)) == ["archive_0", "archive_1"]
+    for attempt in (lambda: dict(GAME.tools(task)), lambda: measured(task, "memory")):
+        with pytest.raises(ValueError, match=sentence):
+            attempt()
+    replay = GAME.deal(task, task.episode("test", 0))
+    for text in ("who?", "#SEARCH a", "found", "I think: x", "I think: y", "x"):
+        replay.apply(Reply(text))
+    assert replay.result.usage == {"calls": 1}
 
 
 def test_a_question_finds_its_passage_in_its_own_archive_and_a_namesake_in_the_other():

@@ -13,9 +13,9 @@ from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages
 from clarify_env.games.helpers import measures, plans, pretraining, prompts
 from clarify_env.games.helpers.actions import KINDS, KNOW, SEARCH, THINK, WORDINGS, kind, opening_length, parse
-from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS, AskerFacts, HelperFacts
+from clarify_env.games.helpers.facts import ASKER, HELPERS, AskerFacts, HelperFacts
 from clarify_env.games.helpers.prices import CallPlane
-from clarify_env.games.helpers.retrieval import Archive
+from clarify_env.games.helpers.retrieval import Tools
 from clarify_env.games.helpers.rules import ALONE, HelpersGame
 from clarify_env.games.helpers.strategies import (
     ASKER_STRATEGIES,
@@ -132,9 +132,7 @@ class Helpers(Description):
 
     def tools(self, task: Any) -> Mapping[str, Agent]:
         """The archive of each helper; none on a task without corpora, which `HelpersGame` refuses."""
-        if not isinstance(task, PassageTask):
-            return {}
-        return {name: Archive(name, task, i) for i, name in enumerate(ARCHIVES)}
+        return Tools(task) if isinstance(task, PassageTask) else {}
 
     def demonstrate(
         self, task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, **options: Any

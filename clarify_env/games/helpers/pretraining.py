@@ -18,7 +18,7 @@ from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, answer_of, parse
 from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS
 from clarify_env.games.helpers.prompts import messages
-from clarify_env.games.helpers.retrieval import Archive
+from clarify_env.games.helpers.retrieval import Tools
 from clarify_env.games.helpers.rules import HelpersGame
 from clarify_env.tasks.archives import Archives
 from clarify_env.tasks.base import Episode
@@ -81,7 +81,7 @@ def play(
 ) -> Iterator[Demonstration]:
     """Plays a game of demonstrators, and yields it as each role sees it."""
     game = HelpersGame(task, episode, 0, prices)
-    archives = {name: Archive(name, task, i) for i, name in enumerate(ARCHIVES)}
+    archives = Tools(task)
     last: dict[str, tuple[View, str]] = {}
     while game.to_move is not None:
         view = game.view(game.to_move)

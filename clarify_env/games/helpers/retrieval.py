@@ -1,21 +1,31 @@
 """BM25 retrieval (`bm25s`, extra ``[helpers]``) over the passages of a corpus, and the tool that runs it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from clarify_env.extras import extra
 from clarify_env.games.base import Reply, View
 from clarify_env.games.helpers.actions import Search, parse
-from clarify_env.games.helpers.facts import ToolFacts
+from clarify_env.games.helpers.facts import ARCHIVES, ToolFacts
 from clarify_env.scores.answers import normalize
 from clarify_env.tasks.passages import Corpus, Passage, PassageTask
 
 # What a search returns that shares no word with any passage.
 NOTHING = "Nothing found."
+
+
+def _require() -> None:
+    """Checks that passages can be searched.
+
+    Raises:
+        ValueError: The extra is not installed.
+    """
+    if find_spec("bm25s") is None:
+        raise ValueError("game helpers needs the package bm25s; install the extra [helpers]")
 
 
 class Index:
@@ -26,8 +36,9 @@ class Index:
     """
 
     def __init__(self, passages: Sequence[Passage]):
-        with extra(__name__, "helpers"):
-            import bm25s
+        _require()
+        import bm25s
+
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # which it sets to DEBUG itself
         self.passages = tuple(passages)
         self._index: Any = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
@@ -92,3 +103,30 @@ def _query(view: View) -> str:
 def _facts(view: View) -> ToolFacts:
     assert isinstance(view.facts, ToolFacts), f"{view.role} is no archive"
     return view.facts
+
+
+class Tools(Mapping[str, Archive]):
+    """The archive of each helper by name, made when it is asked for: stored games are read without `bm25s`.
+
+    Args:
+        task: Holds the corpora.
+    """
+
+    def __init__(self, task: PassageTask):
+        self._task = task
+        self._made: dict[str, Archive] = {}
+
+    def __getitem__(self, name: str) -> Archive:
+        number = ARCHIVES.index(name) if name in ARCHIVES else None
+        if number is None:
+            raise KeyError(name)
+        if name not in self._made:
+            _require()
+            self._made[name] = Archive(name, self._task, number)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ARCHIVES)
+
+    def __len__(self) -> int:
+        return len(ARCHIVES)
