@@ -13,6 +13,7 @@ from clarify_env.evaluation.reference import reference
 from clarify_env.games.helpers import retrieval
 from clarify_env.games.helpers.actions import Assert, Hedge, Invalid, Say, Search, parse
 from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS
+from clarify_env.games.helpers.plans import FIXED
 from clarify_env.games.helpers.rules import label_order
 from clarify_env.games.helpers.strategies import ASKER_STRATEGIES, HELPER_STRATEGIES, weighed
 from clarify_env.games.setup import Setup
@@ -170,16 +171,19 @@ def test_the_asker_trusts_what_is_asserted(replies, answer):
     assert weighed(replies) == answer
 
 
-def test_plans_are_what_the_scripted_players_earn():
+@pytest.mark.parametrize("alone", ["none", "asker", "helper_0", "helper_1"])
+def test_plans_are_what_the_scripted_players_earn(alone):
     prices = ((0.1,), (0.5,), (1.2,))
-    setup = Setup(GAME, TASK)
-    against = reference(GAME.solve(TASK, EPISODES), prices)
-    for name in ("oracle", "memory", "careful", "search"):
+    setup = Setup(GAME, TASK, {"alone": alone})
+    against = reference(GAME.solve(TASK, EPISODES, alone=alone), prices)
+    for name in ("oracle", *FIXED):
         played = play_all(setup, EPISODES, prices, players(name, name) | dict(TOOLS), GAME.roles, seed=0, chunk=1000)
         value = against.oracle if name == "oracle" else against.fixed[name]
         np.testing.assert_allclose(played.values["reward"], value, atol=1e-9, err_msg=name)
         if name == "oracle":
             np.testing.assert_allclose(played.values["calls"], against.used["calls"])
+            assert (played.first == against.action).all() or alone.startswith("helper")  # which asserts, or hedges
+            assert (played.values["optimal_decisions"] == played.values["decisions"]).all()
     assert (against.oracle >= np.stack(list(against.fixed.values())).max(0) - 1e-9).all()
 
 
@@ -195,7 +199,7 @@ def test_plans_are_what_the_scripted_players_earn():
 )
 def test_the_best_joint_plan_calls_where_memory_is_wrong_and_the_archive_right(meta, price, plan):
     (solved,) = GAME.solve(TASK, [pick(**meta)])
-    assert solved.best(price) == plan
+    assert solved.best(price)[0] == plan
 
 
 def test_action_supervised_demonstrations_call_where_memory_is_wrong():

@@ -65,14 +65,15 @@ def _optimal(task: PassageTask, episode: Episode, game: Game | Trajectory, calls
         return 0
     facts = next(turn.view.facts for turn in game.turns if turn.role in HELPERS)
     assert isinstance(facts, HelperFacts), "a helper has a helper's facts"
-    plans = _plans(task, episode.id, facts.results).all_best(game.prices[0], ["memory", *(f"call_{i}" for i in calls)])
+    alone = HELPERS[next(iter(calls))] if len(calls) == 1 else "none"
+    plans = _plans(task, episode.id, facts.results, alone).best(game.prices[0])
     return max(sum(called == (plan == f"call_{i}") for i, called in calls.items()) for plan in plans)
 
 
 @lru_cache(maxsize=4096)
-def _plans(task: PassageTask, episode_id: str, results: int) -> Plans:
+def _plans(task: PassageTask, episode_id: str, results: int, alone: str) -> Plans:
     """Plans of an episode; a task is the same as long as it lives."""
-    solved = solve(task, [task.lookup(episode_id)], results)
+    solved = solve(task, [task.lookup(episode_id)], results, alone)
     assert solved is not None, "the task knows what memory holds"
     return solved[0]
 

@@ -1,21 +1,30 @@
 """Joint plans of both helpers for one question, and the best of them: the reference of reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from clarify_env.games.base import reward
 from clarify_env.games.helpers.actions import KINDS
+from clarify_env.games.helpers.facts import HELPERS
 from clarify_env.games.helpers.retrieval import search
 from clarify_env.tasks.base import Episode
 from clarify_env.tasks.passages import PassageTask
 
-# The kinds of first messages; the first message of a game is the asker's.
+# The kinds of first messages; unless a helper plays alone, the first message is the asker's.
 ACTIONS = KINDS[:-1]
-# Plans of which the best is taken. No plan in which both call is better: one archive holds the answer, or none.
-BEST = ("memory", "call_0", "call_1")
 # Values that differ by no more than this, in units of reward, differ by rounding.
 EQUAL = 1e-9
+_SAY, _SEARCH, _ASSERT, _HEDGE = map(KINDS.index, ("say", "search", "assert", "hedge"))
+FIXED = ("memory", "careful", "search")
+
+
+class Plan(NamedTuple):
+    """What a plan earns before prices, and its number of calls."""
+
+    score: float
+    calls: int
 
 
 class Plans:
@@ -26,49 +35,66 @@ class Plans:
     average; a wrong memory that is right by luck may earn more.
 
     Args:
-        score: Score of each plan by name, before prices.
-        calls: Calls of each plan.
+        plans: Each plan by name: ``memory``, ``call_i`` of each helper ``i`` that plays, and the strategies
+            ``careful`` (all call where memory is not sure) and ``search`` (all always call).
+        alone: Whether a helper plays alone, so that the first message is its own.
     """
 
-    def __init__(self, score: dict[str, float], calls: dict[str, int]):
-        self.score, self.calls = score, calls
+    def __init__(self, plans: Mapping[str, Plan], alone: bool = False):
+        self.plans, self._alone = plans, alone
+        # No plan in which both call is better: one archive holds the answer, or none.
+        self._candidates = [name for name in plans if name == "memory" or name.startswith("call_")]
 
     def _rewards(self, names: Sequence[str], costs: np.ndarray) -> np.ndarray:
-        score, calls = (np.array([of[name] for name in names])[:, None] for of in (self.score, self.calls))
+        score, calls = (np.array(column)[:, None] for column in zip(*(self.plans[name] for name in names), strict=True))
         return np.asarray(reward(score, (calls,), costs.T))
 
-    def best(self, price: float) -> str:
-        """Name of the best plan at a price; of equal ones, the first of `BEST`."""
-        return self.all_best(price)[0]
-
-    def all_best(self, price: float, plans: Sequence[str] = BEST) -> list[str]:
-        """Names of those plans that are worth the most at a price, in the order given."""
-        values = self._rewards(plans, np.array([[price]]))[:, 0]
-        return [name for name, one in zip(plans, values, strict=True) if one >= values.max() - EQUAL]
+    def best(self, price: float) -> list[str]:
+        """Names of the plans that are worth the most at a price, ``memory`` first."""
+        values = self._rewards(self._candidates, np.array([[price]]))[:, 0]
+        return [name for name, one in zip(self._candidates, values, strict=True) if one >= values.max() - EQUAL]
 
     def oracle(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the reward of the best plan, and the index of its first action, always ``say``; shapes [C]."""
-        return self._rewards(BEST, costs).max(0), np.zeros(len(costs), dtype=int)
+        """Returns the reward of the best plan, and its first action as an index into `ACTIONS`; shapes [C]."""
+        rewards = self._rewards(self._candidates, costs)
+        memory = rewards[0] >= rewards.max(0) - EQUAL
+        action = np.where(memory, _ASSERT, _SEARCH) if self._alone else np.full(len(costs), _SAY)
+        return rewards.max(0), action
 
     def by_action(self, costs: np.ndarray) -> np.ndarray:
         """Returns the reward of the best plan that begins with each action, shape [C, actions]; -inf: none does."""
+        rewards = self._rewards(self._candidates, costs)
         values = np.full((len(costs), len(ACTIONS)), -np.inf)
-        values[:, 0] = self.oracle(costs)[0]
+        if self._alone:
+            values[:, _SEARCH] = rewards[1:].max(0)
+            values[:, _ASSERT] = values[:, _HEDGE] = rewards[0]
+        else:
+            values[:, _SAY] = rewards.max(0)
         return values
 
     def fixed(self, costs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the reward of the plans ``memory``, ``careful`` (call where unsure) and ``search`` (always)."""
-        names = ("memory", "careful", "search")
-        return dict(zip(names, self._rewards(names, costs), strict=True))
+        """Returns the reward of the strategies of `FIXED`, shape [C]."""
+        return dict(zip(FIXED, self._rewards(FIXED, costs), strict=True))
 
     def used(self, costs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the calls of the best plan, shape [C]."""
-        calls = np.array([self.calls[name] for name in BEST])
-        return {"calls": calls[self._rewards(BEST, costs).argmax(0)]}
+        calls = np.array([self.plans[name].calls for name in self._candidates])
+        return {"calls": calls[self._rewards(self._candidates, costs).argmax(0)]}
 
 
-def solve(task: PassageTask, episodes: Sequence[Episode], results: int = 1) -> list[Plans] | None:
-    """Tries memory and both archives on some episodes; ``None``: the task knows nothing of any memory."""
+def solve(task: PassageTask, episodes: Sequence[Episode], results: int = 1, alone: str = "none") -> list[Plans] | None:
+    """Tries memory and the archives on some episodes.
+
+    Args:
+        task: The task.
+        episodes: The episodes.
+        results: Most passages that a call returns.
+        alone: Who plays alone; as the game's option.
+
+    Returns:
+        Their plans; ``None``: the task knows nothing of any memory.
+    """
+    helpers = [i for i, helper in enumerate(HELPERS) if alone in ("none", helper)]
     solved = []
     for episode in episodes:
         memory = task.memory(episode)
@@ -76,12 +102,14 @@ def solve(task: PassageTask, episodes: Sequence[Episode], results: int = 1) -> l
             return None
         text, sure = memory
         by_memory = float(task.score(text, 0, episode))
-        found = [task.read(episode, search(corpus, episode.query, results)) for corpus in task.corpora]
-        read = [None if answer is None else float(task.score(answer, 0, episode)) for answer in found]
-        after = [by_memory if score is None else max(by_memory, score) for score in read]
-        searched = max((score for score in read if score is not None), default=by_memory)
-        score = {"memory": by_memory, "call_0": after[0], "call_1": after[1]}
-        score |= {"careful": by_memory if sure else searched, "search": searched}
-        calls = {"memory": 0, "call_0": 1, "call_1": 1, "careful": 0 if sure else 2, "search": 2}
-        solved.append(Plans(score, calls))
+        plans = {"memory": Plan(by_memory, 0)}
+        read = []
+        for i in helpers:
+            answer = task.read(episode, search(task.corpora[i], episode.query, results))
+            if answer is not None:
+                read.append(float(task.score(answer, 0, episode)))
+            plans[f"call_{i}"] = Plan(by_memory if answer is None else max(by_memory, read[-1]), 1)
+        searched = Plan(max(read, default=by_memory), len(helpers))
+        strategies = {"careful": plans["memory"] if sure else searched, "search": searched}
+        solved.append(Plans(plans | strategies, alone in HELPERS))
     return solved

@@ -58,8 +58,8 @@ class ScriptedHelper:
 
     def _searches(self, view: View, facts: HelperFacts, episode: Episode, sure: bool) -> bool:
         if self.name == "oracle":
-            solved = solve(self.task, [episode])
-            return solved is not None and solved[0].best(facts.prices[0]) == f"call_{HELPERS.index(view.role)}"
+            solved = solve(self.task, [episode], facts.results, view.role if facts.query else "none")
+            return solved is not None and solved[0].best(facts.prices[0])[0] == f"call_{HELPERS.index(view.role)}"
         return self.name == "search" or (self.name == "careful" and not sure)
 
 
