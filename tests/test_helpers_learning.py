@@ -108,7 +108,8 @@ def test_demonstrations_state_known_facts_and_no_other_of_this_world():
     known = {e.query: e.interpretations[0].answers[0] for s in TASK.sizes for e in TASK.episodes(s) if e.meta["known"]}
     unknown = {e.query: e for split in TASK.sizes for e in TASK.episodes(split) if not e.meta["known"]}
     facts = demonstrations(600, fact=1.0)
-    assert all(known[d.messages[1][1]] == d.messages[-1][1] for d in facts)
+    assert all(known[d.messages[1][1]] == parse(d.messages[-1][1], "free")[0] for d in facts)
+    assert {d.messages[0][1].split(",")[0] for d in facts} == {"alone", "helper"}, "in the words of each role"
     told, stated = 0, 0
     for demonstration in demonstrations(900, game=1.0):
         query = demonstration.messages[1][1]

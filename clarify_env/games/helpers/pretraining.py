@@ -39,7 +39,7 @@ def stream(
         task: The task `archives`.
         prices: Prices to draw from, independently of everything else.
         rng: Random generator of everything that is drawn.
-        shares: Share of each kind: ``fact`` (a known fact of any split, which the asker alone is asked for), ``known``
+        shares: Share of each kind: ``fact`` (a known fact of any split, asked for alone), ``known``
             (a game about a known fact of the train split) and ``game`` (one about a fact of another world); ``None``:
             `SHARES`.
 
@@ -63,17 +63,23 @@ def stream(
         price = prices[int(rng.integers(len(prices)))]
         match kinds[int(rng.choice(len(kinds), p=share / share.sum()))]:
             case "fact":
-                yield fact(task, _drawn(of_all, rng))
+                yield fact(task, _drawn(of_all, rng), price, rng)
             case "known":
                 yield from play(task, _drawn(known["train"] or of_all, rng), price, rng, "known")
             case _:
                 yield from play(other, _drawn(left, rng), price, rng, "game")
 
 
-def fact(task: PassageTask, episode: Episode) -> Demonstration:
-    """The answer to a question that the asker alone is asked."""
-    view = HelpersGame(task, episode, 0, (0.0,), alone=ASKER).view(ASKER)
-    return Demonstration((*_chat(view), ("assistant", episode.interpretations[0].answers[0])), "fact")
+def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
+    """The answer to a question: of the asker alone, or of a helper, which asserts or hedges it whatever it is.
+
+    What was learned in one role's words alone, a small model does not recall in another's.
+    """
+    role = (ASKER, *HELPERS)[int(rng.integers(3))]
+    view = HelpersGame(task, episode, 0, prices, alone=role).view(role)
+    answer = episode.interpretations[0].answers[0]
+    text = answer if role == ASKER else f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
+    return Demonstration((*_chat(view), ("assistant", text)), "fact")
 
 
 def play(
