@@ -141,12 +141,14 @@ def test_a_demonstrated_helper_reads_what_it_finds():
             answer = parse(demonstration.messages[-1][1])[0]
             read += answer in found[0]
     assert read > 30
+    replies = [(d.messages[-2][1], parse(d.messages[-1][1])[0]) for d in demonstrations(100, read=1.0)]
+    assert 75 < sum(answer in found for found, answer in replies) < 100, "not all facts are covered"
 
 
 @pytest.mark.parametrize(
     ("task", "shares", "sentence"),
     [
-        (TASK, {"facts": 1.0}, "shares must be of fact, game, known, not facts"),
+        (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, not facts"),
         (make_task("archives", known=0.0), None, "task.known=0 leaves no fact"),
         (make_task("boxes"), None, "no demonstrations of task boxes"),
     ],

@@ -25,7 +25,7 @@ from clarify_env.tasks.base import Episode
 from clarify_env.tasks.passages import PassageTask
 
 # Default share of each kind of demonstration.
-SHARES = {"fact": 0.5, "game": 0.35, "known": 0.15}
+SHARES = {"fact": 0.4, "read": 0.2, "game": 0.3, "known": 0.1}
 # Demonstrations between two changes of the other world, and first seed of the other worlds.
 _PER_WORLD, _OTHERS = 400, 1_000_000
 
@@ -39,9 +39,9 @@ def stream(
         task: The task `archives`.
         prices: Prices to draw from, independently of everything else.
         rng: Random generator of everything that is drawn.
-        shares: Share of each kind: ``fact`` (a known fact of any split, asked for alone), ``known``
-            (a game about a known fact of the train split) and ``game`` (one about a fact of another world); ``None``:
-            `SHARES`.
+        shares: Share of each kind: ``fact`` (a known fact of any split, asked for alone), ``read`` (a helper's reply
+            after a search, in another world), ``known`` (a game about a known fact of the train split) and ``game``
+            (one about a fact of another world); ``None``: `SHARES`.
 
     Raises:
         ValueError: A kind is unknown, or there are no demonstrations of the task.
@@ -64,6 +64,8 @@ def stream(
         match kinds[int(rng.choice(len(kinds), p=share / share.sum()))]:
             case "fact":
                 yield fact(task, _drawn(of_all, rng), price, rng)
+            case "read":
+                yield read(other, _drawn(left, rng), price, rng)
             case "known":
                 yield from play(task, _drawn(known["train"] or of_all, rng), price, rng, "known")
             case _:
@@ -80,6 +82,17 @@ def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Gen
     answer = episode.interpretations[0].answers[0]
     text = answer if role == ASKER else f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
     return Demonstration((*_chat(view), ("assistant", text)), "fact")
+
+
+def read(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
+    """The reply of the helper whose archive is asked, after its search."""
+    corpus = int(episode.meta["corpus"])
+    role, archive = HELPERS[corpus], Tools(task)[ARCHIVES[corpus]]
+    game = HelpersGame(task, episode, 0, prices, alone=role)
+    game.apply(Reply(f"{SEARCH} {episode.query}"))
+    game.apply(archive.act([game.view(archive.name)], [0])[0])
+    view = game.view(role)
+    return Demonstration((*_chat(view), ("assistant", _helper(task, view, episode, rng))), "read")
 
 
 def play(
