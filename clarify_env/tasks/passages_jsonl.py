@@ -13,7 +13,6 @@ from clarify_env.tasks.records import (
     SPLITS,
     check_shares,
     clean,
-    drawn_splits,
     field,
     json_lines,
     once,
@@ -35,6 +34,7 @@ _MOST_NAMED = 10
 
 
 class _Record(NamedTuple):
+    where: str
     split: str | None
     entity: str
     episode: Episode
@@ -109,13 +109,8 @@ class PassagesJsonl(FileTask, PassageTask):
             records = self._read(lines, partial(_question, path=self.path, places={}))
         except ValueError as error:
             raise _with_format(error, self.path) from error
-        if any(record.split is not None for record in records):
-            records = self._of_one_split(records)
-        entities = list(dict.fromkeys(record.entity for record in records))
-        split_of = drawn_splits(entities, validation, test, world_seed)
-        world: dict[str, list[Episode]] = {split: [] for split in SPLITS}
-        for record in records:
-            world[record.split or split_of[record.entity]].append(record.episode)
+        records = self._of_one_split(records)
+        world = self._place(records, validation, test)
         stated = {record.split for record in records if record.split is not None}
         self._settle(world, [split for split in SPLITS if split in (stated or required)])
 
@@ -164,21 +159,6 @@ class PassagesJsonl(FileTask, PassageTask):
             _LOGGER.warning("%s: %d more passages are left out", path, len(refused) - _MOST_NAMED)
         self._left_out += refused
         return tuple(passages)
-
-    def _of_one_split(self, records: list[_Record]) -> list[_Record]:
-        """Returns the records that state a split, and the same one as the others of their entity."""
-        consistent = []
-        split_of: dict[str, str] = {}
-        for record in records:
-            where = record.episode.meta["where"]
-            if record.split is None:
-                self._drop_malformed(ValueError(f"{where}: split is missing, which other lines have"))
-            elif split_of.setdefault(record.entity, record.split) != record.split:
-                known = split_of[record.entity]
-                self._drop_malformed(ValueError(f"{where}: entity {record.entity!r} is also in split {known}"))
-            else:
-                consistent.append(record)
-        return consistent
 
 
 def _with_format(error: ValueError, path: str | os.PathLike, when: bool = True) -> ValueError:
@@ -229,7 +209,7 @@ def _question(line: bytes | None, where: str, path: str, places: dict[str, str])
     entity = _key(record, "entity", where) if "entity" in record else key
     once(places, key, where, f"id {key!r} stands for a question")
     reading = Interpretation(ONLY, query, answers, 1.0)
-    return _Record(split, entity, Episode("", query, "", (reading,), {"entity": entity, "where": where}))
+    return _Record(where, split, entity, Episode("", query, "", (reading,), {"entity": entity, "where": where}))
 
 
 def _one_line(text: str) -> str:
