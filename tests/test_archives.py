@@ -16,16 +16,22 @@ from clarify_env.tasks.registry import make_task
 from clarify_env.testing import check_game, check_task
 
 
-@pytest.mark.parametrize(("known", "covered"), [(0.5, 0.9), (0.0, 1.0), (1.0, 0.25)])
-def test_shares_are_exact_in_each_split_and_corpus(known, covered):
-    task = make_task("archives", known=known, covered=covered, train_names=20, validation_names=10, test_names=10)
+@pytest.mark.parametrize(("known", "partly", "covered"), [(0.4, 0.2, 0.9), (0.0, 0.5, 1.0), (1.0, 0.0, 0.25)])
+def test_shares_are_exact_in_each_split_and_corpus(known, partly, covered):
+    shares = {"known": known, "partly": partly, "covered": covered}
+    task = make_task("archives", **shares, train_names=20, validation_names=10, test_names=10)
     for split in task.sizes:
         episodes = list(task.episodes(split))
         for corpus in (0, 1):
             of = [episode for episode in episodes if episode.meta["corpus"] == corpus]
             assert len(of) == len(episodes) / 2
-            for name, share in (("known", known), ("covered", covered)):
+            for name, share in shares.items():
                 assert sum(episode.meta[name] for episode in of) == round(share * len(of))
+
+
+def test_shares_that_cannot_be():
+    with pytest.raises(ValueError, match=re.escape("task.known=0.9 and task.partly=0.2 must be at most 1 together")):
+        make_task("archives", known=0.9)
 
 
 def test_no_name_is_in_two_splits_and_no_passage_in_both_corpora():
@@ -44,6 +50,7 @@ def test_a_passage_states_what_is_covered_and_nothing_else():
         assert (episode.meta["statement"] in passage.text) == episode.meta["covered"]
         memory, sure = TASK.memory(episode)
         assert sure == episode.meta["known"] == (TASK.score(memory, 0, episode) == 1)
+        assert episode.meta["partly"] == (0 < TASK.score(memory, 0, episode) < 1), "two thirds"
 
 
 def bm25(passages, query, k1=1.5, b=0.75):

@@ -141,10 +141,11 @@ def test_prompts_state_price_archive_and_question_for_those_who_may_know_them():
     game = play(episode, ["who?", "#SEARCH a", "I know: y", "I think: x"], prices=(0.35,))
     for style in GAME.styles:
         asker, helpers = GAME.chat(game.view(ASKER), style), [GAME.chat(game.view(role), style) for role in HELPERS]
+        heard = {"plain": "who?", "pocket": " who?"}[style]  # there a word is one token wherever it stands
         assert episode.query in str(asker) and "0.35" not in str(asker)
         for chat, corpus in zip(helpers, TASK.corpora, strict=True):
             assert "0.35" in chat[0]["content"] and corpus.about in chat[0]["content"]
-            assert episode.query not in str(chat) and chat[1] == {"role": "user", "content": "who?"}
+            assert episode.query not in str(chat) and chat[1] == {"role": "user", "content": heard}
         assert [m["role"] for m in helpers[0]] == ["system", "user", "assistant", "user", "assistant"]
         assert [m["role"] for m in asker] == ["system", "user", "assistant", "user"]
     alone = GAME.deal(TASK, episode, 0, (0.35,), alone="helper_0").view("helper_0")
@@ -154,6 +155,7 @@ def test_prompts_state_price_archive_and_question_for_those_who_may_know_them():
 def test_free_wording_asks_for_a_sentence():
     closed, free = (GAME.deal(TASK, EPISODES[0], 0, (0.1,), wording=w).view("helper_0") for w in ("closed", "free"))
     assert "I know:" in GAME.chat(closed)[0]["content"] and "I know:" not in GAME.chat(free)[0]["content"]
+    assert GAME.chat(closed, "pocket") != GAME.chat(free, "pocket")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,8 @@ def test_plans_are_what_the_scripted_players_earn(alone):
     ("meta", "price", "plan"),
     [
         ({"known": True}, 0.1, "memory"),
+        ({"partly": True, "covered": True, "corpus": 0}, 0.3, "call_0"),
+        ({"partly": True, "covered": True, "corpus": 0}, 0.4, "memory"),
         ({"known": False, "covered": True, "corpus": 0}, 0.1, "call_0"),
         ({"known": False, "covered": True, "corpus": 1}, 0.1, "call_1"),
         ({"known": False, "covered": True, "corpus": 1}, 1.5, "memory"),

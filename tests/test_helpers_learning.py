@@ -2,6 +2,7 @@
 
 import re
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from helping import GAME, TASK, TOOLS, measured, pick, play, players
 
 pytest.importorskip("bm25s")
 
+from clarify_env.games.base import Reply
+from clarify_env.games.helpers import pretraining
 from clarify_env.games.helpers.actions import Assert, Hedge, Search, parse
 from clarify_env.games.helpers.facts import ARCHIVES, HELPERS
 from clarify_env.games.setup import Setup
+from clarify_env.selfplay import trajectory
 from clarify_env.tasks.registry import make_task
+from trainers import rest
 from trainers.rollouts.groups import Group, play_groups
 from trainers.runs.options import RolloutOptions
 from trainers.selection.keep import keep_games, rule
@@ -26,16 +31,16 @@ def grid(**values):
     names = [f"{name}_{i}" for name in ("called", "asserted", "hedged", "right") for i in (0, 1)]
     return {
         name: np.array(values.get(name, [0.0] * size), dtype=float)[:, None]
-        for name in (*names, "calls", "em", "any_right", "known")
+        for name in (*names, "calls", "em", "any_right", "known", "partly")
     }
 
 
 def test_the_measures_of_a_game():
-    episode = pick(known=False)
+    episode = pick(known=False, partly=False, covered=True, corpus=0)
     gold = episode.interpretations[0].answers[0]
     row = GAME.measures(TASK, episode, play(episode, ["who?", "#SEARCH a", f"I know: {gold}", "zzz", "x"]))
-    expected = {"score": 0, "em": 0, "f1": 0, "calls": 1, "any_right": 1, "invalid": 1, "known": 0, "decisions": 2}
-    expected["optimal_decisions"] = 2 if episode.meta["covered"] and episode.meta["corpus"] == 0 else 1
+    expected = {"score": 0, "em": 0, "f1": 0, "calls": 1, "any_right": 1, "invalid": 1, "known": 0, "partly": 0}
+    expected |= {"decisions": 2, "optimal_decisions": 2}
     expected |= {"called_0": 1, "called_1": 0, "asserted_0": 1, "hedged_0": 0, "right_0": 1}
     expected |= {"asserted_1": 0, "hedged_1": 0, "right_1": 0}
     assert row == expected
@@ -50,7 +55,10 @@ def test_the_measures_of_a_game():
         ({"known": True}, 0.2, (1, 0), 1),
         ({"known": True}, 0.2, (1, 1), 0),
         ({"known": True}, 0.0, (1, 0), 2),  # a call without a price does no harm
-        ({"known": False, "covered": True, "corpus": 1}, 0.2, (0, 1), 2),
+        ({"partly": True, "covered": True, "corpus": 1}, 0.2, (0, 1), 2),
+        ({"partly": True, "covered": True, "corpus": 1}, 0.4, (0, 1), 1),  # the search adds a third
+        ({"partly": True, "covered": True, "corpus": 1}, 0.4, (0, 0), 2),
+        ({"known": False, "partly": False, "covered": True, "corpus": 1}, 0.4, (0, 1), 2),
         ({"known": False, "covered": True, "corpus": 1}, 0.2, (1, 1), 1),
         ({"known": False, "covered": True, "corpus": 1}, 0.2, (1, 0), 0),
         ({"known": False, "covered": True, "corpus": 1}, 1.2, (0, 0), 2),
@@ -72,17 +80,19 @@ def test_the_summary_counts_calls_by_memory_and_hedges_by_truth():
     row = GAME.summary(
         [],
         grid(
-            known=[1, 1, 0, 0],
-            calls=[0, 1, 1, 2],
-            asserted_0=[1, 1, 1, 0],
-            hedged_0=[0, 0, 0, 1],
-            right_0=[1, 1, 0, 0],
-            any_right=[1, 1, 0, 0],
-            em=[1, 0, 0, 0],
+            known=[1, 1, 0, 0, 0],
+            partly=[0, 0, 0, 0, 1],
+            calls=[0, 1, 1, 2, 0],
+            asserted_0=[1, 1, 1, 0, 0],
+            hedged_0=[0, 0, 0, 1, 0],
+            right_0=[1, 1, 0, 0, 0],
+            any_right=[1, 1, 0, 0, 0],
+            em=[1, 0, 0, 0, 0],
         ),
-        np.zeros((4, 1), dtype=int),
+        np.zeros((5, 1), dtype=int),
     )
     assert row["calls_known"] == 0.5 and row["calls_unknown"] == 1.5 and row["call_auroc"] == 0.875
+    assert row["calls_partly"] == 0
     assert row["asserted_accuracy"] == pytest.approx(2 / 3) and row["hedged_accuracy"] == 0
     assert row["hedge_auroc"] == 0.75 and row["trust"] == 0.5
     assert row["asserted_known"] == 1 and row["asserted_unknown"] == 0.5
@@ -105,19 +115,31 @@ def demonstrations(count, **shares):
 
 
 def test_demonstrations_state_known_facts_and_no_other_of_this_world():
-    known = {e.query: e.interpretations[0].answers[0] for s in TASK.sizes for e in TASK.episodes(s) if e.meta["known"]}
-    unknown = {e.query: e for split in TASK.sizes for e in TASK.episodes(split) if not e.meta["known"]}
+    episodes = [episode for split in TASK.sizes for episode in TASK.episodes(split)]
+    known = {f" {e.query}": e.meta["memory"] for e in of_memory(episodes)}
     facts = demonstrations(600, fact=1.0)
     assert all(known[d.messages[1][1]] == parse(d.messages[-1][1], "free")[0] for d in facts)
-    assert {d.messages[0][1].split(",")[0] for d in facts} == {"alone", "helper"}, "in the words of each role"
-    told, stated = 0, 0
-    for demonstration in demonstrations(900, game=1.0):
-        query = demonstration.messages[1][1]
-        assert query not in known, "a fact of another world would contradict it"
-        if query in unknown:
-            told += 1
-            stated += parse(demonstration.messages[-1][1], "free")[0] == unknown[query].interpretations[0].answers[0]
-    assert told and stated / told < 0.2, "right by chance alone"
+    forms = {", ".join(d.messages[0][1].split(", ")[:2]) for d in facts}
+    assert {form.partition(", ")[0] for form in forms} == {"alone", "helper"}, "in the words of each role"
+    assert "helper, own words" in forms
+    assert not {d.messages[1][1] for d in demonstrations(300, game=1.0)} & set(known), (
+        "other worlds would contradict it"
+    )
+
+
+def test_other_worlds_state_other_facts():
+    facts = {pretraining.subject(e): e for split in TASK.sizes for e in TASK.episodes(split)}
+    alike = [
+        episode.interpretations[0].answers[0] == facts[pretraining.subject(episode)].interpretations[0].answers[0]
+        for seed in range(1, 9)
+        for episode in pretraining.not_in_memory(pretraining.other_world(TASK, seed), of_memory(facts.values()))
+        if pretraining.subject(episode) in facts
+    ]
+    assert len(alike) > 100 and np.mean(alike) < 0.2, "right by chance alone"
+
+
+def of_memory(episodes):
+    return [episode for episode in episodes if episode.meta["known"] or episode.meta["partly"]]
 
 
 def test_demonstrated_games_disregard_price_and_knowledge():
@@ -149,7 +171,7 @@ def test_a_demonstrated_helper_reads_what_it_finds():
     ("task", "shares", "sentence"),
     [
         (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, not facts"),
-        (make_task("archives", known=0.0), None, "task.known=0 leaves no fact"),
+        (make_task("archives", known=0.0, partly=0.0), None, "task.known=0 and task.partly=0 leave no fact"),
         (make_task("boxes"), None, "no demonstrations of task boxes"),
     ],
 )
@@ -172,7 +194,7 @@ def test_what_the_game_changes_of_rest():
 
 def test_groups_are_played_and_the_best_game_is_learned():
     """All roles' messages of the game of the highest reward, at the prices of hindsight too."""
-    setup, group = Setup(GAME, TASK), Group(pick(known=False, covered=True, corpus=1), (0.2,), 0)
+    setup, group = Setup(GAME, TASK), Group(pick(known=False, partly=False, covered=True, corpus=1), (0.2,), 0)
     options = RolloutOptions(free=6, forced=0, marginal=False, follow_ups=1)
     agents = players("careful") | {"helper_0": Coin(), "helper_1": Coin()} | dict(TOOLS)
     games = play_groups(setup, options, [group], agents)
@@ -184,6 +206,31 @@ def test_groups_are_played_and_the_best_game_is_learned():
         assert {message.reward for message in kept} == {max(rewards)}
         assert {message.view.role for message in kept} == set(GAME.learns)
         assert all(message.view.facts.prices == (price,) for message in kept if message.view.role in HELPERS)
+
+
+def test_nothing_is_learned_from_a_question_that_no_game_answered():
+    """Of games that all score 0 the best is the one without a call: a wrong answer, which is no example."""
+    episode = pick(known=False, partly=False, covered=True, corpus=0)
+    gold = episode.interpretations[0].answers[0]
+
+    def played(*answers):
+        for number, answer in enumerate(answers):
+            game = GAME.deal(TASK, episode, 0, (0.2,))
+            for text in ("who?", f"I know: {answer}", "I think: zzz", answer):
+                game.apply(Reply(text, ids=(1,)))
+            yield trajectory(number, number, game, {})
+
+    def learned(games, least_value, price=0.2):
+        options = rest.RestOptions(rule="best", least_value=least_value)
+        experiment = SimpleNamespace(setup=Setup(GAME, TASK), by_reward=GAME.learns)
+        renderer = SimpleNamespace(encode=lambda view: (0,))
+        return rest.by_rule(
+            experiment, options, RolloutOptions(marginal=False), renderer, list(games), ((price,),), iteration=1
+        )
+
+    assert len(learned(played("zzz", "yyy"), None)) == 4, "the four messages of a game"
+    assert learned(played("zzz", "yyy"), config_of("rest", "game=helpers").rest.least_value) == []
+    assert len(learned(played("zzz", gold), config_of("rest", "game=helpers").rest.least_value)) == 4
 
 
 class Coin:

@@ -57,8 +57,9 @@ class RestOptions:
     margin: float = option(0.05, least=0)
     """Margin over the second-best action, in units of reward, from which a tag counts in full; 0: all tags do."""
     least_value: float | None = option(None)
-    """Expected reward of the best action from which messages are learned; 0 leaves out those of episodes that no game
-    of the group solved, which a model that reads badly would learn as answers; null: all are learned."""
+    """Expected reward of the best action, or highest reward of the games of a group, from which messages are learned; 0
+    leaves out those of episodes that no game of the group solved, which a model that reads badly would learn as answers
+    (a wrong answer that costs nothing earns 0 itself: then a little more); null: all are learned."""
     replies: str = option("each", choices=("each", "once"))
     """Where a message is the best of its action at several costs, it is learned at each of them; or once, and at the
     others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens."""
@@ -251,7 +252,7 @@ def by_rule(
     """Selects games or messages by their reward at each price vector.
 
     With ``rollouts.marginal`` messages are selected by expected reward, and the weight of a message is its reach.
-    Otherwise games are selected by their reward.
+    Otherwise games are selected by their reward. Where no game of the group earns ``rest.least_value``, none is.
     """
     keep = rule(
         options.rule, k=options.k, threshold=options.threshold, percentile=options.percentile, iteration=iteration
@@ -260,11 +261,18 @@ def by_rule(
     selected: list[ScoredMessage] = []
     for vector in prices:
         games = pool if options.hindsight else [game for game in pool if game.prices == vector]
+        if options.least_value is not None and _highest(games, vector, roles) < options.least_value:
+            continue
         if rollouts.marginal:
             selected += keep_messages(expected(setup, games, vector, roles), keep)
         else:
             selected += keep_games([earned(setup, [game], vector, roles) for game in games], keep)
     return [Example.of(renderer.encode(message.view), message.reply, message.share) for message in selected]
+
+
+def _highest(games: Sequence[Trajectory], prices: Prices, roles: Sequence[str]) -> float:
+    """Returns the highest reward of a game to any of some roles."""
+    return max((game.result.reward(prices, role) for game in games for role in roles), default=-np.inf)
 
 
 main: Any = command(rest, check=check, tries=True, served=True)

@@ -14,11 +14,14 @@ class Relation(NamedTuple):
         asks: Wordings of the question.
         states: Wording of the fact.
         pools: Answers of 1, 2, 3 and 4 words.
+        telling: Index of the word of a two-word answer that is no whole answer of one word: a given name, a year, a
+            look, or the kind of a body.
     """
 
     asks: tuple[str, ...]
     states: str
     pools: tuple[list[str], ...]
+    telling: int
 
 
 class Group(NamedTuple):
@@ -28,14 +31,14 @@ class Group(NamedTuple):
     relations: tuple[Relation, ...]
 
 
-_DIRECTED = Relation(("Who directed {}?", "Whose direction was {}?"), "{} was directed by {}.", _PEOPLE)
-_FAMOUS = Relation(("What is {} famous for?", "What makes {} famous?"), "{} is famous for its {}.", _FEATURES)
-_PAID = Relation(("Who paid for {}?", "Who put up the money for {}?"), "The money for {} came from {}.", _SPONSORS)
-_PAINTED = Relation(("Who made {}?", "Which artist made {}?"), "{} was made by {}.", _PEOPLE)
-_DESIGNED = Relation(("Who designed {}?", "Who drew the plans of {}?"), "{} was designed by {}.", _PEOPLE)
-_OPENED = Relation(("When did {} open?", "On what date was {} opened?"), "{} opened on {}.", _DATES)
-_FOUND = Relation(("Who discovered {}?", "Who was first to see {}?"), "{} was discovered by {}.", _PEOPLE)
-_SEEN = Relation(("When was {} discovered?", "On what date was {} first seen?"), "{} was first seen on {}.", _DATES)
+_DIRECTED = Relation(("Who directed {}?", "Whose direction was {}?"), "{} was directed by {}.", _PEOPLE, 0)
+_FAMOUS = Relation(("What is {} famous for?", "What makes {} famous?"), "{} is famous for its {}.", _FEATURES, 0)
+_PAID = Relation(("Who paid for {}?", "Who put up the money for {}?"), "The money for {} came from {}.", _SPONSORS, -1)
+_PAINTED = Relation(("Who made {}?", "Which artist made {}?"), "{} was made by {}.", _PEOPLE, 0)
+_DESIGNED = Relation(("Who designed {}?", "Who drew the plans of {}?"), "{} was designed by {}.", _PEOPLE, 0)
+_OPENED = Relation(("When did {} open?", "On what date was {} opened?"), "{} opened on {}.", _DATES, -1)
+_FOUND = Relation(("Who discovered {}?", "Who was first to see {}?"), "{} was discovered by {}.", _PEOPLE, 0)
+_SEEN = Relation(("When was {} discovered?", "On what date was {} first seen?"), "{} was first seen on {}.", _DATES, -1)
 
 # What the passages of each corpus are about, and the kinds of things in it.
 CORPORA = {

@@ -23,8 +23,9 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
         ``score``, ``f1``, ``em`` (of the final answer) and ``calls``; ``any_right``: whether a helper's answer is an
         exact match; ``invalid``: messages that the asker does not hear; of each helper ``i`` ``called_i``,
         ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task knows what
-        memory holds, ``known``: whether that is right; ``decisions``: to call or not, one for each helper that plays;
-        and ``optimal_decisions``: those of the best joint plan that agrees with most of them.
+        memory holds, ``known`` and ``partly``: whether that is right, or only in part; ``decisions``: to call or not,
+        one for each helper that plays; and ``optimal_decisions``: those of the best joint plan that agrees with most of
+        them.
     """
     result = game.result
     assert result is not None, "only a finished game is measured"
@@ -54,6 +55,7 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
     memory = task.memory(episode)
     if memory is not None:
         entry["known"] = float(exact_match(memory[0], gold, form))
+        entry["partly"] = float(not entry["known"] and task.f1(memory[0], 0, episode) > 0)
         calls = {i: bool(entry[f"called_{i}"]) for i, helper in enumerate(HELPERS) if helper in last}
         entry |= {"decisions": len(calls), "optimal_decisions": _optimal(task, episode, game, calls)}
     return {**final, **entry}
@@ -89,10 +91,11 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         asserted or hedged; ``hedge_auroc``: of asserting, for right answers; ``hedge_ece``: calibration error of the
         rate of asserting after isotonic regression on the other half of the episodes; ``trust``: share of the games in
         which a helper is right that end with a right answer. If the task knows what memory holds: ``calls_known``,
-        ``calls_unknown``: calls a question where memory is right and wrong; ``call_auroc``: of calls, for questions
-        where it is wrong; ``asserted_known``, ``asserted_unknown``: share of the helpers' answers that are asserted in
-        each case, so that the policy has a place among the strategies of `normal_form`. ``None`` where nothing is to be
-        counted.
+        ``calls_partly``, ``calls_unknown``: calls a question where memory is right, in part, and not at all;
+        ``call_auroc``: of calls, of questions where it is not at all against those where it is right;
+        ``asserted_known``, ``asserted_unknown``: share of the helpers' answers that are asserted where memory is right,
+        and elsewhere, so that the policy has a place among the strategies of `normal_form`. ``None`` where nothing is
+        to be counted.
     """
     asserted, hedged = (_both(values, name) for name in ("asserted", "hedged"))
     right, replied = _both(values, "right"), asserted + hedged
@@ -110,11 +113,13 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "trust": _ratio(values["em"] * values["any_right"], values["any_right"]),
     }
     if "known" in values:
-        known, calls = values["known"], values["calls"]
+        known, partly, calls = values["known"], values["partly"], values["calls"]
+        unknown = 1 - known - partly
         entry |= {
             "calls_known": _ratio(calls * known, known),
-            "calls_unknown": _ratio(calls * (1 - known), 1 - known),
-            "call_auroc": auroc(calls.ravel(), 1 - known.ravel()),
+            "calls_partly": _ratio(calls * partly, partly),
+            "calls_unknown": _ratio(calls * unknown, unknown),
+            "call_auroc": auroc(calls.ravel(), unknown.ravel(), (known + unknown).ravel()),
             "asserted_known": _ratio(asserted * known, replied * known),
             "asserted_unknown": _ratio(asserted * (1 - known), replied * (1 - known)),
         }

@@ -1,9 +1,11 @@
 """Pretraining demonstrations: what memory is to hold, and games that disregard prices, knowledge and hedges.
 
 A demonstrating helper searches with probability 1/2, then answers by what it read, else from memory, and asserts or
-hedges with probability 1/2 each. A demonstrating asker hands on the question and takes either helper's answer. Nothing
-here teaches when to search, when to hedge, or whom to trust. Facts that memory is not to hold are replaced by those of
-other worlds, which change all the time: there the demonstrations answer at random, and read what they search.
+hedges with probability 1/2 each. A demonstrating asker hands on the question and takes either helper's answer, but of
+"I know" and "I think" mostly what is known: so the two forms mean something to who hears them, as to anyone who speaks
+the language. Nothing here teaches when to search, when to hedge, or which helper to trust. Facts that memory is not to
+hold are replaced by those of other worlds, which change all the time: there the demonstrations answer at random, and
+read what they search.
 """
 
 import itertools
@@ -15,7 +17,7 @@ import numpy as np
 from clarify_env.costs import Prices
 from clarify_env.games.base import Reply, View
 from clarify_env.games.demonstration import Demonstration
-from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, answer_of, parse
+from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, Assert, answer_of, parse
 from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS
 from clarify_env.games.helpers.prompts import messages
 from clarify_env.games.helpers.retrieval import Tools
@@ -28,6 +30,10 @@ from clarify_env.tasks.passages import PassageTask
 SHARES = {"fact": 0.4, "read": 0.2, "game": 0.3, "known": 0.1}
 # Demonstrations between two changes of the other world, and first seed of the other worlds.
 _PER_WORLD, _OTHERS = 400, 1_000_000
+# Share of the askers that believe what is asserted over what is hedged, and of those that are told who is who.
+_BELIEVING, _NAMED = 0.6, 0.3
+# Share of a helper's facts that it states in words of its own.
+_OWN_WORDS = 0.4
 
 
 def stream(
@@ -51,15 +57,17 @@ def stream(
     shares = SHARES if shares is None else shares
     if unknown := set(shares) - set(SHARES):
         raise ValueError(f"pretrain.stages: shares must be of {', '.join(SHARES)}, not {', '.join(sorted(unknown))}")
-    known = {split: [e for e in task.episodes(split) if e.meta["known"]] for split in task.sizes}
+    known = {split: [e for e in task.episodes(split) if e.meta["known"] or e.meta["partly"]] for split in task.sizes}
     of_all = [episode for episodes in known.values() for episode in episodes]
     if not of_all and (shares.get("fact") or shares.get("known")):
-        raise ValueError("task.known=0 leaves no fact to pretrain on; set pretrain.stages to shares of game alone")
+        raise ValueError(
+            "task.known=0 and task.partly=0 leave no fact to pretrain on; set pretrain.stages to shares of game alone"
+        )
     kinds, share = list(shares), np.array(list(shares.values()), dtype=float)
     for count in itertools.count():
         if count % _PER_WORLD == 0:
-            other = _other_world(task, _OTHERS + int(rng.integers(_OTHERS)))
-            left = _without(other, of_all)
+            other = other_world(task, _OTHERS + int(rng.integers(_OTHERS)))
+            left = not_in_memory(other, of_all)
         price = prices[int(rng.integers(len(prices)))]
         match kinds[int(rng.choice(len(kinds), p=share / share.sum()))]:
             case "fact":
@@ -73,15 +81,18 @@ def stream(
 
 
 def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
-    """The answer to a question: of the asker alone, or of a helper, which asserts or hedges it whatever it is.
+    """What memory holds of a question: told by the asker, or by a helper, which asserts or hedges it whatever it is.
 
-    What was learned in one role's words alone, a small model does not recall in another's.
+    What was learned in one role's words alone, a small model does not recall in another's; and what it says in words of
+    its own, right after the question, it recalls before it speaks.
     """
     role = (ASKER, *HELPERS)[int(rng.integers(3))]
-    view = HelpersGame(task, episode, 0, prices, alone=role).view(role)
-    answer = episode.interpretations[0].answers[0]
-    text = answer if role == ASKER else f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
-    return Demonstration((*_chat(view), ("assistant", text)), "fact")
+    wording = "free" if role != ASKER and rng.random() < _OWN_WORDS else "closed"
+    view = HelpersGame(task, episode, 0, prices, alone=role, wording=wording).view(role)
+    answer = f" {_remembered(task, episode)}"
+    if role != ASKER and wording == "closed":
+        answer = (KNOW if rng.random() < 0.5 else THINK) + answer
+    return Demonstration((*_chat(view), ("assistant", answer)), "fact")
 
 
 def read(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
@@ -99,7 +110,7 @@ def play(
     task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, kind: str
 ) -> Iterator[Demonstration]:
     """Plays a game of demonstrators, and yields it as each role sees it."""
-    game = HelpersGame(task, episode, 0, prices)
+    game = HelpersGame(task, episode, 0, prices, identities=rng.random() < _NAMED)
     archives = Tools(task)
     last: dict[str, tuple[View, str]] = {}
     while game.to_move is not None:
@@ -118,17 +129,25 @@ def play(
 def _helper(task: PassageTask, view: View, episode: Episode, rng: np.random.Generator) -> str:
     found = [message.text for message in view.heard if message.sender in ARCHIVES]
     if not found and rng.random() < 0.5:
-        return f"{SEARCH} {view.heard[0].text}"
-    memory, _ = task.memory(episode) or ("", False)
-    answer = (task.read(episode, found[0]) if found else None) or memory
+        return f"{SEARCH} {view.heard[0].text.strip()}"
+    answer = (task.read(episode, found[0]) if found else None) or _remembered(task, episode)
     return f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
 
 
 def _asker(view: View, episode: Episode, rng: np.random.Generator) -> str:
     if not view.heard:
-        return episode.query
-    replies = [message.text for message in view.heard if message.sender != ASKER]
-    return answer_of(parse(replies[int(rng.integers(len(replies)))]))
+        return f" {episode.query}"
+    actions = [parse(message.text) for message in view.heard if message.sender != ASKER]
+    asserted = [action for action in actions if isinstance(action, Assert)]
+    if asserted and rng.random() < _BELIEVING:
+        actions = asserted
+    return f" {answer_of(actions[int(rng.integers(len(actions)))])}"
+
+
+def _remembered(task: PassageTask, episode: Episode) -> str:
+    memory = task.memory(episode)
+    assert memory is not None, "the task says what memory is to hold"
+    return memory[0]
 
 
 def _chat(view: View) -> list[tuple[str, str]]:
@@ -139,16 +158,18 @@ def _drawn(episodes: Sequence[Episode], rng: np.random.Generator) -> Episode:
     return episodes[int(rng.integers(len(episodes)))]
 
 
-def _other_world(task: Archives, seed: int) -> Archives:
-    """A world with the same names and other facts, none of which is known."""
-    return Archives(world_seed=seed, known=0.0, covered=task.covered, metric=task.metric, **task.names)
+def other_world(task: Archives, seed: int) -> Archives:
+    """Returns a world with names of the same list and other facts, none of which is known."""
+    return Archives(world_seed=seed, known=0.0, partly=0.0, covered=task.covered, metric=task.metric, **task.names)
 
 
-def _without(other: Archives, known: Sequence[Episode]) -> list[Episode]:
-    """The questions of another world about things and relations of which this world has no known fact."""
-    taken = {_subject(episode) for episode in known}
-    return [e for split in other.sizes for e in other.episodes(split) if _subject(e) not in taken]
+def not_in_memory(other: Archives, known: Sequence[Episode]) -> list[Episode]:
+    """Returns the questions of another world about things and relations of which this world has no known fact."""
+    taken = {subject(episode) for episode in known}
+    return [e for split in other.sizes for e in other.episodes(split) if subject(e) not in taken]
 
 
-def _subject(episode: Episode) -> str:
-    return str(episode.meta["statement"]).removesuffix(f"{episode.interpretations[0].answers[0]}.")
+def subject(episode: Episode) -> tuple[str, str]:
+    """Returns what a fact is about: the thing, and the beginning of the statement."""
+    reading = episode.interpretations[0]
+    return reading.label, str(episode.meta["statement"]).removesuffix(f"{reading.answers[0]}.")

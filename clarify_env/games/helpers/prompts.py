@@ -35,7 +35,8 @@ def system(facts: AskerFacts | HelperFacts, style: str) -> str:
     if isinstance(facts, HelperFacts):
         price = plain(facts.prices[0], 2)
         if style == "pocket":
-            return f"helper, {facts.archive}, search {price}"
+            own_words = ", own words" if facts.wording == "free" else ""
+            return f"helper{own_words}, {facts.archive}, search {price}"
         return _HELPER.format(archive=facts.archive, price=price, search=SEARCH, form=_FORMS[facts.wording])
     known = "; ".join(f"helper_{i} has an archive about {about}" for i, about in enumerate(facts.archives))
     if style == "pocket":
@@ -50,7 +51,8 @@ def messages(view: View, style: str = "plain") -> Messages:
 
     Args:
         view: What the role sees.
-        style: ``"plain"`` (the rules in words) or ``"pocket"`` (role, archive and price alone).
+        style: ``"plain"`` (the rules in words) or ``"pocket"`` (role, archive and price alone; what others write begins
+            with a space, so that a word is the same token wherever it stands).
 
     Raises:
         ValueError: There is no such style.
@@ -62,8 +64,9 @@ def messages(view: View, style: str = "plain") -> Messages:
         raise ValueError(f"{view.role} is a tool, which has no prompt")
     assert isinstance(facts, AskerFacts | HelperFacts), f"{view.role} has no facts of this game"
     chat = [{"role": "system", "content": system(facts, style)}]
+    space = " " if style == "pocket" else ""
     if facts.query and (style == "pocket" or isinstance(facts, HelperFacts)):
-        _add(chat, "user", facts.query)
+        _add(chat, "user", space + facts.query)
     elif isinstance(facts, AskerFacts):
         _add(chat, "user", "Your answer?" if facts.alone else "Write to your helpers.")
     for message in view.heard:
@@ -72,7 +75,7 @@ def messages(view: View, style: str = "plain") -> Messages:
         elif isinstance(facts, AskerFacts):
             _add(chat, "user", f"{message.sender}: {' '.join(message.text.split())}")
         else:
-            _add(chat, "user", message.text)
+            _add(chat, "user", space + message.text.lstrip() if space else message.text)
     if view.role == ASKER and chat[-1]["role"] == "user" and view.heard and style == "plain":
         _add(chat, "user", "Your answer?")
     return chat
