@@ -8,11 +8,17 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from helping import GAME, TASK
+from helping import EPISODES, GAME, TASK, TOOLS, players
 
 from agents.hf import HFAgent, load
 from agents.pocket import build_model, build_tokenizer
+from clarify_env.evaluation.played import play_all
+from clarify_env.evaluation.reference import reference
+from clarify_env.evaluation.summary import summarize
+from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play
+from trainers.reporting.report import write_report
+from trainers.runs.store import write_json
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +42,21 @@ def test_one_model_plays_all_roles(untrained):
         assert all(game.result is not None for game in games)
         speakers = {turn.role for game in games for turn in game.turns}
         assert speakers >= ({"helper_0"} if options.get("alone") else set(GAME.roles))
+
+
+def test_a_report_draws_the_hedges_and_says_who_searches(tmp_path):
+    episodes, prices = EPISODES[:20], ((0.1,),)
+    agents = players("careful") | dict(TOOLS)
+    played = play_all(Setup(GAME, TASK), episodes, prices, agents, GAME.roles, seed=0, chunk=100)
+    entry = summarize(GAME, played, reference(GAME.solve(TASK, episodes), prices), episodes, 0)
+    summary = {"method": "prompted", "game": "helpers", "task": "archives", "split": "test", "seed": 0, "players": {}}
+    summary |= {"budget": {}, "eval": {"between": {"temperature": entry}}}
+    write_json(tmp_path / "summary.json", summary)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "between prices, both search where memory is wrong." in page and 'id="calibration"' in page
+    assert (tmp_path / "figures" / "reliability.png").exists()
+    write_json(tmp_path / "summary.json", summary | {"eval": {"between": {"greedy": entry}}})
+    assert 'id="calibration"' not in write_report(tmp_path).read_text(encoding="utf-8"), "the hedges are sampled"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ pytest.importorskip("bm25s")
 
 from clarify_env.games.base import Reply
 from clarify_env.games.helpers import pretraining
-from clarify_env.games.helpers.actions import Assert, Hedge, Search, parse
+from clarify_env.games.helpers.actions import Assert, Hedge, Say, Search, parse
 from clarify_env.games.helpers.facts import ARCHIVES, HELPERS
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import trajectory
@@ -31,7 +31,7 @@ def grid(**values):
     names = [f"{name}_{i}" for name in ("called", "asserted", "hedged", "right") for i in (0, 1)]
     return {
         name: np.array(values.get(name, [0.0] * size), dtype=float)[:, None]
-        for name in (*names, "calls", "em", "any_right", "known", "partly")
+        for name in (*names, "calls", "em", "f1", "any_right", "known", "partly")
     }
 
 
@@ -88,6 +88,7 @@ def test_the_summary_counts_calls_by_memory_and_hedges_by_truth():
             right_0=[1, 1, 0, 0, 0],
             any_right=[1, 1, 0, 0, 0],
             em=[1, 0, 0, 0, 0],
+            f1=[1, 0, 0, 0, 0],
         ),
         np.zeros((5, 1), dtype=int),
     )
@@ -96,11 +97,29 @@ def test_the_summary_counts_calls_by_memory_and_hedges_by_truth():
     assert row["asserted_accuracy"] == pytest.approx(2 / 3) and row["hedged_accuracy"] == 0
     assert row["hedge_auroc"] == 0.75 and row["trust"] == 0.5
     assert row["asserted_known"] == 1 and row["asserted_unknown"] == 0.5
+    assert row["f1_by_calls"] == [(0.8, 0.2)] and row["plan"] == "both search where memory is wrong"
+    assert [confidence for confidence, _, _ in row["reliability"]] == sorted({c for c, _, _ in row["reliability"]})
 
 
 def test_a_summary_of_nothing_said_is_empty():
     row = GAME.summary([], grid(known=[1, 1]), np.zeros((2, 1), dtype=int))
-    assert row == dict.fromkeys(row) | {"calls_known": 0.0}
+    assert row == dict.fromkeys(row) | {"calls_known": 0.0, "reliability": [], "f1_by_calls": [(0.0, 0.0)]}
+
+
+@pytest.mark.parametrize(
+    ("calls", "plan"),
+    [
+        ((0.1, 0.2), "nobody searches"),
+        ((0.1, 0.9), "one searches where memory is wrong"),
+        ((0.4, 1.6), "both search where memory is wrong"),
+        ((0.9, 1.6), "both search where memory is wrong, one searches elsewhere"),
+        ((0.9, 1.1), "one searches always"),
+    ],
+)
+def test_the_place_of_a_policy_on_the_map(calls, plan):
+    known = np.repeat([1.0, 0.0], 10)
+    row = GAME.summary([], grid(known=known, calls=np.repeat(calls, 10)), np.zeros((20, 1), dtype=int))
+    assert row["plan"] == plan
 
 
 def test_careful_helpers_call_where_memory_is_wrong_and_hedge_what_they_do_not_know():
@@ -118,7 +137,10 @@ def test_demonstrations_state_known_facts_and_no_other_of_this_world():
     episodes = [episode for split in TASK.sizes for episode in TASK.episodes(split)]
     known = {f" {e.query}": e.meta["memory"] for e in of_memory(episodes)}
     facts = demonstrations(600, fact=1.0)
-    assert all(known[d.messages[1][1]] == parse(d.messages[-1][1], "free")[0] for d in facts)
+    replies = [(d.messages[1][1], parse(d.messages[-1][1], "free")) for d in facts]
+    assert all(known[query] == reply[0] for query, reply in replies if not isinstance(reply, Search))
+    closed = [reply for _, reply in replies if not isinstance(reply, Say)]
+    assert 0.4 < np.mean([isinstance(reply, Search) for reply in closed]) < 0.6, "known, and not said when to search"
     forms = {", ".join(d.messages[0][1].split(", ")[:2]) for d in facts}
     assert {form.partition(", ")[0] for form in forms} == {"alone", "helper"}, "in the words of each role"
     assert "helper, own words" in forms

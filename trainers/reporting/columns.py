@@ -94,6 +94,24 @@ _CHOSEN = {
             Column("leak", "leak %", 1, percent=True, terminal=False),
         ),
     ),
+    "helpers": (
+        (Column("f1", "F1"), Column("em", "exact"), Column("calls", "calls", 2)),
+        (
+            Column("optimal_match", "optimal match %", 1, percent=True),
+            Column("calls_known", "calls, memory right", 2),
+            Column("calls_partly", "in part", 2),
+            Column("calls_unknown", "wrong", 2),
+            Column("call_auroc", "call AUROC"),
+            Column("asserted_accuracy", "accuracy asserted"),
+            Column("hedged_accuracy", "accuracy hedged"),
+            Column("hedge_auroc", "hedge AUROC"),
+            Column("hedge_ece", "hedge ECE"),
+            Column("trust", "trust", terminal=False),
+            Column("any_right", "a helper is right", terminal=False),
+            Column("asserted_known", "asserted, memory right", terminal=False),
+            Column("asserted_unknown", "asserted, elsewhere", terminal=False),
+        ),
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from clarify_env.games.description import Description
 from trainers.reporting import figures
 from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent, settings_text
 from trainers.reporting.one_price import by_price, has_one_price
+from trainers.reporting.reliability import reliability
 from trainers.reporting.results import (
     game_of,
     has_oracle,
@@ -48,6 +49,11 @@ _CAPTIONS = {
         "while the policy's lines stay flat is no steering.",
     ),
     "regret": ("Regret over the cost plane", "Where the policy still loses reward against the oracle."),
+    "reliability": (
+        "Reliability of the hedges",
+        "Answers by their confidence: whether they are asserted, after isotonic regression on the other half of the "
+        "questions. The larger a point, the more answers; on the dashed line, confidence is the share that is right.",
+    ),
     "learning": (
         "Learning curves",
         "Each update is drawn over the iteration it belongs to; validation episodes are never learned from.",
@@ -79,7 +85,7 @@ def write_report(run_dir: Path) -> Path:
         )
     )
     game = game_of(summary, config)
-    svgs = _draw(game, evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
+    svgs = _draw(game, summary, evaluation, list(read_lines(run_dir / "metrics.jsonl")), run_dir / "figures")
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     html = (
         environment()
@@ -127,10 +133,16 @@ def environment() -> jinja2.Environment:
 
 
 def _draw(
-    game: Description, evaluation: dict[str, Any] | None, records: list[dict[str, Any]], folder: Path
+    game: Description,
+    summary: dict[str, Any] | None,
+    evaluation: dict[str, Any] | None,
+    records: list[dict[str, Any]],
+    folder: Path,
 ) -> dict[str, dict[str, Any]]:
     """Draws the figures for which there is data; saves PNGs and returns each figure's SVG, title and caption."""
     by_name = {"learning": figures.learning(records, game.actions)}
+    if summary is not None:
+        by_name["reliability"] = reliability(summary["eval"])
     if evaluation is not None and (grid := evaluation.get("grid")):
         prices = price_names(game)
         if has_one_price(grid):

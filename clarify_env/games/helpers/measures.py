@@ -11,7 +11,7 @@ from clarify_env.games.helpers.actions import Action, Assert, Hedge, Invalid, Se
 from clarify_env.games.helpers.facts import ASKER, HELPERS, HelperFacts
 from clarify_env.games.helpers.plans import Plans, solve
 from clarify_env.scores.answers import exact_match
-from clarify_env.scores.calibration import auroc, calibration_error, held_out_isotonic
+from clarify_env.scores.calibration import auroc, calibration_error, held_out_isotonic, reliability
 from clarify_env.tasks.base import Episode
 from clarify_env.tasks.passages import PassageTask
 
@@ -94,8 +94,10 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         ``calls_partly``, ``calls_unknown``: calls a question where memory is right, in part, and not at all;
         ``call_auroc``: of calls, of questions where it is not at all against those where it is right;
         ``asserted_known``, ``asserted_unknown``: share of the helpers' answers that are asserted where memory is right,
-        and elsewhere, so that the policy has a place among the strategies of `normal_form`. ``None`` where nothing is
-        to be counted.
+        and elsewhere; and ``plan``: whom the policy has search, in the words of `equilibria`, by its calls a question
+        rounded to whole ones. ``None`` where nothing is to be counted. Lists are for figures: ``reliability``, the bins
+        (calibrated rate of asserting, share that is right, weight) of the hedges, and ``f1_by_calls``, the calls a
+        question and the F1 at each price, by calls.
     """
     asserted, hedged = (_both(values, name) for name in ("asserted", "hedged"))
     right, replied = _both(values, "right"), asserted + hedged
@@ -111,6 +113,8 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "hedge_auroc": auroc(*flat),
         "hedge_ece": None if calibrated is None else calibration_error(calibrated, *flat[1:]),
         "trust": _ratio(values["em"] * values["any_right"], values["any_right"]),
+        "reliability": [] if calibrated is None else [list(one) for one in reliability(calibrated, *flat[1:])],
+        "f1_by_calls": sorted(zip(*(values[name].mean(0).tolist() for name in ("calls", "f1")), strict=True)),
     }
     if "known" in values:
         known, partly, calls = values["known"], values["partly"], values["calls"]
@@ -123,7 +127,19 @@ def summary(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
             "asserted_known": _ratio(asserted * known, replied * known),
             "asserted_unknown": _ratio(asserted * (1 - known), replied * (1 - known)),
         }
+        entry["plan"] = _plan(entry["calls_known"], entry["calls_unknown"])
     return entry
+
+
+def _plan(known: float | None, unknown: float | None) -> str | None:
+    """Returns who searches, by the calls a question where memory is right and where it is wrong."""
+    if known is None or unknown is None:
+        return None
+    names = ("nobody searches", "one searches", "both search")
+    where_right, where_wrong = names[round(known)], names[round(unknown)]
+    if where_right == where_wrong:
+        return f"{where_wrong} always" if round(unknown) else where_wrong
+    return f"{where_wrong} where memory is wrong" + (f", {where_right} elsewhere" if round(known) else "")
 
 
 def _both(values: Mapping[str, np.ndarray], name: str) -> np.ndarray:

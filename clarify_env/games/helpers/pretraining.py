@@ -27,7 +27,7 @@ from clarify_env.tasks.base import Episode
 from clarify_env.tasks.passages import PassageTask
 
 # Default share of each kind of demonstration.
-SHARES = {"fact": 0.4, "read": 0.2, "game": 0.3, "known": 0.1}
+SHARES = {"fact": 0.65, "read": 0.2, "game": 0.1, "known": 0.05}
 # Demonstrations between two changes of the other world, and first seed of the other worlds.
 _PER_WORLD, _OTHERS = 400, 1_000_000
 # Share of the askers that believe what is asserted over what is hedged, and of those that are told who is who.
@@ -83,6 +83,7 @@ def stream(
 def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
     """What memory holds of a question: told by the asker, or by a helper, which asserts or hedges it whatever it is.
 
+    Every other time a helper that writes in the closed form searches instead: what is known says nothing of when to.
     What was learned in one role's words alone, a small model does not recall in another's; and what it says in words of
     its own, right after the question, it recalls before it speaks.
     """
@@ -91,7 +92,7 @@ def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Gen
     view = HelpersGame(task, episode, 0, prices, alone=role, wording=wording).view(role)
     answer = f" {_remembered(task, episode)}"
     if role != ASKER and wording == "closed":
-        answer = (KNOW if rng.random() < 0.5 else THINK) + answer
+        answer = (KNOW if rng.random() < 0.5 else THINK) + answer if rng.random() < 0.5 else f"{SEARCH} {episode.query}"
     return Demonstration((*_chat(view), ("assistant", answer)), "fact")
 
 
