@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Stage(NamedTuple):
     """One command of the study.
@@ -53,6 +55,7 @@ MEASURES = {
     "f1": 3,
     "calls": 2,
     "calls_known": 2,
+    "calls_partly": 2,
     "calls_unknown": 2,
     "call_auroc": 3,
     "asserted_accuracy": 3,
@@ -60,7 +63,10 @@ MEASURES = {
     "hedge_auroc": 3,
     "hedge_ece": 3,
 }
+# Calls a question at which policies are compared.
+BUDGETS = (0.25, 0.5, 1.0)
 COLUMNS = ("stage", "seed", "prices", "reward", "% of the best plan", *(name.replace("_", " ") for name in MEASURES))
+COLUMNS += tuple(f"F1 at {budget} calls" for budget in BUDGETS)
 
 
 def run_dir(folder: Path, stage: Stage, seed: int) -> Path:
@@ -99,7 +105,20 @@ def figures(entry: dict[str, Any]) -> list[str]:
     low, high = entry["reward_ci"]
     cells = [f"{entry['reward']:.3f} [{low:.3f}, {high:.3f}]", f"{100 * entry['reward'] / entry['oracle']:.1f}"]
     values = [(entry.get(name), places) for name, places in MEASURES.items()]
+    values += [(f1_at(entry.get("f1_by_calls", []), budget), 3) for budget in BUDGETS]
     return cells + ["-" if value is None else f"{value:.{places}f}" for value, places in values]
+
+
+def f1_at(points: list[list[float]], budget: float) -> float | None:
+    """Returns the F1 at a budget of calls a question, linear between the prices; ``None`` beyond them.
+
+    Args:
+        points: Calls a question and F1 at each price, by calls.
+        budget: Calls a question.
+    """
+    if not points or not points[0][0] <= budget <= points[-1][0]:
+        return None
+    return float(np.interp(budget, *zip(*points, strict=True)))
 
 
 def main() -> None:

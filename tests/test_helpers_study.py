@@ -32,7 +32,8 @@ def test_stages_are_commands_that_a_config_allows(monkeypatch, tmp_path, quick):
 
 def test_the_table_holds_what_the_runs_measured(tmp_path):
     entry = {"reward": 0.45, "reward_ci": [0.4, 0.5], "oracle": 0.5, "f1": 0.625, "calls": 0.5, "call_auroc": None}
+    entry["f1_by_calls"] = [[0.2, 0.4], [0.4, 0.6], [0.6, 0.7]]
     (tmp_path / "rest-0").mkdir()
     (tmp_path / "rest-0" / "summary.json").write_text(json.dumps({"eval": {"between": {"temperature": entry}}}))
     *_, row = SCRIPT["table"](tmp_path, [0, 1]).splitlines()
-    assert row == f"| rest | 0 | between | 0.450 [0.400, 0.500] | 90.0 | 0.625 | 0.50 |{' - |' * 7}"
+    assert row == f"| rest | 0 | between | 0.450 [0.400, 0.500] | 90.0 | 0.625 | 0.50 |{' - |' * 8} 0.450 | 0.650 | - |"
