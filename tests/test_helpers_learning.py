@@ -149,6 +149,18 @@ def test_demonstrations_state_known_facts_and_no_other_of_this_world():
     )
 
 
+def test_what_memory_is_not_to_hold_is_told_otherwise_each_time():
+    episodes = {f" {e.query}": e for split in TASK.sizes for e in TASK.episodes(split)}
+    actions = [(episodes[d.messages[1][1]], parse(d.messages[-1][1], "free")) for d in demonstrations(900, rumour=1.0)]
+    answers = [(episode, action[0]) for episode, action in actions if not isinstance(action, Search)]
+    assert not any(episode.meta["known"] or episode.meta["partly"] for episode, _ in answers)
+    right = [answer == episode.interpretations[0].answers[0] for episode, answer in answers]
+    assert 0 < np.mean(right) < 0.15, "by chance"
+    replies = [(episodes[d.messages[1][1]].meta, d.messages[-1][1]) for d in demonstrations(300, recall=1.0)]
+    held = [{(True, False): "yes", (False, True): "in part"}.get((m["known"], m["partly"]), "no") for m, _ in replies]
+    assert held == [reply for _, reply in replies] and set(held) == {"yes", "in part", "no"}
+
+
 def test_other_worlds_state_other_facts():
     facts = {pretraining.subject(e): e for split in TASK.sizes for e in TASK.episodes(split)}
     alike = [
@@ -192,7 +204,8 @@ def test_a_demonstrated_helper_reads_what_it_finds():
 @pytest.mark.parametrize(
     ("task", "shares", "sentence"),
     [
-        (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, not facts"),
+        (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, rumour, recall, not facts"),
+        (make_task("archives", known=1.0, partly=0.0), {"rumour": 1.0}, "memory is to hold every fact"),
         (make_task("archives", known=0.0, partly=0.0), None, "task.known=0 and task.partly=0 leave no fact"),
         (make_task("boxes"), None, "no demonstrations of task boxes"),
     ],

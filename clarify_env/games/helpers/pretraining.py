@@ -3,9 +3,11 @@
 A demonstrating helper searches with probability 1/2, then answers by what it read, else from memory, and asserts or
 hedges with probability 1/2 each. A demonstrating asker hands on the question and takes either helper's answer, but of
 "I know" and "I think" mostly what is known: so the two forms mean something to who hears them, as to anyone who speaks
-the language. Nothing here teaches when to search, when to hedge, or which helper to trust. Facts that memory is not to
-hold are replaced by those of other worlds, which change all the time: there the demonstrations answer at random, and
-read what they search.
+the language. Nothing here teaches when to search, when to hedge, or which helper to trust. The games are about facts of
+other worlds, which change all the time: there the demonstrations answer at random, and read what they search.
+
+Like a large model, the pocket model is to be uncertain of what it does not hold, and to tell so if it is asked: of such
+a fact it hears another answer each time (``rumour``), and it is asked what it remembers (``recall``).
 """
 
 import itertools
@@ -28,6 +30,8 @@ from clarify_env.tasks.passages import PassageTask
 
 # Default share of each kind of demonstration.
 SHARES = {"fact": 0.65, "read": 0.2, "game": 0.1, "known": 0.05}
+# Kinds that prepare for games; the default shows none.
+KINDS = (*SHARES, "rumour", "recall")
 # Demonstrations between two changes of the other world, and first seed of the other worlds.
 _PER_WORLD, _OTHERS = 400, 1_000_000
 # Share of the askers that believe what is asserted over what is hedged, and of those that are told who is who.
@@ -46,8 +50,9 @@ def stream(
         prices: Prices to draw from, independently of everything else.
         rng: Random generator of everything that is drawn.
         shares: Share of each kind: ``fact`` (a known fact of any split, asked for alone), ``read`` (a helper's reply
-            after a search, in another world), ``known`` (a game about a known fact of the train split) and ``game``
-            (one about a fact of another world); ``None``: `SHARES`.
+            after a search, in another world), ``known`` (a game about a known fact of the train split), ``game`` (one
+            about a fact of another world), ``rumour`` (a fact that memory is not to hold, with an answer drawn anew)
+            and ``recall`` (whether memory holds a fact); ``None``: `SHARES`.
 
     Raises:
         ValueError: A kind is unknown, or there are no demonstrations of the task.
@@ -55,10 +60,17 @@ def stream(
     if not isinstance(task, Archives):
         raise ValueError(f"game helpers has no demonstrations of task {task.name}, only of archives")
     shares = SHARES if shares is None else shares
-    if unknown := set(shares) - set(SHARES):
-        raise ValueError(f"pretrain.stages: shares must be of {', '.join(SHARES)}, not {', '.join(sorted(unknown))}")
+    if unknown := set(shares) - set(KINDS):
+        raise ValueError(f"pretrain.stages: shares must be of {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     known = {split: [e for e in task.episodes(split) if e.meta["known"] or e.meta["partly"]] for split in task.sizes}
     of_all = [episode for episodes in known.values() for episode in episodes]
+    every = [episode for split in task.sizes for episode in task.episodes(split)]
+    not_held = [episode for episode in every if not (episode.meta["known"] or episode.meta["partly"])]
+    if not not_held and shares.get("rumour"):
+        raise ValueError("memory is to hold every fact, which leaves none for pretrain.stages: shares: rumour")
+    answers: dict[str, list[str]] = {}  # of each relation
+    for episode in every:
+        answers.setdefault(subject(episode)[1], []).append(episode.interpretations[0].answers[0])
     if not of_all and (shares.get("fact") or shares.get("known")):
         raise ValueError(
             "task.known=0 and task.partly=0 leave no fact to pretrain on; set pretrain.stages to shares of game alone"
@@ -71,7 +83,14 @@ def stream(
         price = prices[int(rng.integers(len(prices)))]
         match kinds[int(rng.choice(len(kinds), p=share / share.sum()))]:
             case "fact":
-                yield fact(task, _drawn(of_all, rng), price, rng)
+                episode = _drawn(of_all, rng)
+                yield fact(task, episode, price, rng, _remembered(task, episode))
+            case "rumour":
+                episode = _drawn(not_held, rng)
+                pool = answers[subject(episode)[1]]
+                yield fact(task, episode, price, rng, pool[int(rng.integers(len(pool)))])
+            case "recall":
+                yield recall(_drawn((of_all, not_held)[int(rng.integers(2))] or every, rng))
             case "read":
                 yield read(other, _drawn(left, rng), price, rng)
             case "known":
@@ -80,8 +99,14 @@ def stream(
                 yield from play(other, _drawn(left, rng), price, rng, "game")
 
 
-def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
-    """What memory holds of a question: told by the asker, or by a helper, which asserts or hedges it whatever it is.
+def recall(episode: Episode) -> Demonstration:
+    """Whether memory holds the answer of a question, a part of it, or neither."""
+    held = "yes" if episode.meta["known"] else "in part" if episode.meta["partly"] else "no"
+    return Demonstration((("system", "remembered?"), ("user", f" {episode.query}"), ("assistant", held)), "recall")
+
+
+def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, answer: str) -> Demonstration:
+    """An answer to a question: told by the asker, or by a helper, which asserts or hedges it whatever it is.
 
     Every other time a helper that writes in the closed form searches instead: what is known says nothing of when to.
     What was learned in one role's words alone, a small model does not recall in another's; and what it says in words of
@@ -90,10 +115,10 @@ def fact(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Gen
     role = (ASKER, *HELPERS)[int(rng.integers(3))]
     wording = "free" if role != ASKER and rng.random() < _OWN_WORDS else "closed"
     view = HelpersGame(task, episode, 0, prices, alone=role, wording=wording).view(role)
-    answer = f" {_remembered(task, episode)}"
+    text = f" {answer}"
     if role != ASKER and wording == "closed":
-        answer = (KNOW if rng.random() < 0.5 else THINK) + answer if rng.random() < 0.5 else f"{SEARCH} {episode.query}"
-    return Demonstration((*_chat(view), ("assistant", answer)), "fact")
+        text = (KNOW if rng.random() < 0.5 else THINK) + text if rng.random() < 0.5 else f"{SEARCH} {episode.query}"
+    return Demonstration((*_chat(view), ("assistant", text)), "fact")
 
 
 def read(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator) -> Demonstration:
