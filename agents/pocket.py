@@ -19,7 +19,8 @@ TEMPLATE = (
 )
 # Folders of the shipped models, by task.
 SHIPPED = {
-    task: Path(__file__).parent / f"pocket_{task}" for task in ("almanac", "boxes", "ledger", "ping_names", "workshop")
+    task: Path(__file__).parent / f"pocket_{task}"
+    for task in ("almanac", "archives", "boxes", "ledger", "ping_names", "workshop")
 }
 
 
