@@ -96,7 +96,7 @@ def exercises(experiment: Experiment, renderer: "Renderer", options: SftOptions)
     game, rng = experiment.setup.game, np.random.default_rng([experiment.seed, 3])
     shares = dict.fromkeys(options.kinds, 1.0) or None
     stream = game.pretraining(experiment.task, experiment.plane.train(), rng, shares) if options.exercises else []
-    examples = []
+    examples: list[Example] = []
     for messages, _, every in islice(stream, options.exercises):
         chat = [{"role": role, "content": text} for role, text in messages]
         places = [place for place, (role, _) in enumerate(messages) if role == "assistant"]

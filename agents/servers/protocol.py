@@ -176,6 +176,7 @@ def _scored(choice: dict[str, Any]) -> tuple[list[int] | None, Sequence[float]]:
     Without ids of all tokens, the first is ``None``.
     """
     scored = choice.get("logprobs") or {}
+    logprobs: Sequence[float]
     if content := scored.get("content"):
         ids: Any = [token["id"] for token in content] if all("id" in token for token in content) else None
         logprobs = [token["logprob"] for token in content]

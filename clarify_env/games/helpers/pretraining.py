@@ -19,7 +19,7 @@ import numpy as np
 from clarify_env.costs import Prices
 from clarify_env.games.base import Reply, View
 from clarify_env.games.demonstration import Demonstration
-from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, Assert, answer_of, parse
+from clarify_env.games.helpers.actions import KNOW, SEARCH, THINK, Action, Assert, answer_of, parse
 from clarify_env.games.helpers.facts import ARCHIVES, ASKER, HELPERS
 from clarify_env.games.helpers.prompts import messages
 from clarify_env.games.helpers.retrieval import Tools
@@ -163,7 +163,7 @@ def _helper(task: PassageTask, view: View, episode: Episode, rng: np.random.Gene
 def _asker(view: View, episode: Episode, rng: np.random.Generator) -> str:
     if not view.heard:
         return f" {episode.query}"
-    actions = [parse(message.text) for message in view.heard if message.sender != ASKER]
+    actions: Sequence[Action] = [parse(message.text) for message in view.heard if message.sender != ASKER]
     asserted = [action for action in actions if isinstance(action, Assert)]
     if asserted and rng.random() < _BELIEVING:
         actions = asserted
