@@ -1,0 +1,112 @@
+"""How much a cheap rater errs on an item: s(x) = sqrt(E[(H - G)^2 | x]), from a burn-in or from another run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from clarify_env.scores.calibration import fit_isotonic
+
+KINDS = ("confidence", "isotonic", "ridge", "neighbours", "constant")
+
+# From cheap ratings and features to s(x).
+Model = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+
+class Calibration(NamedTuple):
+    """What sampling policies need to know of two raters.
+
+    Attributes:
+        variance: Var H.
+        errors: s(x) of the items it was learned from, which stand for all, shape [items].
+        rmse: Function from cheap ratings, shape [items], and features, shape [items, features] or ``None``, to s(x),
+            shape [items].
+    """
+
+    variance: float
+    errors: np.ndarray
+    rmse: Model
+
+
+def confidence_rmse(cheap: np.ndarray) -> np.ndarray:
+    """Returns sqrt(G (1 - G)): s(x) of a binary H where G is the calibrated probability that H is 1.
+
+    Args:
+        cheap: Cheap ratings in [0, 1].
+    """
+    return np.sqrt(np.clip(cheap * (1 - cheap), 0.0, None))
+
+
+def calibrate(
+    cheap: np.ndarray, strong: np.ndarray, kind: str = "isotonic", features: np.ndarray | None = None
+) -> Calibration:
+    """Learns from items rated by both raters how much the cheap one errs.
+
+    Args:
+        cheap: Cheap ratings, shape [items]; at least two.
+        strong: Strong ratings of the same items.
+        kind: How s(x) is found. ``confidence``: sqrt(G (1 - G)), nothing is learned. ``isotonic``: the squared error as
+            a non-decreasing function of one feature, or of G (1 - G) where there is none. ``ridge``: as a linear
+            function of features, G and G^2. ``neighbours``: its mean over the nearest items of the burn-in, as many as
+            the square root of their number. ``constant``: the same everywhere.
+        features: Anything known of an item before its strong rating, shape [items, features].
+
+    Raises:
+        ValueError: The kind is unknown, or there are fewer than two items.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown model of the cheap rater's error {kind!r}; known: {', '.join(KINDS)}")
+    if len(cheap) < 2:
+        raise ValueError(f"{len(cheap)} items rated by both raters are too few: at least 2")
+    squared = np.square(strong - cheap)
+    rmse = _model(kind, cheap, squared, features)
+    return Calibration(float(np.var(strong, ddof=1)), rmse(cheap, features), rmse)
+
+
+def _model(kind: str, cheap: np.ndarray, squared: np.ndarray, features: np.ndarray | None) -> Model:
+    if kind == "confidence":
+        return lambda g, _: confidence_rmse(g)
+    if kind == "constant":
+        constant = float(np.sqrt(squared.mean()))
+        return lambda g, _: np.full(np.shape(g), constant)
+    if kind == "isotonic":
+        curve = fit_isotonic(_position(cheap, features).tolist(), squared.tolist())
+        return lambda g, f: np.sqrt(curve(_position(g, f)))
+    inputs = _inputs(cheap, features)
+    mean, spread = inputs.mean(0), inputs.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    predict = (_ridge if kind == "ridge" else _neighbours)((inputs - mean) / spread, squared)
+    return lambda g, f: np.sqrt(np.clip(predict((_inputs(g, f) - mean) / spread), 0.0, None))
+
+
+def _position(cheap: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+    """Returns what the squared error is a non-decreasing function of."""
+    if features is None:
+        return np.asarray(cheap * (1 - cheap))
+    if features.ndim != 2 or features.shape[1] != 1:
+        raise ValueError("an isotonic model has one feature")
+    return features[:, 0]
+
+
+def _inputs(cheap: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+    columns = [cheap, cheap**2] + ([] if features is None else list(features.T))
+    return np.stack(columns, 1)
+
+
+def _ridge(inputs: np.ndarray, squared: np.ndarray, penalty: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
+    centre = squared.mean()
+    gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
+    weights = np.linalg.solve(gram, inputs.T @ (squared - centre))
+    return lambda points: centre + points @ weights
+
+
+def _neighbours(inputs: np.ndarray, squared: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    count = max(1, round(np.sqrt(len(inputs))))
+
+    def predict(points: np.ndarray) -> np.ndarray:
+        distances = np.square(points[:, None] - inputs[None]).sum(2)
+        return squared[np.argpartition(distances, count - 1, axis=1)[:, :count]].mean(1)
+
+    return predict
