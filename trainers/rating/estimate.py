@@ -10,6 +10,9 @@ import numpy as np
 from trainers.rating import intervals
 from trainers.rating.ratings import Ratings
 
+# The entity of each item.
+Entities = Sequence[str] | np.ndarray | None
+
 
 class Estimate(NamedTuple):
     """An estimate with its interval.
@@ -19,7 +22,7 @@ class Estimate(NamedTuple):
         error: Its standard error.
         low: Lower end of the interval.
         high: Upper end.
-        tuning: Factor lambda of the cheap ratings.
+        tuning: Factor lambda of the cheap ratings; of a difference, 1.
     """
 
     mean: float
@@ -34,30 +37,57 @@ class Estimate(NamedTuple):
         return self.high - self.low
 
 
+class Inference(NamedTuple):
+    """How estimates and their intervals are made.
+
+    Attributes:
+        interval: ``corrected``, ``normal``, ``bootstrap`` or ``anytime``; see `trainers.rating.intervals`.
+        confidence: Coverage of the interval.
+        tuned: Whether the cheap ratings are scaled by `power_tuning`.
+        seed: Seed of the bootstrap.
+    """
+
+    interval: str = "corrected"
+    confidence: float = 0.95
+    tuned: bool = False
+    seed: int = 0
+
+    def of(self, sample: intervals.Sample, tuning: float = 1.0) -> Estimate:
+        """Returns the estimate from contributions."""
+        low, high = intervals.find(self.interval)(sample, self.confidence, self.seed)
+        return Estimate(sample.mean, float(np.sqrt(sample.variance())), low, high, tuning)
+
+
+DEFAULT = Inference()
+
+
 def contributions(ratings: Ratings, tuning: float = 1.0) -> np.ndarray:
     """Returns lambda G + (H - lambda G) xi / pi of each item, each an unbiased estimate of E[H], shape [rated]."""
     base = tuning * ratings.cheap
     return base + np.where(ratings.sampled, (ratings.strong - base) / ratings.rates, 0.0)
 
 
-def weights(ratings: Ratings) -> np.ndarray:
+def weights(ratings: Ratings, planned: bool = True) -> np.ndarray:
     """Returns the weight of each contribution in the estimate, shape [rated]; their sum is 1.
 
     Burn-in and later items are weighted by the numbers planned before the later ones were rated, not by the numbers
     reached: how many items a budget pays for depends on which of them were drawn, and weights that do too are biased.
+
+    Args:
+        ratings: The ratings.
+        planned: Whether to weight by planned numbers; else all weights are equal.
     """
     after = len(ratings.items) - ratings.burn_in
-    planned = after if ratings.planned is None or not after else ratings.planned
-    total = ratings.burn_in + planned
-    early = np.full(ratings.burn_in, 1 / total)
-    return np.concatenate([early, np.full(after, planned / total / after) if after else []])
+    number = ratings.planned if planned and ratings.planned is not None and after else after
+    total = ratings.burn_in + number
+    return np.repeat([1 / total, number / total / max(after, 1)], [ratings.burn_in, after])
 
 
 def power_tuning(ratings: Ratings) -> float:
     """Returns the lambda in [0, 1] at which the estimate's variance is least, as far as the ratings tell (PPI++).
 
-    The contribution is H xi / pi - lambda G (xi / pi - 1), so lambda = Cov(H xi / pi, G (xi / pi - 1)) / Var(G (xi / pi
-    - 1)).
+    The contribution is H xi / pi - lambda G (xi / pi - 1), so lambda is the regression coefficient of H xi / pi on
+    G (xi / pi - 1).
     """
     factor = np.where(ratings.sampled, 1 / ratings.rates, 0.0)
     rated = np.where(ratings.sampled, ratings.strong, 0.0) * factor
@@ -69,71 +99,88 @@ def power_tuning(ratings: Ratings) -> float:
     return float(np.clip(covariance / spread, 0, 1))
 
 
-def estimate(
-    ratings: Ratings,
-    confidence: float = 0.95,
-    entities: Sequence[str] | None = None,
-    tuned: bool = False,
-    interval: str = "normal",
-    seed: int = 0,
-) -> Estimate:
-    """Estimates the mean strong rating.
+def unseen(ratings: Ratings, share: np.ndarray, tuning: float = 1.0) -> float:
+    """Returns the variance of the estimate for errors of the cheap rater that were not found.
+
+    Half an error more than was found, or, where none was, as many as the rule of three allows ((3 / 1.96)^2, so that
+    the interval ends 3 errors away); of the size of those found anywhere (1, the range of ratings, where there are
+    none), and of the weight of a strong rating drawn by chance. Where every item has a strong rating, the same of
+    ratings that differ from the median.
 
     Args:
         ratings: The ratings.
-        confidence: Coverage of the interval.
-        entities: The entity that each rated item is about, in the order of ``ratings``; ``None``: each is its own.
-        tuned: Whether the cheap ratings are scaled by `power_tuning`.
-        interval: ``normal``, ``bootstrap`` or ``anytime``; see `trainers.rating.intervals`.
-        seed: Seed of the bootstrap.
+        share: Weights of the contributions.
+        tuning: Factor of the cheap ratings.
     """
-    tuning = power_tuning(ratings) if tuned else 1.0
-    values, share = contributions(ratings, tuning), weights(ratings)
-    return _estimate(values, share, confidence, entities, interval, seed, tuning)
+    sampled, chance = ratings.sampled, ratings.sampled & (ratings.rates < 1)
+    if not (ratings.rates < 1).any():
+        sizes, found = np.abs(ratings.strong - np.median(ratings.strong)), sampled
+    else:
+        sizes, found = np.abs(ratings.strong - tuning * ratings.cheap), chance
+    errs = sampled & (sizes > 0)
+    size = np.sqrt(np.square(sizes[errs]).mean()) if errs.any() else 1.0
+    number = 0.5 if (errs & found).any() else (3 / 1.96) ** 2
+    weight = (share / ratings.rates)[found if found.any() else ratings.rates < 1].mean()
+    return float(number * (size * weight) ** 2)
 
 
-def _estimate(
-    values: np.ndarray,
-    share: np.ndarray,
-    confidence: float,
-    entities: Sequence[str] | None,
-    interval: str,
-    seed: int,
-    tuning: float = 1.0,
-) -> Estimate:
-    spread = intervals.spread(values, share, entities)
-    low, high = intervals.find(interval)(values, share, entities, confidence, seed)
-    return Estimate(float(share @ values), spread.error, low, high, tuning)
+def sample_of(
+    ratings: Ratings, entities: Entities = None, tuning: float = 1.0, planned: bool = True
+) -> intervals.Sample:
+    """Returns the contributions of ratings, as intervals need them.
+
+    Args:
+        ratings: The ratings, at least one of them strong.
+        entities: The entity that each rated item is about, in the order of ``ratings``; ``None``: each is its own.
+        tuning: Factor of the cheap ratings.
+        planned: Whether to weight by planned numbers.
+
+    Raises:
+        ValueError: There is no strong rating, or there are more or fewer entities than items.
+    """
+    if not ratings.sampled.any():
+        raise ValueError("no strong rating: nothing can be estimated")
+    if entities is not None and len(entities) != len(ratings.items):
+        raise ValueError(f"{len(entities)} entities of {len(ratings.items)} rated items")
+    share = weights(ratings, planned)
+    degrees = float(ratings.sampled.sum() - 1)
+    values, owner = contributions(ratings, tuning), intervals.owners(entities)
+    return intervals.Sample(values, share, degrees, unseen(ratings, share, tuning), owner)
 
 
-def difference(
-    first: Ratings,
-    second: Ratings,
-    confidence: float = 0.95,
-    entities: Sequence[str] | None = None,
-    tuned: bool = False,
-    interval: str = "normal",
-    seed: int = 0,
-) -> Estimate:
+def estimate(ratings: Ratings, entities: Entities = None, inference: Inference = DEFAULT) -> Estimate:
+    """Estimates the mean strong rating.
+
+    Args:
+        ratings: The ratings, at least one of them strong.
+        entities: The entity that each rated item is about, in the order of ``ratings``; ``None``: each is its own.
+        inference: Interval, confidence and power tuning.
+    """
+    tuning = power_tuning(ratings) if inference.tuned else 1.0
+    # A confidence sequence is of the running mean.
+    return inference.of(sample_of(ratings, entities, tuning, inference.interval != "anytime"), tuning)
+
+
+def difference(first: Ratings, second: Ratings, entities: Entities = None, inference: Inference = DEFAULT) -> Estimate:
     """Estimates E[H] of one method less that of another on the same items, item by item.
 
     Args:
         first: Ratings of one method's answers.
         second: Ratings of the other's, of the same items in the same order.
-        confidence: Coverage of the interval.
         entities: The entity that each rated item is about; ``None``: each is its own.
-        tuned: Whether the cheap ratings of each are scaled by `power_tuning`.
-        interval: As in `estimate`.
-        seed: Seed of the bootstrap.
+        inference: Interval, confidence and power tuning.
 
     Raises:
         ValueError: The items differ.
     """
-    if not np.array_equal(first.items, second.items):
+    if not np.array_equal(first.items, second.items) or first.burn_in != second.burn_in:
         raise ValueError("a difference is between ratings of the same items in the same order")
-    tunings = [power_tuning(ratings) if tuned else 1.0 for ratings in (first, second)]
-    one, two = (contributions(ratings, tuning) for ratings, tuning in zip((first, second), tunings, strict=True))
-    return _estimate(one - two, weights(first), confidence, entities, interval, seed)
+    one, two = (
+        sample_of(ratings, entities, power_tuning(ratings) if inference.tuned else 1.0, inference.interval != "anytime")
+        for ratings in (first, second)
+    )
+    degrees, not_found = min(one.degrees, two.degrees), one.unseen + two.unseen
+    return inference.of(one._replace(values=one.values - two.values, degrees=degrees, unseen=not_found))
 
 
 class Comparison(NamedTuple):
@@ -150,27 +197,17 @@ class Comparison(NamedTuple):
     ranking: list[int]
 
 
-def compare(
-    methods: Sequence[Ratings],
-    confidence: float = 0.95,
-    entities: Sequence[str] | None = None,
-    tuned: bool = False,
-    interval: str = "normal",
-    seed: int = 0,
-) -> Comparison:
+def compare(methods: Sequence[Ratings], entities: Entities = None, inference: Inference = DEFAULT) -> Comparison:
     """Compares methods rated on the same items.
 
     Args:
         methods: Ratings of each method's answers, of the same items in the same order.
-        confidence: Coverage of each estimate's interval, and of all intervals of differences together (Bonferroni).
         entities: The entity that each rated item is about; ``None``: each is its own.
-        tuned: Whether the cheap ratings of each method are scaled by `power_tuning`.
-        interval: As in `estimate`.
-        seed: Seed of the bootstrap.
+        inference: Interval, power tuning, and the confidence of each estimate, and of all differences together
+            (Bonferroni).
     """
-    estimates = [estimate(one, confidence, entities, tuned, interval, seed) for one in methods]
+    estimates = [estimate(one, entities, inference) for one in methods]
     pairs = [(i, j) for i in range(len(methods)) for j in range(i + 1, len(methods))]
-    joint = 1 - (1 - confidence) / max(1, len(pairs))
-    differences = {(i, j): difference(methods[i], methods[j], joint, entities, tuned, interval, seed) for i, j in pairs}
-    ranking = sorted(range(len(methods)), key=lambda i: -estimates[i].mean)
-    return Comparison(estimates, differences, ranking)
+    joint = inference._replace(confidence=1 - (1 - inference.confidence) / max(1, len(pairs)))
+    differences = {(i, j): difference(methods[i], methods[j], entities, joint) for i, j in pairs}
+    return Comparison(estimates, differences, sorted(range(len(methods)), key=lambda i: -estimates[i].mean))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainers.rating.errors import Calibration
-from trainers.rating.policies import NAMES, Prices, policy_for
+from trainers.rating.policies import NAMES, Prices, expected_variance, policy_for
 
 
 class Plan(NamedTuple):
@@ -21,27 +21,6 @@ class Plan(NamedTuple):
 
     budgets: np.ndarray
     widths: dict[str, np.ndarray]
-
-
-def expected_variance(
-    name: str, prices: Prices, calibration: Calibration, items: int, budget: float, floor: float
-) -> float:
-    """Returns the expected variance of the estimate by a policy at a budget.
-
-    Args:
-        name: Name of the policy.
-        prices: Prices of the raters.
-        calibration: What is known of the raters.
-        items: How many items there are.
-        budget: Money for them.
-        floor: Least probability of a strong rating.
-    """
-    variance, errors = calibration.variance, calibration.errors
-    if name == "always":
-        return variance / min(items, budget / prices.strong)
-    rates = policy_for(name, prices, variance, errors, items, budget, floor).rates(errors)
-    number = min(items, budget / (prices.cheap + prices.strong * rates.mean()))
-    return float(variance + np.mean(errors**2 * (1 / rates - 1))) / number
 
 
 def plan(
@@ -65,11 +44,13 @@ def plan(
     from scipy.stats import norm
 
     twice = 2 * float(norm.ppf((1 + confidence) / 2))
+    variance, errors = calibration.variance, calibration.errors
+
+    def best_variance(name: str, budget: float) -> float:
+        policy = policy_for(name, prices, variance, errors, items, budget, floor)
+        return expected_variance(policy, prices, variance, errors, items, budget)
+
     return Plan(
         np.asarray(budgets, dtype=float),
-        {
-            name: twice
-            * np.sqrt([expected_variance(name, prices, calibration, items, budget, floor) for budget in budgets])
-            for name in NAMES
-        },
+        {name: twice * np.sqrt([best_variance(name, budget) for budget in budgets]) for name in NAMES},
     )

@@ -201,3 +201,26 @@ def policy_for(
         errs = float(np.mean(np.asarray(rmse) > 0))
         return policy._replace(gamma=gamma, floor=1.0 if errs == 1 else min(1.0, (affordable - errs) / (1 - errs)))
     return policy._replace(gamma=gamma)
+
+
+def expected_variance(
+    policy: SamplingPolicy, prices: Prices, variance: float, rmse: np.ndarray, items: int, budget: float
+) -> float:
+    """Returns the expected variance of the estimate by a policy at a budget.
+
+    Of always-strong it is Var H / min(items, budget / c_h): it needs no cheap ratings, and pays for none.
+
+    Args:
+        policy: The policy.
+        prices: Prices of the raters.
+        variance: Var H.
+        rmse: s(x) of items that stand for all, shape [any].
+        items: How many items there are.
+        budget: Money for them.
+    """
+    if policy.name == "always":
+        return variance / max(1e-300, min(items, budget / prices.strong))
+    rates = policy.rates(rmse)
+    number = min(items, budget / (prices.cheap + prices.strong * rates.mean()))
+    weighted = np.divide(np.square(rmse), rates, out=np.zeros(np.shape(rmse)), where=rates > 0)
+    return float(variance + np.mean(weighted - np.square(rmse))) / max(1e-300, number)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from trainers.rating.errors import Calibration, calibrate
-from trainers.rating.estimate import estimate
-from trainers.rating.policies import ALWAYS, NAMES, Prices, SamplingPolicy, policy_for
+from trainers.rating.estimate import Inference, estimate
+from trainers.rating.policies import ALWAYS, NAMES, Prices, SamplingPolicy, expected_variance, policy_for
 from trainers.rating.ratings import Ratings
 
 # Items of the burn-in, if the budget pays for thrice as many; least probability of a strong rating.
@@ -53,9 +53,8 @@ class Rules(NamedTuple):
         floor: Least probability of a strong rating, in (0, 1].
         model: How the cheap rater's error is learned from the burn-in; see `trainers.rating.errors.calibrate`.
         width: Stop when the interval is at most so wide; ``None``: when the money is spent.
-        confidence: Coverage of that interval.
-        interval: Kind of that interval. ``normal`` covers less than stated when looked at often.
-        look: Items between two looks at the interval.
+        inference: That interval. Any kind but ``anytime`` covers less than stated when looked at often.
+        look: Blocks between two looks at the interval.
         seed: Seed of the order and of the draws.
     """
 
@@ -66,8 +65,7 @@ class Rules(NamedTuple):
     floor: float = FLOOR
     model: str = "isotonic"
     width: float | None = None
-    confidence: float = 0.95
-    interval: str = "anytime"
+    inference: Inference = Inference("anytime")
     look: int = 10
     seed: int = 0
 
@@ -95,6 +93,7 @@ def rate(
     calibration: Calibration | None = None,
     features: np.ndarray | None = None,
     blocks: Sequence[int] | None = None,
+    entities: Sequence[str] | None = None,
 ) -> Ratings | Pending:
     """Rates items in random order until the money is spent, the interval is narrow enough or all are rated.
 
@@ -111,148 +110,178 @@ def rate(
         features: What the error model knows of each item, shape [count, features].
         blocks: Block of each item; blocks are rated as wholes, in random order. Ratings of several methods on the same
             episodes keep each episode together. ``None``: each item is a block.
+        entities: The entity that each item is about, for the interval at which rating stops; ``None``: each is its own.
 
     Raises:
         ValueError: Rules are out of range, or the budget does not pay for the burn-in.
     """
     rules.check()
-    run = _Run(count, cheap, strong, rules, features, blocks)
+    run = _Run(cheap, strong, rules, features, entities)
+    run.set_order(count, blocks)
     return run.rate(calibration)
 
 
 class _Run:
-    """One call of `rate`."""
+    """One call of `rate`.
+
+    Attributes:
+        order: Indices of all items in random order, blocks as wholes, shape [items].
+        ends: Where each block of ``order`` ends, shape [blocks].
+        uniforms: What each item's strong rating is drawn with, shape [items].
+    """
 
     def __init__(
         self,
-        count: int,
         cheap: CheapRater,
         strong: StrongRater,
         rules: Rules,
         features: np.ndarray | None,
-        blocks: Sequence[int] | None,
+        entities: Sequence[str] | None,
     ):
-        rng = np.random.default_rng(rules.seed)
-        _, owner = np.unique(np.arange(count) if blocks is None else np.asarray(blocks), return_inverse=True)
-        members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
-        self.order = [members[block].tolist() for block in rng.permutation(len(members))]
-        self.uniforms = rng.random(count)
         self.cheap_rater, self.strong_rater, self.rules, self.features = cheap, strong, rules, features
-        self.bought = [0, 0]
+        self.entities = None if entities is None else np.asarray(entities)
+        self.limit = rules.budget * (1 + 1e-12)
+        # Where every item is rated by the strong rater, no cheap rating is bought.
+        self.needs_cheap = rules.policy != "always"
+        self.bought = _Bought(0, 0)
 
-    def money(self, cheap: int = 0, strong: int = 0) -> float:
-        """What all ratings cost, and further ones would."""
-        prices = self.rules.prices
-        return (self.bought[0] + cheap) * prices.cheap + (self.bought[1] + strong) * prices.strong
-
-    def affordable(self, cheap: int, strong: int) -> bool:
-        return self.money(cheap, strong) <= self.rules.budget * (1 + 1e-12)
+    def set_order(self, count: int, blocks: Sequence[int] | None) -> None:
+        """Draws the order of items, and what their strong ratings are drawn with."""
+        rng = np.random.default_rng(self.rules.seed)
+        if blocks is None:
+            self.order, self.ends = rng.permutation(count), np.arange(1, count + 1)
+        else:
+            _, owner, sizes = np.unique(np.asarray(blocks), return_inverse=True, return_counts=True)
+            places = rng.permutation(len(sizes))
+            self.order = np.argsort(places[owner], kind="stable")
+            self.ends = np.cumsum(sizes[np.argsort(places)])
+        self.uniforms = rng.random(count)
 
     def rate(self, calibration: Calibration | None) -> Ratings | Pending:
         """See the function of the name."""
         rules = self.rules
-        head, tail = self.split(calibration is not None)
-        first = [item for block in head for item in block]
+        blocks = self.burn_in(calibration is not None)
+        size = int(self.ends[blocks - 1]) if blocks else 0
+        first = self.order[:size]
         g, h = self.buy_cheap(first), self.buy_strong(first)
         if isinstance(h, list):
             return Pending(h, "burn-in", ALWAYS, self.money())
         if calibration is None and rules.policy != "always":
             known = None if self.features is None else self.features[first]
             calibration = calibrate(g, h, "constant" if rules.policy == "uniform" else rules.model, known)
-        left = rules.budget - self.money()
-        items = sum(map(len, tail))
-        policy, planned = ALWAYS, float(items)
-        if rules.policy != "always" and calibration is not None and items:
-            policy = policy_for(
-                rules.policy, rules.prices, calibration.variance, calibration.errors, items, left, rules.floor
-            )
-            cost = rules.prices.cheap + rules.prices.strong * policy.rates(calibration.errors).mean()
-            planned = min(planned, left / cost)
-        ratings = Ratings(np.array(first, dtype=int), g, h, np.ones(len(first)), len(first), planned, self.money())
-        if rules.width is not None:
-            ratings = ratings._replace(planned=None)
-        for chunk in self.draw(tail, policy, calibration):
-            scores = self.buy_strong(chunk.drawn)
+        policy, planned = self.plan(calibration, len(self.order) - size)
+        ratings = Ratings(first, g, h, np.ones(size), size, planned, self.money())
+        for chunk in self.draw(blocks, policy, calibration):
+            drawn = chunk.items[chunk.sampled]
+            scores = self.buy_strong(drawn)
             if isinstance(scores, list):
                 return Pending(scores, "sampled", policy, self.money())
-            ratings = chunk.append(ratings, scores, self.money())
-            if self.narrow(ratings):
+            ratings = chunk.append(ratings, scores)
+            if self.is_narrow(ratings):
                 break
         return ratings._replace(money=self.money())
 
-    def split(self, calibrated: bool) -> tuple[list[list[int]], list[list[int]]]:
-        """Blocks of the burn-in and all later ones."""
+    def burn_in(self, calibrated: bool) -> int:
+        """Returns the number of blocks of the burn-in."""
         rules = self.rules
         if rules.policy == "always":
-            return [], self.order
-        sizes = np.cumsum([len(block) for block in self.order])
-        paid = int(np.searchsorted(sizes * sum(rules.prices), rules.budget * (1 + 1e-12), side="right"))
+            return 0
+        paid = int(np.searchsorted(self.ends * sum(rules.prices), self.limit, side="right"))
         size = rules.burn_in
         if size is None:
             size = 0 if calibrated else min(BURN_IN, max(paid // 3, min(paid, 2)))
         if size > paid:
-            raise ValueError(f"a budget of {rules.budget:g} pays for a burn-in of {paid}, not of {size}")
-        if not calibrated and sizes[size - 1 : size].sum() < 2:
+            raise ValueError(f"a burn-in of {size} is more than the budget of {rules.budget:g} pays for: {paid}")
+        if not calibrated and (size == 0 or self.ends[size - 1] < 2):
             raise ValueError("a burn-in has at least 2 items, unless the raters were calibrated elsewhere")
-        return self.order[:size], self.order[size:]
+        return size
 
-    def buy_cheap(self, items: list[int]) -> np.ndarray:
-        self.bought[0] += len(items)
-        return np.array(self.cheap_rater(items) if items else [], dtype=float)
+    def plan(self, calibration: Calibration | None, items: int) -> tuple[SamplingPolicy, float | None]:
+        """Returns the policy after the burn-in, and how many items it is expected to pay for."""
+        rules, left = self.rules, self.rules.budget - self.money()
+        if calibration is None or rules.policy == "always":
+            return ALWAYS, None
+        variance, errors = calibration.variance, calibration.errors
+        policy = policy_for(rules.policy, rules.prices, variance, errors, items, left, rules.floor)
+        if expected_variance(ALWAYS, rules.prices, variance, errors, items, left) <= expected_variance(
+            policy, rules.prices, variance, errors, items, left
+        ):
+            self.needs_cheap = False
+            return ALWAYS, None
+        cost = rules.prices.cheap + rules.prices.strong * float(policy.rates(errors).mean())
+        return policy, None if rules.width is not None else min(items, left / cost)
 
-    def buy_strong(self, items: list[int]) -> np.ndarray | list[int]:
-        """Strong ratings, or the items that have none yet."""
-        self.bought[1] += len(items)
-        scores = list(self.strong_rater(items)) if items else []
-        missing = [item for item, score in zip(items, scores, strict=True) if score is None]
-        return missing or np.array(scores, dtype=float)
-
-    def draw(
-        self, blocks: list[list[int]], policy: SamplingPolicy, calibration: Calibration | None
-    ) -> Iterator[_Chunk]:
-        """Draws who rates the later blocks, until the first that cannot be paid for."""
-        step = self.rules.look if self.rules.width is not None else None
-        needs_cheap = self.rules.policy != "always"
-        while blocks:
-            sizes = np.cumsum([len(block) for block in blocks])
-            price = self.rules.prices.strong + needs_cheap * self.rules.prices.cheap
-            sure = int(np.searchsorted(self.money() + sizes * price, self.rules.budget * (1 + 1e-12), side="right"))
-            number = max(1, sure if step is None else min(sure, step))
-            items = [item for block in blocks[:number] for item in block]
-            if not self.affordable(len(items) * needs_cheap, 0):
+    def draw(self, blocks: int, policy: SamplingPolicy, calibration: Calibration | None) -> Iterator[_Chunk]:
+        """Draws who rates the blocks after the burn-in, until the first that cannot be paid for."""
+        start = int(self.ends[blocks - 1]) if blocks else 0
+        while blocks < len(self.ends):
+            sizes = self.ends[blocks:] - start
+            price = self.rules.prices.strong + self.needs_cheap * self.rules.prices.cheap
+            sure = int(np.searchsorted(self.money() + sizes * price, self.limit, side="right"))
+            number = max(1, sure if self.rules.width is None else min(sure, self.rules.look))
+            items = self.order[start : start + int(sizes[number - 1])]
+            if self.needs_cheap and self.money(_Bought(len(items), 0)) > self.limit:
                 return
-            g = self.buy_cheap(items) if needs_cheap else np.zeros(len(items))
-            rates = np.ones(len(items))
-            if needs_cheap and calibration is not None:
+            g, rates = self.buy_cheap(items), np.ones(len(items))
+            if calibration is not None and self.needs_cheap:
                 known = None if self.features is None else self.features[items]
                 rates = policy.rates(calibration.rmse(g, known))
             sampled = self.uniforms[items] < rates
-            if not self.affordable(0, int(sampled.sum())):
+            if self.money(_Bought(0, int(sampled.sum()))) > self.limit:
                 return
             yield _Chunk(items, g, rates, sampled)
-            blocks = blocks[number:]
+            blocks, start = blocks + number, start + len(items)
 
-    def narrow(self, ratings: Ratings) -> bool:
-        """Whether the interval is narrow enough to stop."""
+    def money(self, more: _Bought | None = None) -> float:
+        """Returns what all ratings cost, with further ones."""
+        cheap, strong = map(sum, zip(self.bought, more or (0, 0), strict=True))
+        return cheap * self.rules.prices.cheap + strong * self.rules.prices.strong
+
+    def buy_cheap(self, items: np.ndarray) -> np.ndarray:
+        """Returns cheap ratings of items."""
+        if not self.needs_cheap or not len(items):
+            return np.zeros(len(items))
+        self.bought = _Bought(self.bought.cheap + len(items), self.bought.strong)
+        return np.array(self.cheap_rater(items.tolist()), dtype=float)
+
+    def buy_strong(self, items: np.ndarray) -> np.ndarray | list[int]:
+        """Returns strong ratings of items, or the items that have none yet."""
+        if not len(items):
+            return np.zeros(0)
+        self.bought = _Bought(self.bought.cheap, self.bought.strong + len(items))
+        scores = self.strong_rater(items.tolist())
+        missing = [item for item, score in zip(items.tolist(), scores, strict=True) if score is None]
+        return missing or np.array(scores, dtype=float)
+
+    def is_narrow(self, ratings: Ratings) -> bool:
+        """Returns whether the interval is narrow enough to stop."""
         rules = self.rules
         if rules.width is None or len(ratings.items) < 2:
             return False
-        return estimate(ratings, rules.confidence, interval=rules.interval).width <= rules.width
+        return estimate(ratings, self.entities_of(ratings.items), rules.inference).width <= rules.width
+
+    def entities_of(self, items: np.ndarray) -> np.ndarray | None:
+        """Returns the entity of each item."""
+        return None if self.entities is None else self.entities[items]
+
+
+class _Bought(NamedTuple):
+    """Numbers of ratings."""
+
+    cheap: int
+    strong: int
 
 
 class _Chunk(NamedTuple):
     """Items whose strong ratings were drawn."""
 
-    items: list[int]
+    items: np.ndarray
     cheap: np.ndarray
     rates: np.ndarray
     sampled: np.ndarray
 
-    @property
-    def drawn(self) -> list[int]:
-        return [item for item, drawn in zip(self.items, self.sampled, strict=True) if drawn]
-
-    def append(self, ratings: Ratings, scores: np.ndarray, money: float) -> Ratings:
+    def append(self, ratings: Ratings, scores: np.ndarray) -> Ratings:
+        """Returns the ratings with these items at their end."""
         strong = np.full(len(self.items), np.nan)
         strong[self.sampled] = scores
         return ratings._replace(
@@ -260,5 +289,4 @@ class _Chunk(NamedTuple):
             cheap=np.concatenate([ratings.cheap, self.cheap]),
             strong=np.concatenate([ratings.strong, strong]),
             rates=np.concatenate([ratings.rates, self.rates]),
-            money=money,
         )
