@@ -37,30 +37,6 @@ class Estimate(NamedTuple):
         return self.high - self.low
 
 
-class Inference(NamedTuple):
-    """How estimates and their intervals are made.
-
-    Attributes:
-        interval: ``corrected``, ``normal``, ``bootstrap`` or ``anytime``; see `trainers.rating.intervals`.
-        confidence: Coverage of the interval.
-        tuned: Whether the cheap ratings are scaled by `power_tuning`.
-        seed: Seed of the bootstrap.
-    """
-
-    interval: str = "corrected"
-    confidence: float = 0.95
-    tuned: bool = False
-    seed: int = 0
-
-    def of(self, sample: intervals.Sample, tuning: float = 1.0) -> Estimate:
-        """Returns the estimate from contributions."""
-        low, high = intervals.find(self.interval)(sample, self.confidence, self.seed)
-        return Estimate(sample.mean, float(np.sqrt(sample.variance())), low, high, tuning)
-
-
-DEFAULT = Inference()
-
-
 def contributions(ratings: Ratings, tuning: float = 1.0) -> np.ndarray:
     """Returns lambda G + (H - lambda G) xi / pi of each item, each an unbiased estimate of E[H], shape [rated]."""
     base = tuning * ratings.cheap
@@ -125,7 +101,7 @@ def unseen(ratings: Ratings, share: np.ndarray, tuning: float = 1.0) -> float:
 
 
 def sample_of(
-    ratings: Ratings, entities: Entities = None, tuning: float = 1.0, planned: bool = True
+    ratings: Ratings, entities: Entities = None, tuning: float = 1.0, interval: str = "corrected"
 ) -> intervals.Sample:
     """Returns the contributions of ratings, as intervals need them.
 
@@ -133,7 +109,7 @@ def sample_of(
         ratings: The ratings, at least one of them strong.
         entities: The entity that each rated item is about, in the order of ``ratings``; ``None``: each is its own.
         tuning: Factor of the cheap ratings.
-        planned: Whether to weight by planned numbers.
+        interval: Kind of the interval; a confidence sequence (``anytime``) is of the running mean, with equal weights.
 
     Raises:
         ValueError: There is no strong rating, or there are more or fewer entities than items.
@@ -142,33 +118,58 @@ def sample_of(
         raise ValueError("no strong rating: nothing can be estimated")
     if entities is not None and len(entities) != len(ratings.items):
         raise ValueError(f"{len(entities)} entities of {len(ratings.items)} rated items")
-    share = weights(ratings, planned)
+    share = weights(ratings, interval != "anytime")
     degrees = float(ratings.sampled.sum() - 1)
     values, owner = contributions(ratings, tuning), intervals.owners(entities)
     return intervals.Sample(values, share, degrees, unseen(ratings, share, tuning), owner)
 
 
-def estimate(ratings: Ratings, entities: Entities = None, inference: Inference = DEFAULT) -> Estimate:
+def estimate(
+    ratings: Ratings,
+    confidence: float = 0.95,
+    entities: Entities = None,
+    tuned: bool = False,
+    interval: str = "corrected",
+    seed: int = 0,
+) -> Estimate:
     """Estimates the mean strong rating.
 
     Args:
         ratings: The ratings, at least one of them strong.
+        confidence: Coverage of the interval.
         entities: The entity that each rated item is about, in the order of ``ratings``; ``None``: each is its own.
-        inference: Interval, confidence and power tuning.
+        tuned: Whether the cheap ratings are scaled by `power_tuning`.
+        interval: ``corrected``, ``normal``, ``bootstrap`` or ``anytime``; see `trainers.rating.intervals`.
+        seed: Seed of the bootstrap.
     """
-    tuning = power_tuning(ratings) if inference.tuned else 1.0
-    # A confidence sequence is of the running mean.
-    return inference.of(sample_of(ratings, entities, tuning, inference.interval != "anytime"), tuning)
+    tuning = power_tuning(ratings) if tuned else 1.0
+    return _of(sample_of(ratings, entities, tuning, interval), confidence, interval, seed, tuning)
 
 
-def difference(first: Ratings, second: Ratings, entities: Entities = None, inference: Inference = DEFAULT) -> Estimate:
+def _of(sample: intervals.Sample, confidence: float, interval: str, seed: int, tuning: float = 1.0) -> Estimate:
+    low, high = intervals.find(interval)(sample, confidence, seed)
+    return Estimate(sample.mean, float(np.sqrt(sample.variance())), low, high, tuning)
+
+
+def difference(
+    first: Ratings,
+    second: Ratings,
+    confidence: float = 0.95,
+    entities: Entities = None,
+    tuned: bool = False,
+    interval: str = "corrected",
+    seed: int = 0,
+) -> Estimate:
     """Estimates E[H] of one method less that of another on the same items, item by item.
 
     Args:
         first: Ratings of one method's answers.
         second: Ratings of the other's, of the same items in the same order.
+        confidence: Coverage of the interval.
         entities: The entity that each rated item is about; ``None``: each is its own.
-        inference: Interval, confidence and power tuning.
+        tuned: Whether the cheap ratings of each are scaled by `power_tuning`.
+        interval: As in `estimate`.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: The items differ.
@@ -176,11 +177,11 @@ def difference(first: Ratings, second: Ratings, entities: Entities = None, infer
     if not np.array_equal(first.items, second.items) or first.burn_in != second.burn_in:
         raise ValueError("a difference is between ratings of the same items in the same order")
     one, two = (
-        sample_of(ratings, entities, power_tuning(ratings) if inference.tuned else 1.0, inference.interval != "anytime")
-        for ratings in (first, second)
+        sample_of(ratings, entities, power_tuning(ratings) if tuned else 1.0, interval) for ratings in (first, second)
     )
     degrees, not_found = min(one.degrees, two.degrees), one.unseen + two.unseen
-    return inference.of(one._replace(values=one.values - two.values, degrees=degrees, unseen=not_found))
+    paired = one._replace(values=one.values - two.values, degrees=degrees, unseen=not_found)
+    return _of(paired, confidence, interval, seed)
 
 
 class Comparison(NamedTuple):
@@ -197,17 +198,26 @@ class Comparison(NamedTuple):
     ranking: list[int]
 
 
-def compare(methods: Sequence[Ratings], entities: Entities = None, inference: Inference = DEFAULT) -> Comparison:
+def compare(
+    methods: Sequence[Ratings],
+    confidence: float = 0.95,
+    entities: Entities = None,
+    tuned: bool = False,
+    interval: str = "corrected",
+    seed: int = 0,
+) -> Comparison:
     """Compares methods rated on the same items.
 
     Args:
         methods: Ratings of each method's answers, of the same items in the same order.
+        confidence: Coverage of each estimate's interval, and of all intervals of differences together (Bonferroni).
         entities: The entity that each rated item is about; ``None``: each is its own.
-        inference: Interval, power tuning, and the confidence of each estimate, and of all differences together
-            (Bonferroni).
+        tuned: Whether the cheap ratings of each method are scaled by `power_tuning`.
+        interval: As in `estimate`.
+        seed: Seed of the bootstrap.
     """
-    estimates = [estimate(one, entities, inference) for one in methods]
+    estimates = [estimate(one, confidence, entities, tuned, interval, seed) for one in methods]
     pairs = [(i, j) for i in range(len(methods)) for j in range(i + 1, len(methods))]
-    joint = inference._replace(confidence=1 - (1 - inference.confidence) / max(1, len(pairs)))
-    differences = {(i, j): difference(methods[i], methods[j], entities, joint) for i, j in pairs}
+    joint = 1 - (1 - confidence) / max(1, len(pairs))
+    differences = {(i, j): difference(methods[i], methods[j], joint, entities, tuned, interval, seed) for i, j in pairs}
     return Comparison(estimates, differences, sorted(range(len(methods)), key=lambda i: -estimates[i].mean))

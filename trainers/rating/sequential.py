@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainers.rating.errors import Calibration, calibrate
-from trainers.rating.estimate import Inference, estimate
+from trainers.rating.estimate import estimate
 from trainers.rating.policies import ALWAYS, NAMES, Prices, SamplingPolicy, expected_variance, policy_for
 from trainers.rating.ratings import Ratings
 
@@ -53,7 +53,8 @@ class Rules(NamedTuple):
         floor: Least probability of a strong rating, in (0, 1].
         model: How the cheap rater's error is learned from the burn-in; see `trainers.rating.errors.calibrate`.
         width: Stop when the interval is at most so wide; ``None``: when the money is spent.
-        inference: That interval. Any kind but ``anytime`` covers less than stated when looked at often.
+        confidence: Coverage of that interval.
+        interval: Kind of that interval. Any but ``anytime`` covers less than stated when looked at often.
         look: Blocks between two looks at the interval.
         seed: Seed of the order and of the draws.
     """
@@ -65,7 +66,8 @@ class Rules(NamedTuple):
     floor: float = FLOOR
     model: str = "isotonic"
     width: float | None = None
-    inference: Inference = Inference("anytime")
+    confidence: float = 0.95
+    interval: str = "anytime"
     look: int = 10
     seed: int = 0
 
@@ -258,11 +260,8 @@ class _Run:
         rules = self.rules
         if rules.width is None or len(ratings.items) < 2:
             return False
-        return estimate(ratings, self.entities_of(ratings.items), rules.inference).width <= rules.width
-
-    def entities_of(self, items: np.ndarray) -> np.ndarray | None:
-        """Returns the entity of each item."""
-        return None if self.entities is None else self.entities[items]
+        entities = None if self.entities is None else self.entities[ratings.items]
+        return estimate(ratings, rules.confidence, entities, interval=rules.interval).width <= rules.width
 
 
 class _Bought(NamedTuple):
