@@ -12,6 +12,7 @@ C V in pi(x) vanishes at pi = s sqrt(C / (c_h V)).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +58,11 @@ class SamplingPolicy(NamedTuple):
 
     def rates(self, rmse: np.ndarray) -> np.ndarray:
         """Returns pi(x) at each s(x), shape as given."""
-        if self.name == "active" and np.isfinite(self.gamma):
-            return np.clip(self.gamma * np.asarray(rmse, dtype=float), self.floor, 1.0)
-        return np.full(np.shape(rmse), min(1.0, max(self.floor, self.gamma)))
+        if self.name != "active":
+            return np.full(np.shape(rmse), min(1.0, max(self.floor, self.gamma)))
+        errors = np.asarray(rmse, dtype=float)
+        product = np.multiply(self.gamma, errors, out=np.zeros(errors.shape), where=errors > 0)
+        return np.clip(product, self.floor, 1.0)
 
 
 ALWAYS = SamplingPolicy("always", 1.0)
@@ -141,14 +144,19 @@ def gamma_of_mean(rmse: np.ndarray, mean: float, floor: float = 0.0) -> float:
         floor: Least probability.
     """
     errors = np.asarray(rmse, dtype=float)
-    reachable = np.mean(np.where(errors > 0, 1.0, floor))
-    if mean >= reachable:
+    if mean >= np.mean(np.where(errors > 0, 1.0, floor)):
         return np.inf
-    low, high = 0.0, 1 / errors[errors > 0].min()
-    for _ in range(200):
-        gamma = (low + high) / 2
-        low, high = (gamma, high) if np.clip(gamma * errors, floor, 1).mean() < mean else (low, gamma)
-    return high
+
+    def reached(gamma: float) -> float:
+        return float(np.clip(gamma * errors, floor, 1).mean())
+
+    # The mean is linear between breakpoints: find those about the given one.
+    positive = errors[errors > 0]
+    breakpoints = np.unique(np.concatenate([[0.0], floor / positive, 1 / positive]))
+    last = bisect_left(breakpoints.tolist(), mean, key=reached)
+    low, high = (float(gamma) for gamma in breakpoints[last - 1 : last + 1])
+    start, end = reached(low), reached(high)
+    return low + (high - low) * (mean - start) / (end - start)
 
 
 def best_policy(name: str, prices: Prices, variance: float, rmse: np.ndarray, floor: float = 0.0) -> SamplingPolicy:
