@@ -42,6 +42,16 @@ def confidence_rmse(cheap: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(cheap * (1 - cheap), 0.0, None))
 
 
+def check_kind(kind: str) -> None:
+    """Checks the name of an error model.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown model of the cheap rater's error {kind!r}; known: {', '.join(KINDS)}")
+
+
 def calibrate(
     cheap: np.ndarray, strong: np.ndarray, kind: str = "isotonic", features: np.ndarray | None = None
 ) -> Calibration:
@@ -59,8 +69,7 @@ def calibrate(
     Raises:
         ValueError: The kind is unknown, or there are fewer than two items.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown model of the cheap rater's error {kind!r}; known: {', '.join(KINDS)}")
+    check_kind(kind)
     if len(cheap) < 2:
         raise ValueError(f"{len(cheap)} items rated by both raters are too few: at least 2")
     squared = np.square(strong - cheap)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainers.rating.errors import Calibration, calibrate
+from trainers.rating.errors import Calibration, calibrate, check_kind
 from trainers.rating.estimate import estimate
+from trainers.rating.intervals import find
 from trainers.rating.policies import ALWAYS, NAMES, Prices, SamplingPolicy, expected_variance, policy_for
 from trainers.rating.ratings import Ratings
 
@@ -75,7 +76,7 @@ class Rules(NamedTuple):
         """Checks what can be known before anything is rated.
 
         Raises:
-            ValueError: A price, the budget, the floor or the burn-in is out of range, or the policy is unknown.
+            ValueError: A number is out of range, or a policy, model or interval is unknown.
         """
         if not (self.prices.cheap >= 0 and self.prices.strong > 0):
             raise ValueError(f"prices {self.prices.cheap:g} and {self.prices.strong:g}: cheap >= 0, strong > 0")
@@ -85,6 +86,12 @@ class Rules(NamedTuple):
             raise ValueError(f"floor {self.floor:g}: a probability above 0 and at most 1")
         if not self.budget >= sum(self.prices):
             raise ValueError(f"a budget of {self.budget:g} pays for no item: both ratings cost {sum(self.prices):g}")
+        if self.width is not None and not self.width > 0:
+            raise ValueError(f"width {self.width:g}: above 0")
+        if self.look < 1:
+            raise ValueError(f"look {self.look}: at least 1")
+        check_kind(self.model)
+        find(self.interval)
 
 
 def rate(
