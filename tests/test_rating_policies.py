@@ -99,7 +99,9 @@ def test_gamma_and_tau_are_the_least_on_a_grid(ratio):
         return objective(prices, variance, rmse, rates)
 
     found = min(
-        least(lambda points, tau=tau: np.array([value(float(gamma), tau) for (gamma,) in points]), [1e-3], [50], 40, 8)[0]
+        least(lambda points, tau=tau: np.array([value(float(gamma), tau) for (gamma,) in points]), [1e-3], [50], 40, 8)[
+            0
+        ]
         for tau in np.concatenate([[0.0], rmse])
     )
     assert value(policy.gamma, policy.tau) == pytest.approx(found, rel=1e-6)

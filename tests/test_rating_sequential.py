@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers.rating.errors import calibrate
-from trainers.rating.estimate import difference, estimate, weights
+from trainers.rating.estimate import estimate, weights
 from trainers.rating.policies import NAMES, Prices
 from trainers.rating.sequential import BURN_IN, Pending, Rules, rate
 
@@ -97,7 +97,10 @@ def test_every_policy_rates_as_it_says():
     assert uniform.sampled[50:].mean() == pytest.approx(late[0], abs=0.05)
     active = run(raters(2000), Rules(PRICES, 4000, "active", burn_in=50))
     assert np.ptp(active.rates[50:]) > 0.05 and active.rates.min() >= 0.02
-    assert active.planned == pytest.approx(len(active.items) - 50, rel=0.15)
+    # Of Var H = 1 and MSE = 1/4: sqrt(0.1 / 4 / 0.75) of the items are rated by the strong rater.
+    rate_then = (0.1 / 3) ** 0.5
+    expected = (4000 - 550) / (1 + 10 * rate_then) / (0.75 + 0.25 / rate_then)
+    assert active.planned == uniform.planned == pytest.approx(expected), "whatever the ratings are"
 
 
 @pytest.mark.parametrize(

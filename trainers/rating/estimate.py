@@ -46,8 +46,8 @@ def contributions(ratings: Ratings, tuning: float = 1.0) -> np.ndarray:
 def weights(ratings: Ratings, planned: bool = True) -> np.ndarray:
     """Returns the weight of each contribution in the estimate, shape [rated]; their sum is 1.
 
-    Burn-in and later items are weighted by the numbers planned before the later ones were rated, not by the numbers
-    reached: how many items a budget pays for depends on which of them were drawn, and weights that do too are biased.
+    Burn-in and later items are weighted by numbers that were fixed before anything was rated, not by the numbers
+    reached: how many items a budget pays for depends on their ratings, and a mean with weights that do is biased.
 
     Args:
         ratings: The ratings.

@@ -19,8 +19,8 @@ class Ratings(NamedTuple):
         strong: Strong ratings H, NaN where the strong rater was not drawn, shape [rated].
         rates: Probability pi with which the strong rater was drawn, in (0, 1]; 1 in a burn-in, shape [rated].
         burn_in: How many items, the first ones, were the burn-in.
-        planned: How many items were expected after the burn-in when its ratings alone were known; the burn-in and the
-            others are weighted by ``burn_in`` and ``planned``. ``None``: by their numbers.
+        planned: How many items the later ones count for beside the burn-in, fixed before anything is rated; the two
+            are weighted by ``burn_in`` and ``planned``. ``None``: by their numbers.
         money: What all ratings cost, those of a last item that could no longer be paid for included.
     """
 

@@ -21,6 +21,8 @@ from trainers.rating.ratings import Ratings
 
 # Items of the burn-in, if the budget pays for thrice as many; least probability of a strong rating.
 BURN_IN, FLOOR = 200, 0.02
+# Mean squared error of the cheap rater, in units of Var H, that weights are chosen for before anything is rated.
+_PRIOR_ERROR = 0.25
 
 CheapRater = Callable[[list[int]], Sequence[float]]
 StrongRater = Callable[[list[int]], Sequence[float | None]]
@@ -178,7 +180,8 @@ class _Run:
         if calibration is None and rules.policy != "always":
             known = None if self.features is None else self.features[first]
             calibration = calibrate(g, h, "constant" if rules.policy == "uniform" else rules.model, known)
-        policy, planned = self.plan(calibration, len(self.order) - size)
+        planned = self.planned(size)
+        policy = self.plan(calibration, len(self.order) - size)
         ratings = Ratings(first, g, h, np.ones(size), size, planned, self.money())
         for chunk in self.draw(blocks, policy, calibration):
             drawn = chunk.items[chunk.sampled]
@@ -205,20 +208,33 @@ class _Run:
             raise ValueError("a burn-in has at least 2 items, unless the raters were calibrated elsewhere")
         return size
 
-    def plan(self, calibration: Calibration | None, items: int) -> tuple[SamplingPolicy, float | None]:
-        """Returns the policy after the burn-in, and how many items it is expected to pay for."""
+    def planned(self, size: int) -> float | None:
+        """Returns the number of items that later ones count for beside a burn-in, by prices and budget alone.
+
+        Var H over the variance that the money left would reach with a cheap rater of a typical error. It does not
+        depend on any rating: policies, and so the numbers of items that they pay for, do.
+        """
+        rules, after = self.rules, len(self.order) - size
+        left = rules.budget - self.money()
+        if not size or not after or rules.width is not None or left < sum(rules.prices):
+            return None
+        rmse = np.array([_PRIOR_ERROR**0.5])
+        policy = policy_for("uniform", rules.prices, 1.0, rmse, after, left, rules.floor)
+        return 1 / expected_variance(policy, rules.prices, 1.0, rmse, after, left)
+
+    def plan(self, calibration: Calibration | None, items: int) -> SamplingPolicy:
+        """Returns the policy after the burn-in."""
         rules, left = self.rules, self.rules.budget - self.money()
-        if calibration is None or rules.policy == "always":
-            return ALWAYS, None
+        if calibration is None or rules.policy == "always" or not items:
+            return ALWAYS
         variance, errors = calibration.variance, calibration.errors
         policy = policy_for(rules.policy, rules.prices, variance, errors, items, left, rules.floor)
         if expected_variance(ALWAYS, rules.prices, variance, errors, items, left) <= expected_variance(
             policy, rules.prices, variance, errors, items, left
         ):
             self.needs_cheap = False
-            return ALWAYS, None
-        cost = rules.prices.cheap + rules.prices.strong * float(policy.rates(errors).mean())
-        return policy, None if rules.width is not None else min(items, left / cost)
+            return ALWAYS
+        return policy
 
     def draw(self, blocks: int, policy: SamplingPolicy, calibration: Calibration | None) -> Iterator[_Chunk]:
         """Draws who rates the blocks after the burn-in, until the first that cannot be paid for."""
