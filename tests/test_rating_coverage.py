@@ -56,7 +56,7 @@ def test_coverage(name):
     kind, bias, spread, items, budget, policy = SCENARIOS[name]
     found = []
     for seed in range(REPEATS):
-        strong, cheap, features = kind(np.random.default_rng([11, seed]), items, bias, spread)
+        strong, cheap, features = kind(np.random.default_rng([31, seed]), items, bias, spread)
         rules = Rules(PRICES, budget, policy, seed=seed)
         ratings = rate(items, cheap.__getitem__, strong.__getitem__, rules, features=features)
         assert ratings.money <= budget * (1 + 1e-9)
