@@ -1,8 +1,9 @@
 """What uniform and active ratings save against always-strong ones, on synthetic ratings, beside the theory.
 
-``python benchmarks/rating.py``: a table (and ``--png FILE``, the picture) over c_g / c_h, the cheap rater's error and how
-much that error differs between items; ``--quick`` takes a minute less. The strong rating H is normal with variance 1,
-and G = H + s(x) times a normal number, with s(x)^2 = MSE exp(spread z - spread^2 / 2) of a known z, normal too.
+``python benchmarks/rating.py``: a table (and ``--png FILE``, the picture) over c_g / c_h, the cheap rater's error and
+how much that error differs between items; ``--quick``: fewer of them, and less of each. The strong rating H is normal
+with variance 1, and G = H + s(x) times a normal number, with s(x)^2 = MSE exp(spread z - spread^2 / 2) of a known z,
+normal too.
 
 Saved is 1 - money x variance / (c_h Var H): what part of the money that strong ratings alone would cost for an interval
 of the same width. *Theory* knows s(x) and has no burn-in. *Ours* learns s(x) by isotonic regression on a burn-in of 200
@@ -63,8 +64,7 @@ def measured(cell: Cell, policy: str, repeats: int, budget: float, burn_in: int)
         cheap = strong + cell.rmse(difficulty) * rng.normal(size=items)
         rules = Rules(Prices(cell.ratio, 1.0), budget, policy, burn_in, seed=seed)
         ratings = rate(items, cheap.__getitem__, strong.__getitem__, rules, features=difficulty[:, None])
-        found = estimate(ratings, interval="normal")
-        products.append(found.error**2 * budget)
+        products.append(estimate(ratings).error ** 2 * budget)
     return 1 - float(np.mean(products)), float(np.std(products) / max(1, repeats - 1) ** 0.5)
 
 

@@ -173,7 +173,7 @@ def test_without_skewness_the_correction_is_none():
 )
 def test_errors_not_found_have_a_variance(strong, cheap, rate, number, size, why):
     ratings = of_arrays(cheap, strong, [rate] * 6)
-    assert sample_of(ratings).unseen == pytest.approx(number * (size / rate / 6) ** 2), why
+    assert sample_of(ratings).undetected == pytest.approx(number * (size / rate / 6) ** 2), why
     assert estimate(ratings).width > estimate(ratings, interval="normal").width or rate < 1, why
 
 

@@ -108,8 +108,8 @@ def _held_out(kind: str, cheap: np.ndarray, squared: np.ndarray, features: np.nd
     predicted = np.empty(len(cheap))
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
-        seen, unseen = (None if features is None else features[part] for part in (outside, inside))
-        predicted[inside] = _model(kind, cheap[outside], squared[outside], seen)(cheap[inside], unseen)
+        fitting, held_out = (None if features is None else features[rows] for rows in (outside, inside))
+        predicted[inside] = _model(kind, cheap[outside], squared[outside], fitting)(cheap[inside], held_out)
     return predicted
 
 

@@ -75,7 +75,7 @@ def power_tuning(ratings: Ratings) -> float:
     return float(np.clip(covariance / spread, 0, 1))
 
 
-def unseen(ratings: Ratings, share: np.ndarray, tuning: float = 1.0) -> float:
+def undetected_variance(ratings: Ratings, share: np.ndarray, tuning: float = 1.0) -> float:
     """Returns the variance of the estimate for errors of the cheap rater that were not found.
 
     Half an error more than was found, or, where none was, as many as the rule of three allows ((3 / 1.96)^2, so that
@@ -90,13 +90,13 @@ def unseen(ratings: Ratings, share: np.ndarray, tuning: float = 1.0) -> float:
     """
     sampled, chance = ratings.sampled, ratings.sampled & (ratings.rates < 1)
     if not (ratings.rates < 1).any():
-        sizes, found = np.abs(ratings.strong - np.median(ratings.strong)), sampled
+        sizes, at_random = np.abs(ratings.strong - np.median(ratings.strong)), sampled
     else:
-        sizes, found = np.abs(ratings.strong - tuning * ratings.cheap), chance
+        sizes, at_random = np.abs(ratings.strong - tuning * ratings.cheap), chance
     errs = sampled & (sizes > 0)
     size = np.sqrt(np.square(sizes[errs]).mean()) if errs.any() else 1.0
-    number = 0.5 if (errs & found).any() else (3 / 1.96) ** 2
-    weight = (share / ratings.rates)[found if found.any() else ratings.rates < 1].mean()
+    number = 0.5 if (errs & at_random).any() else (3 / 1.96) ** 2
+    weight = (share / ratings.rates)[at_random if at_random.any() else ratings.rates < 1].mean()
     return float(number * (size * weight) ** 2)
 
 
@@ -121,7 +121,7 @@ def sample_of(
     share = weights(ratings, interval != "anytime")
     degrees = float(ratings.sampled.sum() - 1)
     values, owner = contributions(ratings, tuning), intervals.owners(entities)
-    return intervals.Sample(values, share, degrees, unseen(ratings, share, tuning), owner)
+    return intervals.Sample(values, share, degrees, undetected_variance(ratings, share, tuning), owner)
 
 
 def estimate(
@@ -179,8 +179,8 @@ def difference(
     one, two = (
         sample_of(ratings, entities, power_tuning(ratings) if tuned else 1.0, interval) for ratings in (first, second)
     )
-    degrees, not_found = min(one.degrees, two.degrees), one.unseen + two.unseen
-    paired = one._replace(values=one.values - two.values, degrees=degrees, unseen=not_found)
+    degrees, undetected = min(one.degrees, two.degrees), one.undetected + two.undetected
+    paired = one._replace(values=one.values - two.values, degrees=degrees, undetected=undetected)
     return _of(paired, confidence, interval, seed)
 
 

@@ -26,14 +26,14 @@ class Sample(NamedTuple):
         values: Contributions, each an unbiased estimate, shape [items].
         weights: Their weights, of sum 1, shape [items].
         degrees: Degrees of freedom of the variance: strong ratings less 1.
-        unseen: Variance for errors of the cheap rater that were not found, added by `corrected` and `anytime`.
+        undetected: Variance for errors of the cheap rater that were not found, added by `corrected` and `anytime`.
         owner: Index of each item's entity, shape [items]; ``None``: each item is its own.
     """
 
     values: np.ndarray
     weights: np.ndarray
     degrees: float
-    unseen: float = 0.0
+    undetected: float = 0.0
     owner: np.ndarray | None = None
 
     @property
@@ -76,9 +76,9 @@ def corrected(sample: Sample, confidence: float = 0.95, seed: int = 0) -> tuple[
 
     With the skewness a of the mean, g(T) = T + a T^2 / 3 + a^2 T^3 / 27 + a / 6 of the studentised mean T is nearly
     normal; the interval is where g(T) lies between the quantiles. The variance is that of the contributions and
-    ``sample.unseen``.
+    ``sample.undetected``.
     """
-    variance = sample.variance() + sample.unseen
+    variance = sample.variance() + sample.undetected
     if not 0 < variance < np.inf:
         return sample.mean - variance, sample.mean + variance
     skewness = float((sample.by_entity() ** 3).sum()) / variance**1.5
@@ -113,7 +113,7 @@ def anytime(sample: Sample, confidence: float = 0.95, seed: int = 0) -> tuple[fl
     alpha, count = 1 - confidence, len(sample.by_entity())
     rho_squared = (-2 * np.log(alpha) + np.log(-2 * np.log(alpha)) + 1) / _NARROWEST
     scaled = count * rho_squared + 1
-    error = np.sqrt(sample.variance() + sample.unseen)
+    error = np.sqrt(sample.variance() + sample.undetected)
     half = float(error * np.sqrt(2 * scaled / (count * rho_squared) * np.log(np.sqrt(scaled) / alpha)))
     return sample.mean - half, sample.mean + half
 

@@ -147,15 +147,15 @@ def gamma_of_mean(rmse: np.ndarray, mean: float, floor: float = 0.0) -> float:
     if mean >= np.mean(np.where(errors > 0, 1.0, floor)):
         return np.inf
 
-    def reached(gamma: float) -> float:
+    def mean_rate(gamma: float) -> float:
         return float(np.clip(gamma * errors, floor, 1).mean())
 
     # The mean is linear between breakpoints: find those about the given one.
     positive = errors[errors > 0]
     breakpoints = np.unique(np.concatenate([[0.0], floor / positive, 1 / positive]))
-    last = bisect_left(breakpoints.tolist(), mean, key=reached)
+    last = bisect_left(breakpoints.tolist(), mean, key=mean_rate)
     low, high = (float(gamma) for gamma in breakpoints[last - 1 : last + 1])
-    start, end = reached(low), reached(high)
+    start, end = mean_rate(low), mean_rate(high)
     return low + (high - low) * (mean - start) / (end - start)
 
 

@@ -1,9 +1,9 @@
 """Rates items in random order under a budget: a burn-in, then strong ratings with the policy's probabilities.
 
-The number of items is the largest that the budget pays for along a random order, with each item's strong rating drawn
-before it is known whether it can be paid for; the first item that cannot be is left out. Given that the first t items
-cost at most the budget and t + 1 items cost more, the first t are exchangeable, so their mean contribution is unbiased.
-(Stopping as soon as the next item *might* cost too much would not be: it stops after strong ratings.)
+The number of items is the largest that the budget pays for along a random order: each item's strong rating is drawn
+before its price is compared with the money, and the first item that is too dear is left out. Given that the first t
+items cost at most the budget and t + 1 items more, the first t are exchangeable: their mean contribution is unbiased.
+(To stop as soon as the next item *might* be too dear would bias it: that stops after strong ratings.)
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def rate(
 
     Args:
         count: Number of items.
-        cheap: Function from indices to cheap ratings; called once for an item, with as many as are sure to be paid for.
+        cheap: Function from indices to cheap ratings; called once for an item, for many at a time.
         strong: Function from indices to strong ratings, ``None`` where there is none yet.
         rules: Prices, budget, policy, and when to stop.
         calibration: From another run; then there is no burn-in by default.
@@ -154,7 +154,7 @@ class _Run:
         self.limit = rules.budget * (1 + 1e-12)
         # Where every item is rated by the strong rater, no cheap rating is bought.
         self.needs_cheap = rules.policy != "always"
-        self.bought = _Bought(0, 0)
+        self.counts = _Counts(0, 0)
 
     def set_order(self, count: int, blocks: Sequence[int] | None) -> None:
         """Draws the order of items, and what their strong ratings are drawn with."""
@@ -178,14 +178,13 @@ class _Run:
         if isinstance(h, list):
             return Pending(h, "burn-in", ALWAYS, self.money())
         if calibration is None and rules.policy != "always":
-            known = None if self.features is None else self.features[first]
-            calibration = calibrate(g, h, "constant" if rules.policy == "uniform" else rules.model, known)
+            feature_rows = None if self.features is None else self.features[first]
+            calibration = calibrate(g, h, "constant" if rules.policy == "uniform" else rules.model, feature_rows)
         planned = self.planned(size)
         policy = self.plan(calibration, len(self.order) - size)
         ratings = Ratings(first, g, h, np.ones(size), size, planned, self.money())
-        for chunk in self.draw(blocks, policy, calibration):
-            drawn = chunk.items[chunk.sampled]
-            scores = self.buy_strong(drawn)
+        for chunk in [] if self.is_narrow(ratings) else self.draw(blocks, policy, calibration):
+            scores = self.buy_strong(chunk.items[chunk.sampled])
             if isinstance(scores, list):
                 return Pending(scores, "sampled", policy, self.money())
             ratings = chunk.append(ratings, scores)
@@ -198,12 +197,12 @@ class _Run:
         rules = self.rules
         if rules.policy == "always":
             return 0
-        paid = int(np.searchsorted(self.ends * sum(rules.prices), self.limit, side="right"))
+        affordable = int(np.searchsorted(self.ends * sum(rules.prices), self.limit, side="right"))
         size = rules.burn_in
         if size is None:
-            size = 0 if calibrated else min(BURN_IN, max(paid // 3, min(paid, 2)))
-        if size > paid:
-            raise ValueError(f"a burn-in of {size} is more than the budget of {rules.budget:g} pays for: {paid}")
+            size = 0 if calibrated else min(BURN_IN, max(affordable // 3, min(affordable, 2)))
+        if size > affordable:
+            raise ValueError(f"a burn-in of {size} is more than the budget of {rules.budget:g} pays for: {affordable}")
         if not calibrated and (size == 0 or self.ends[size - 1] < 2):
             raise ValueError("a burn-in has at least 2 items, unless the raters were calibrated elsewhere")
         return size
@@ -211,69 +210,69 @@ class _Run:
     def planned(self, size: int) -> float | None:
         """Returns the number of items that later ones count for beside a burn-in, by prices and budget alone.
 
-        Var H over the variance that the money left would reach with a cheap rater of a typical error. It does not
+        Var H over the variance that the remaining money would reach with a cheap rater of a typical error. It does not
         depend on any rating: policies, and so the numbers of items that they pay for, do.
         """
         rules, after = self.rules, len(self.order) - size
-        left = rules.budget - self.money()
-        if not size or not after or rules.width is not None or left < sum(rules.prices):
+        remaining = rules.budget - self.money()
+        if not size or not after or rules.width is not None or remaining < sum(rules.prices):
             return None
         rmse = np.array([_PRIOR_ERROR**0.5])
-        policy = policy_for("uniform", rules.prices, 1.0, rmse, after, left, rules.floor)
-        return 1 / expected_variance(policy, rules.prices, 1.0, rmse, after, left)
+        policy = policy_for("uniform", rules.prices, 1.0, rmse, after, remaining, rules.floor)
+        return 1 / expected_variance(policy, rules.prices, 1.0, rmse, after, remaining)
 
     def plan(self, calibration: Calibration | None, items: int) -> SamplingPolicy:
         """Returns the policy after the burn-in."""
-        rules, left = self.rules, self.rules.budget - self.money()
+        rules, remaining = self.rules, self.rules.budget - self.money()
         if calibration is None or rules.policy == "always" or not items:
             return ALWAYS
         variance, errors = calibration.variance, calibration.errors
-        policy = policy_for(rules.policy, rules.prices, variance, errors, items, left, rules.floor)
-        if expected_variance(ALWAYS, rules.prices, variance, errors, items, left) <= expected_variance(
-            policy, rules.prices, variance, errors, items, left
+        policy = policy_for(rules.policy, rules.prices, variance, errors, items, remaining, rules.floor)
+        if expected_variance(ALWAYS, rules.prices, variance, errors, items, remaining) <= expected_variance(
+            policy, rules.prices, variance, errors, items, remaining
         ):
             self.needs_cheap = False
             return ALWAYS
         return policy
 
     def draw(self, blocks: int, policy: SamplingPolicy, calibration: Calibration | None) -> Iterator[_Chunk]:
-        """Draws who rates the blocks after the burn-in, until the first that cannot be paid for."""
+        """Draws who rates the blocks after the burn-in, until the first that is too dear."""
         start = int(self.ends[blocks - 1]) if blocks else 0
         while blocks < len(self.ends):
             sizes = self.ends[blocks:] - start
             price = self.rules.prices.strong + self.needs_cheap * self.rules.prices.cheap
-            sure = int(np.searchsorted(self.money() + sizes * price, self.limit, side="right"))
-            number = max(1, sure if self.rules.width is None else min(sure, self.rules.look))
+            affordable = int(np.searchsorted(self.money() + sizes * price, self.limit, side="right"))
+            number = max(1, affordable if self.rules.width is None else min(affordable, self.rules.look))
             items = self.order[start : start + int(sizes[number - 1])]
-            if self.needs_cheap and self.money(_Bought(len(items), 0)) > self.limit:
+            if self.needs_cheap and self.money(_Counts(len(items), 0)) > self.limit:
                 return
             g, rates = self.buy_cheap(items), np.ones(len(items))
             if calibration is not None and self.needs_cheap:
-                known = None if self.features is None else self.features[items]
-                rates = policy.rates(calibration.rmse(g, known))
+                feature_rows = None if self.features is None else self.features[items]
+                rates = policy.rates(calibration.rmse(g, feature_rows))
             sampled = self.uniforms[items] < rates
-            if self.money(_Bought(0, int(sampled.sum()))) > self.limit:
+            if self.money(_Counts(0, int(sampled.sum()))) > self.limit:
                 return
             yield _Chunk(items, g, rates, sampled)
             blocks, start = blocks + number, start + len(items)
 
-    def money(self, more: _Bought | None = None) -> float:
+    def money(self, more: _Counts | None = None) -> float:
         """Returns what all ratings cost, with further ones."""
-        cheap, strong = map(sum, zip(self.bought, more or (0, 0), strict=True))
+        cheap, strong = map(sum, zip(self.counts, more or (0, 0), strict=True))
         return cheap * self.rules.prices.cheap + strong * self.rules.prices.strong
 
     def buy_cheap(self, items: np.ndarray) -> np.ndarray:
         """Returns cheap ratings of items."""
         if not self.needs_cheap or not len(items):
             return np.zeros(len(items))
-        self.bought = _Bought(self.bought.cheap + len(items), self.bought.strong)
+        self.counts = _Counts(self.counts.cheap + len(items), self.counts.strong)
         return np.array(self.cheap_rater(items.tolist()), dtype=float)
 
     def buy_strong(self, items: np.ndarray) -> np.ndarray | list[int]:
         """Returns strong ratings of items, or the items that have none yet."""
         if not len(items):
             return np.zeros(0)
-        self.bought = _Bought(self.bought.cheap, self.bought.strong + len(items))
+        self.counts = _Counts(self.counts.cheap, self.counts.strong + len(items))
         scores = self.strong_rater(items.tolist())
         missing = [item for item, score in zip(items.tolist(), scores, strict=True) if score is None]
         return missing or np.array(scores, dtype=float)
@@ -287,7 +286,7 @@ class _Run:
         return estimate(ratings, rules.confidence, entities, interval=rules.interval).width <= rules.width
 
 
-class _Bought(NamedTuple):
+class _Counts(NamedTuple):
     """Numbers of ratings."""
 
     cheap: int
