@@ -215,6 +215,26 @@ def test_a_model_is_trusted_as_far_as_it_predicts():
     assert np.mean(products["noise"]) < 1.02 and np.mean(products["known"]) < 0.65
 
 
+@pytest.mark.parametrize("kind", ["isotonic", "constant", "ridge"])
+def test_items_that_an_active_policy_drew_are_weighted(kind):
+    """They err more than others: learned from as they are, the cheap rater would seem worse than it is."""
+    rng = np.random.default_rng(0)
+    cheap, feature = rng.random(20000), rng.random((20000, 1))
+    scale = 0.02 + 0.5 * feature[:, 0] ** 3
+    strong = cheap + scale * rng.normal(size=20000)
+    rates = np.clip(2 * scale, 0.05, 1)
+    drawn = rng.random(20000) < rates
+    features = None if kind == "constant" else feature
+    part = None if features is None else features[drawn]
+    weighted, plain = (
+        calibrate(cheap[drawn], strong[drawn], kind, part, rates[drawn] if given else None) for given in (True, False)
+    )
+    true = np.mean(scale**2)
+    assert np.mean(weighted.errors**2) == pytest.approx(true, rel=0.25 if kind == "ridge" else 0.06)
+    assert np.mean(plain.errors**2) > 1.5 * true
+    assert weighted.variance == pytest.approx(strong.var(), rel=0.03)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_burn_in_without_any_error(kind):
     """What it did not show may still be there."""

@@ -159,6 +159,21 @@ def test_strong_ratings_may_come_later():
     assert asked == at_once.sampled.sum() and set(stages) == {"burn-in", "sampled"}
 
 
+@pytest.mark.parametrize("budget", [30, 100])
+def test_a_budget_does_not_bias_the_estimate(budget):
+    """A cheap rater that is always wrong by 1, so that strong ratings are dear and tell all: any rule that stops after
+    them is off by far more than the noise of 400 repeats."""
+    known = calibrate(np.tile([0.5, 1.5], 50), np.tile([-0.5, 0.5], 50), "constant")
+    known = known._replace(variance=0.5, errors=np.full(9, 0.374))
+    means = []
+    for seed in range(400):
+        both = Raters(np.ones(200), np.zeros(200))
+        ratings = run(both, Rules(PRICES, budget, "uniform", seed=seed), calibration=known)
+        means.append(np.mean(1 - ratings.sampled / ratings.rates))
+        assert ratings.rates[0] == pytest.approx(0.197, abs=0.001)
+    assert abs(np.mean(means)) < 3.5 * np.std(means) / 20
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [

@@ -53,7 +53,11 @@ def check_kind(kind: str) -> None:
 
 
 def calibrate(
-    cheap: np.ndarray, strong: np.ndarray, kind: str = "isotonic", features: np.ndarray | None = None
+    cheap: np.ndarray,
+    strong: np.ndarray,
+    kind: str = "isotonic",
+    features: np.ndarray | None = None,
+    rates: np.ndarray | None = None,
 ) -> Calibration:
     """Learns from items rated by both raters how much the cheap one errs.
 
@@ -65,6 +69,8 @@ def calibrate(
             function of features, G and G^2. ``neighbours``: its mean over the nearest items of the burn-in, as many as
             the square root of their number. ``constant``: the same everywhere.
         features: Anything known of an item before its strong rating, shape [items, features].
+        rates: Probability with which each strong rating was drawn, shape [items]. Items drawn by another run stand for
+            all only with weights 1 / rates: an active policy draws those with large errors. ``None``: as in a burn-in.
 
     Raises:
         ValueError: The kind is unknown, or there are fewer than two items.
@@ -72,6 +78,8 @@ def calibrate(
     check_kind(kind)
     if len(cheap) < 2:
         raise ValueError(f"{len(cheap)} items rated by both raters are too few: at least 2")
+    rows = np.arange(len(cheap)) if rates is None else _resampled(1 / np.asarray(rates, dtype=float))
+    cheap, strong, features = cheap[rows], strong[rows], None if features is None else features[rows]
     squared = np.square(strong - cheap)
     # What a burn-in of n items did not show may still be there: half a rating of another value, Var H / n as the error.
     rare = 0.5 / (len(strong) + 1)
@@ -79,7 +87,7 @@ def calibrate(
     error = float(squared.mean()) or variance / len(squared)
     if kind == "constant":
         return Calibration(variance, np.full(len(cheap), np.sqrt(error)), lambda g, _: np.full(np.shape(g), error**0.5))
-    trust = _trust(squared, _held_out(kind, cheap, squared, features), error)
+    trust = _trust(squared, _held_out(kind, cheap, squared, features, rows % 5), error)
     model = _model(kind, cheap, squared, features)
 
     def rmse(g: np.ndarray, f: np.ndarray | None) -> np.ndarray:
@@ -102,9 +110,16 @@ def _trust(squared: np.ndarray, predicted: np.ndarray, error: float) -> float:
     return _TRUST[int(np.argmin(products))]
 
 
-def _held_out(kind: str, cheap: np.ndarray, squared: np.ndarray, features: np.ndarray | None) -> np.ndarray:
-    """Returns the squared error that the model predicts of each item, fitted to four fifths without it."""
-    folds = np.arange(len(cheap)) % min(5, len(cheap))
+def _resampled(weights: np.ndarray) -> np.ndarray:
+    """Returns indices of items, each about as often as its weight says, in order; four times as many as items."""
+    places = (np.arange(4 * len(weights)) + 0.5) / (4 * len(weights))
+    return np.minimum(np.searchsorted(np.cumsum(weights) / weights.sum(), places), len(weights) - 1)
+
+
+def _held_out(
+    kind: str, cheap: np.ndarray, squared: np.ndarray, features: np.ndarray | None, folds: np.ndarray
+) -> np.ndarray:
+    """Returns the squared error that the model predicts of each item, fitted to the other folds."""
     predicted = np.empty(len(cheap))
     for fold in np.unique(folds):
         inside, outside = folds == fold, folds != fold
