@@ -239,11 +239,11 @@ class _Run:
         """Draws who rates the blocks after the burn-in, until the first that is too dear."""
         start = int(self.ends[blocks - 1]) if blocks else 0
         while blocks < len(self.ends):
-            sizes = self.ends[blocks:] - start
             price = self.rules.prices.strong + self.needs_cheap * self.rules.prices.cheap
-            affordable = int(np.searchsorted(self.money() + sizes * price, self.limit, side="right"))
+            last = start + (self.limit - self.money()) / price
+            affordable = int(np.searchsorted(self.ends, last, side="right")) - blocks
             number = max(1, affordable if self.rules.width is None else min(affordable, self.rules.look))
-            items = self.order[start : start + int(sizes[number - 1])]
+            items = self.order[start : int(self.ends[blocks + number - 1])]
             if self.needs_cheap and self.money(_Counts(len(items), 0)) > self.limit:
                 return
             g, rates = self.buy_cheap(items), np.ones(len(items))
