@@ -141,6 +141,16 @@ def test_degrees_of_freedom():
     assert high - low == pytest.approx(2 * 2.776445 * np.std(sample.values, ddof=1) / 20**0.5)
 
 
+def test_a_confidence_sequence_is_wider():
+    """Of 500 entities: sqrt(2 (1 + 1 / a) log(sqrt(1 + a) / 0.05)) errors, a = 2 log 20 + log(2 log 20) + 1."""
+    values = np.tile([-1.0, 1.0], 250)
+    sample = Sample(values, np.full(500, 1 / 500), 499.0)
+    low, high = intervals.anytime(sample)
+    assert (high - low) / (2 * np.sqrt(sample.variance())) == pytest.approx(3.0353, abs=1e-3)
+    low, high = intervals.anytime(sample._replace(undetected=sample.variance() * 3))
+    assert (high - low) / (4 * np.sqrt(sample.variance())) == pytest.approx(3.0353, abs=1e-3)
+
+
 @pytest.mark.parametrize("shape", [0.05, 0.5, 3.0])
 def test_the_correction_inverts_halls_transformation(shape):
     values = np.random.default_rng(0).gamma(shape, size=60)

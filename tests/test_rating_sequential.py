@@ -139,6 +139,16 @@ def test_rating_stops_at_a_width():
     assert len(together.items) != len(ratings.items), "by entity"
 
 
+@pytest.mark.parametrize(("items", "width"), [(5000, 0.2), (700, 0.16), (700, 0.14)])
+def test_a_large_budget_does_not_make_a_width_dear(items, width):
+    """Only the money for the width raises probabilities where items run out, not all there is."""
+    both = raters(items, noise=0.1)
+    ratings = run(both, Rules(PRICES, float("inf"), burn_in=60, width=width))
+    assert estimate(ratings, interval="anytime").width <= width
+    strong = run(raters(items, noise=0.1), Rules(PRICES, float("inf"), "always", width=width))
+    assert ratings.money < 0.7 * strong.money
+
+
 def test_strong_ratings_may_come_later():
     """As a person's do: the same call asks for what is missing, and ends with what it would have had at once."""
     both, journal = raters(600), {}
@@ -184,6 +194,7 @@ def test_a_budget_does_not_bias_the_estimate(budget):
         (Rules(PRICES, 100, floor=0), "floor 0: a probability above 0 and at most 1"),
         (Rules(PRICES, 100, burn_in=30), "a burn-in of 30 is more than the budget of 100 pays for: 9"),
         (Rules(PRICES, 100, burn_in=1), "at least 2 items"),
+        (Rules(PRICES, 100, burn_in=-1), "burn_in -1: at least 0"),
         (Rules(PRICES, 11), "at least 2 items"),
         (Rules(PRICES, 100, model="forest"), "unknown model"),
         (Rules(PRICES, 100, interval="wald"), "unknown interval"),

@@ -211,6 +211,13 @@ def policy_for(
     return policy._replace(gamma=gamma)
 
 
+def expected_items(policy: SamplingPolicy, prices: Prices, rmse: np.ndarray, items: int, budget: float) -> float:
+    """Returns how many of the items a budget is expected to pay for; arguments as of `expected_variance`."""
+    cheap = 0.0 if policy.name == "always" else prices.cheap
+    cost = cheap + prices.strong * float(policy.rates(rmse).mean())
+    return max(1e-300, min(items, budget / cost) if cost else items)
+
+
 def expected_variance(
     policy: SamplingPolicy, prices: Prices, variance: float, rmse: np.ndarray, items: int, budget: float
 ) -> float:
@@ -226,9 +233,6 @@ def expected_variance(
         items: How many items there are.
         budget: Money for them.
     """
-    if policy.name == "always":
-        return variance / max(1e-300, min(items, budget / prices.strong))
     rates = policy.rates(rmse)
-    number = min(items, budget / (prices.cheap + prices.strong * rates.mean()))
     weighted = np.divide(np.square(rmse), rates, out=np.zeros(np.shape(rmse)), where=rates > 0)
-    return float(variance + np.mean(weighted - np.square(rmse))) / max(1e-300, number)
+    return float(variance + np.mean(weighted - np.square(rmse))) / expected_items(policy, prices, rmse, items, budget)
