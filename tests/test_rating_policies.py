@@ -55,6 +55,7 @@ def test_the_uniform_rate_is_the_least_on_a_grid(cheap, variance, error):
     assert (rate == 1) == (error >= prices.strong / (prices.strong + prices.cheap) * variance)
 
 
+ONE = Prices(0.0, 1.0)
 ATOMS = [
     ([0.1, 0.4], [1, 1], 0.2),
     ([0.05, 0.3, 0.45], [5, 3, 2], 0.25),
@@ -191,5 +192,8 @@ def test_unknown_policies_are_refused():
 
 def test_extreme_errors():
     assert active_gamma(Prices(0.1, 1), 0.25, np.zeros(4)) == 0
+    tiny = np.array([0.0, 5e-324, 1e-310, 0.2])
+    for policy in (best_policy("active", Prices(0.1, 1), 0.25, tiny), policy_for("active", ONE, 0.25, tiny, 9, 8.0)):
+        assert np.isfinite(policy.rates(tiny)).all() and policy.rates(tiny)[-1] > 0.1
     rates = best_policy("active", Prices(0.1, 1), 0.01, np.full(4, 3.0)).rates(np.full(4, 3.0))
     assert rates == pytest.approx(1), "a rater that errs more than the ratings vary is of no use"

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 NAMES = ("always", "uniform", "active")
+# An s(x) up to here is none: its reciprocal is not to overflow.
+_NO_ERROR = 1e-100
 
 
 class Prices(NamedTuple):
@@ -61,7 +63,7 @@ class SamplingPolicy(NamedTuple):
         if self.name != "active":
             return np.full(np.shape(rmse), min(1.0, max(self.floor, self.gamma)))
         errors = np.asarray(rmse, dtype=float)
-        product = np.multiply(self.gamma, errors, out=np.zeros(errors.shape), where=errors > 0)
+        product = np.multiply(self.gamma, errors, out=np.zeros(errors.shape), where=errors > _NO_ERROR)
         return np.clip(product, self.floor, 1.0)
 
 
@@ -110,7 +112,7 @@ def active_gamma(prices: Prices, variance: float, rmse: np.ndarray, floor: float
         floor: Least probability.
     """
     errors = np.sort(np.asarray(rmse, dtype=float))
-    errors = errors[errors > 0]
+    errors = errors[errors > _NO_ERROR]
     if not len(errors):
         return 0.0
     items, zeros = np.size(rmse), np.size(rmse) - len(errors)
@@ -118,7 +120,7 @@ def active_gamma(prices: Prices, variance: float, rmse: np.ndarray, floor: float
     low, high = breakpoints[:-1], breakpoints[1:]
     middle = (low + high) / 2
     # Sorted by s: the first `at_floor` items are at the floor, those from `at_one` on at 1.
-    at_floor = np.searchsorted(errors * 1.0, floor / middle) if floor else np.zeros(len(middle), dtype=int)
+    at_floor = np.searchsorted(errors, floor / middle) if floor else np.zeros(len(middle), dtype=int)
     at_one = np.searchsorted(errors, 1 / middle)
     sums, squares = (np.concatenate([[0.0], np.cumsum(power)]) / items for power in (errors, errors**2))
     bounded = (floor * (zeros + at_floor) + len(errors) - at_one) / items
@@ -127,7 +129,7 @@ def active_gamma(prices: Prices, variance: float, rmse: np.ndarray, floor: float
     rest = variance - inside_squares + floored
     with np.errstate(divide="ignore"):
         gamma = np.sqrt(np.divide(prices.ratio + bounded, rest, out=np.full(len(rest), np.inf), where=rest > 0))
-    gamma = np.clip(gamma, np.where(low > 0, low, np.nextafter(0, 1)), high)
+    gamma = np.clip(gamma, np.maximum(low, _NO_ERROR), high)
     cost = prices.ratio + bounded + gamma * inside
     value = cost * (rest + inside / gamma)
     return float(gamma[np.argmin(value)])
@@ -144,14 +146,14 @@ def gamma_of_mean(rmse: np.ndarray, mean: float, floor: float = 0.0) -> float:
         floor: Least probability.
     """
     errors = np.asarray(rmse, dtype=float)
-    if mean >= np.mean(np.where(errors > 0, 1.0, floor)):
+    if mean >= np.mean(np.where(errors > _NO_ERROR, 1.0, floor)):
         return np.inf
 
     def mean_rate(gamma: float) -> float:
         return float(np.clip(gamma * errors, floor, 1).mean())
 
     # The mean is linear between breakpoints: find those about the given one.
-    positive = errors[errors > 0]
+    positive = errors[errors > _NO_ERROR]
     breakpoints = np.unique(np.concatenate([[0.0], floor / positive, 1 / positive]))
     last = bisect_left(breakpoints.tolist(), mean, key=mean_rate)
     low, high = (float(gamma) for gamma in breakpoints[last - 1 : last + 1])
@@ -206,7 +208,7 @@ def policy_for(
         return policy._replace(gamma=min(1.0, affordable))
     gamma = gamma_of_mean(rmse, affordable, floor)
     if np.isinf(gamma):  # money for more than all items known to err: the rest is spread over the others
-        errs = float(np.mean(np.asarray(rmse) > 0))
+        errs = float(np.mean(np.asarray(rmse) > _NO_ERROR))
         return policy._replace(gamma=gamma, floor=1.0 if errs == 1 else min(1.0, (affordable - errs) / (1 - errs)))
     return policy._replace(gamma=gamma)
 

@@ -129,8 +129,9 @@ def rate(
         rules: Prices, budget, policy, and when to stop.
         calibration: From another run; then there is no burn-in by default.
         features: What the error model knows of each item, shape [count, features].
-        blocks: Block of each item; blocks are rated as wholes, in random order. Ratings of several methods on the same
-            episodes keep each episode together. ``None``: each item is a block.
+        blocks: Block of each item; blocks are rated as wholes, in random order, and the strong ratings of a block are
+            drawn together. Ratings of several methods on the same episodes keep each episode together. ``None``: each
+            item is a block.
         entities: The entity that each item is about, for the interval at which rating stops; ``None``: each is its own.
 
     Raises:
@@ -148,7 +149,7 @@ class _Run:
     Attributes:
         order: Indices of all items in random order, blocks as wholes, shape [items].
         ends: Where each block of ``order`` ends, shape [blocks].
-        uniforms: What each item's strong rating is drawn with, shape [items].
+        uniforms: What each item's strong rating is drawn with, the same for all items of a block, shape [items].
     """
 
     def __init__(
@@ -171,12 +172,15 @@ class _Run:
         rng = np.random.default_rng(self.rules.seed)
         if blocks is None:
             self.order, self.ends = rng.permutation(count), np.arange(1, count + 1)
+            self.uniforms = rng.random(count)
         else:
             _, owner, sizes = np.unique(np.asarray(blocks), return_inverse=True, return_counts=True)
             places = rng.permutation(len(sizes))
             self.order = np.argsort(places[owner], kind="stable")
             self.ends = np.cumsum(sizes[np.argsort(places)])
-        self.uniforms = rng.random(count)
+            # One draw for a block: equal answers of several methods are then rated together or not at all, so that
+            # what is left out cancels in their difference.
+            self.uniforms = rng.random(len(sizes))[owner]
 
     def rate(self, calibration: Calibration | None) -> Ratings | Pending:
         """See the function of the name."""
