@@ -118,7 +118,8 @@ def test_llama_cpp(command, tmp_path, endpoint):
     if endpoint == "ids":
         served += ["assistant.endpoint=ids", f"assistant.weights={dequantised(file)}"]
     base = f"http://127.0.0.1:{PORT}/v1"
-    words = [*WORDS, *served, "eval.episodes=2", "assistant.timeout=120", "assistant.backoff=0.05", "assistant.retries=30"]
+    patient = ["assistant.timeout=120", "assistant.backoff=0.05", "assistant.retries=30"]
+    words = [*WORDS, *served, *patient, "eval.episodes=2"]
     with serving(server, {}, tmp_path / "serve.log", "/v1/models"):
         assert command(prompted, *words, f"assistant.base_url={base}", f"run_dir={tmp_path / 'plain'}")[0] == 0
         with Stub(upstream=base, faults=FAULTS, stall=60.0, share=0.3) as proxy:
