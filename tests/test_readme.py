@@ -19,9 +19,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(
     r"(?:<!-- ci:(?P<ci>[\w-]+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-DOCS = "".join(
-    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tasks.md", "results.md", "data.md", "users.md")
-)
+SHOWN = ("tasks.md", "results.md", "data.md", "users.md", "rating.md")
+DOCS = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in SHOWN)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README + DOCS)]
 PYTHON = [block["body"] for block in BLOCKS if block["language"] == "python"]
 SHELL = [

@@ -21,8 +21,11 @@ from omegaconf import DictConfig
 
 from clarify_env.options import option, read
 from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
+from trainers.evaluation.compared import RatingChoice, rate_methods
+from trainers.evaluation.items import FOLDER, GAMES
+from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.reporting.results import headline_set
-from trainers.runs.build import read_game, read_plane
+from trainers.runs.build import build, read_game, read_plane
 from trainers.runs.command import COMMANDS, command
 from trainers.runs.composition import composed
 from trainers.runs.errors import hydra_sentence
@@ -58,6 +61,7 @@ class Cell(NamedTuple):
         games: Budget of games; ``None``: the method does not learn.
         episodes: Number of training episodes; ``None``: all.
         setting: Overrides of a setting of ``tune=true``.
+        rated: Whether its games are rated, so that it stores some.
     """
 
     method: str
@@ -69,11 +73,13 @@ class Cell(NamedTuple):
     games: int | None
     episodes: int | None
     setting: tuple[str, ...]
+    rated: bool = False
 
     @property
     def finished(self) -> bool:
-        """Returns whether the run has been measured."""
-        return (self.folder / "summary.json").exists()
+        """Returns whether the run has been measured, and has stored the games to be rated."""
+        stored = not self.rated or (self.folder / FOLDER / GAMES).exists()
+        return stored and (self.folder / "summary.json").exists()
 
 
 @dataclass(frozen=True)
@@ -139,23 +145,30 @@ class CompareOptions:
             raise ValueError("compare: tune and curve are two comparisons; choose one")
 
 
-def check(options: CompareOptions) -> None:
-    """Checks that every cell has a config, before any is run.
+def check(options: CompareOptions, rating: RatingOptions, rater: RaterOptions, cheap_rater: CheapRaterOptions) -> None:
+    """Checks that every cell has a config, and that the raters can rate its games, before any is run.
 
     Raises:
-        ValueError: See `make_cells`; or there is no cell of number ``cell``.
+        ValueError: See `make_cells`; or there is no cell of number ``cell``; or a rater cannot rate a task's games.
     """
-    cells = make_cells(options)
+    cells = make_cells(options, choice := RatingChoice(rating, rater, cheap_rater))
+    if rater.kind is not None:
+        firsts = {cell.task: cell for cell in reversed(cells)}
+        configs = {task: _config(cell.method, task, cell.command, cell.overrides) for task, cell in firsts.items()}
+        choice.check({task: build(config, learns=False) for task, config in configs.items()})
     if options.cell is not None and options.cell >= len(cells):
         raise ValueError(f"cell must be below {len(cells)}, the number of cells, not {options.cell}")
 
 
-def compare(options: CompareOptions, run: Run) -> None:
+def compare(
+    options: CompareOptions, rating: RatingOptions, rater: RaterOptions, cheap_rater: CheapRaterOptions, run: Run
+) -> None:
     """Runs the unfinished cells, then writes the comparison of all cells."""
     from trainers.reporting.comparison import compared, write_comparison  # matplotlib takes a second to import
     from trainers.reporting.learning_curves import curves, write_tuning
 
-    cells: Any = make_cells(options)
+    choice = RatingChoice(rating, rater, cheap_rater)
+    cells: Any = make_cells(options, choice)
     if options.cell is not None:
         run_cell(cells[options.cell])
         return
@@ -176,10 +189,11 @@ def compare(options: CompareOptions, run: Run) -> None:
         run.report = run.dir / "tuning.md"
         return
     whole = [cell for cell in cells if _whole(options, cell.games, cell.episodes)]
-    comparison = compared(
-        [part for cell in whole for part in _measured(cell)], options.reference, options.bootstrap_seed
-    )
+    parts = [part for cell in whole for part in _measured(cell)]
+    comparison = compared(parts, options.reference, options.bootstrap_seed)
     run.report = write_comparison(run.dir, comparison | {"curves": curves(cells, options.bootstrap_seed)})
+    if rater.kind is not None:
+        rate_methods(run, parts, choice)
 
 
 def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
@@ -188,11 +202,11 @@ def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
     return [(name, cell.task, cell.seed, folder) for name, folder in parts if (folder / "summary.json").exists()]
 
 
-def make_cells(options: CompareOptions) -> list[Cell]:
+def make_cells(options: CompareOptions, raters: RatingChoice | None = None) -> list[Cell]:
     """Returns all cells, in the order of methods, tasks, points and seeds.
 
     A point is a budget of games or, with ``curve``, a number of training episodes or, with ``tune``, one of the
-    method's settings, measured on validation episodes alone.
+    method's settings, measured on validation episodes alone. The cells of the table store games to be rated.
 
     Raises:
         ValueError: There is no such method or option, or hydra refuses an override.
@@ -208,19 +222,20 @@ def make_cells(options: CompareOptions) -> list[Cell]:
         for task, choice in options.tasks.items():
             for games, episodes, setting in _points(options, method):
                 measured = ["eval.split=validation"] if options.tune else []
-                if options.tune or not _whole(options, games, episodes):
+                whole = not options.tune and _whole(options, games, episodes)
+                stored = raters.overrides() if raters is not None and whole else []
+                if not whole:
                     plane_of = (*choice, *options.overrides, *method.overrides, *setting)
                     measured += _one_number(_config(name, task, method.command, plane_of))
                 for seed in seeds:
                     overrides = [*choice, *options.overrides, *method.overrides, *setting, f"seed={seed}"]
                     overrides += [f"budget.games={games}"] if games else []
                     overrides += [f"budget.episodes={episodes}"] if episodes else []
-                    overrides += measured
+                    overrides += [*measured, *stored]
                     digest = config_hash(_config(name, task, method.command, tuple(overrides)))
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
-                    cells.append(
-                        Cell(name, task, seed, method.command, tuple(overrides), folder, games, episodes, setting)
-                    )
+                    of_point = games, episodes, setting, bool(stored)
+                    cells.append(Cell(name, task, seed, method.command, tuple(overrides), folder, *of_point))
     return cells
 
 

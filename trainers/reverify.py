@@ -1,4 +1,4 @@
-"""Scores a run's games anew, at other costs or by another metric: ``python -m trainers.reverify run=RUN``.
+"""Scores a run's games anew, at other costs, by another metric or a rater: ``python -m trainers.reverify run=RUN``.
 
 Nothing is generated and no model is loaded: the stored messages are judged by today's rules. Without options the
 command tells whether today's rules give the rewards on file.
@@ -7,10 +7,16 @@ command tells whether today's rules give the rewards on file.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clarify_env.options import option
 from clarify_env.scores.metrics import SCORES
 from trainers.data.score import by_metric, markdown, mismatches, print_scores, score
 from trainers.data.stored import StoredRun, open_run
+from trainers.evaluation.items import FOLDER, Study, items_of
+from trainers.evaluation.raters import check_rater
+from trainers.evaluation.rating import rate_all
+from trainers.evaluation.rating_options import PERSON, RaterOptions
 from trainers.runs.command import command
 from trainers.runs.run import Run
 from trainers.runs.store import write_json, write_text
@@ -28,13 +34,16 @@ class ReverifyOptions:
     """Metric of answers; null: the task's own."""
 
 
-def check(options: ReverifyOptions) -> None:
-    """Checks run, prices and metric, before anything is written.
+def check(options: ReverifyOptions, rater: RaterOptions) -> None:
+    """Checks run, prices, metric and rater, before anything is written.
 
     Raises:
-        ValueError: See `open_run`, `trainers.data.score.by_metric` and `Description.check_prices`.
+        ValueError: See `open_run`, `by_metric`, `check_rater` and `Description.check_prices`; or a person is to rate.
     """
-    _opened(options)
+    stored, *_ = _opened(options)
+    if rater.kind == PERSON:
+        raise ValueError("rater.kind=person: people rate by trainers.rate, games that a policy chooses")
+    check_rater(rater, "rater", stored.experiment.setup, stored.experiment.policy_options)
 
 
 def _opened(options: ReverifyOptions) -> tuple[StoredRun, StoredRun, list[Any]]:
@@ -53,8 +62,11 @@ def _opened(options: ReverifyOptions) -> tuple[StoredRun, StoredRun, list[Any]]:
     return stored, rescored, vectors
 
 
-def reverify(options: ReverifyOptions, run: Run) -> None:
-    """Scores the games, prints a table and writes it to ``reverify.md`` and, with each game, ``reverify.json``."""
+def reverify(options: ReverifyOptions, rater: RaterOptions, run: Run) -> None:
+    """Scores the games, prints a table and writes it to ``reverify.md`` and, with each game, ``reverify.json``.
+
+    With a rater, each game is rated as well; its ratings are stored with the run (`trainers.data.ratings`).
+    """
     stored, rescored, vectors = _opened(options)
     games = [game for _, game in rescored.games()]
     rewards = list(stored.rewards())
@@ -71,11 +83,19 @@ def reverify(options: ReverifyOptions, run: Run) -> None:
         for game, reward in zip(games, rewards, strict=True)
     ]
     result = {"run": str(stored.folder), "metric": options.metric, **scores, "reward_differs": len(other_rewards)}
+    if rater.kind is not None:
+        items = items_of(stored.experiment.setup, games, stored.command)
+        study = Study(stored.folder / FOLDER, stored, {stored.command: items})
+        name, ratings = rate_all(study, rater, run.bar("rating", len(items), "ratings"))
+        result |= {"rater": name, "rating": float(np.mean(ratings))}
+        lines = [line | {"rating": rating} for line, rating in zip(lines, ratings, strict=True)]
     write_json(run.dir / "reverify.json", result | {"games": lines})
     write_text(run.dir / "reverify.md", markdown(scores))
     run.report = run.dir / "reverify.md"
     run.progress.stop()
     print_scores(scores)
+    if rater.kind is not None:
+        print(f"mean rating by {result['rater']}: {result['rating']:.3f}")
     print(f"{len(other_rewards):,} of {len(games):,} games have another reward than on file (at the costs of play)")
 
 

@@ -29,6 +29,7 @@ class Played(NamedTuple):
         transcripts: A sample of games, each with the index of its prices.
         games: Number of games played.
         faults: Faults of the messages of some roles in all these games.
+        stored: Games to be rated, one for each of some pairs of episode and prices.
     """
 
     values: dict[str, np.ndarray]
@@ -37,6 +38,7 @@ class Played(NamedTuple):
     transcripts: list[tuple[Trajectory, int]]
     games: int
     faults: tuple[FaultCounts, ...] = ()
+    stored: tuple[Trajectory, ...] = ()
 
     def rows(self, rows: Sequence[int]) -> "Played":
         """Returns the games of some episodes, without transcripts."""
@@ -65,6 +67,7 @@ def play_all(
     sample: int = 0,
     scores: Mapping[str, Score] | None = None,
     judged: Sequence[str] = (),
+    stored: int = 0,
 ) -> Played:
     """Plays every episode at every price vector, for every hidden possibility.
 
@@ -85,6 +88,8 @@ def play_all(
         scores: Further scores of finished games, by name, in addition to the game's measures.
         judged: Roles whose messages are judged (`Played.faults`); an agent that can tell says which of its messages
             ended (`clarify_env.evaluation.faults.KnowsEnds`).
+        stored: Number of games to store, to be rated; the pairs and what is hidden are drawn by the seed alone, so that
+            policies are compared on the same.
     """
     shape, scores = (len(episodes), len(prices)), scores or {}
     pairs = [(e, c) for e in range(len(episodes)) for c in range(len(prices))]
@@ -93,6 +98,9 @@ def play_all(
     kinds = (*setup.game.actions, "invalid")
     rng = np.random.default_rng(seed)
     sampled_pairs = set(rng.choice(len(pairs), size=min(sample, len(pairs)), replace=False).tolist())
+    storing_rng = np.random.default_rng([seed, 1])
+    stored_pairs = set(storing_rng.choice(len(pairs), size=min(stored, len(pairs)), replace=False).tolist())
+    stored_games: list[Trajectory] = []
     transcripts, games, faults = [], 0, tuple(FaultCounts(setup, role) for role in judged)
     for begin in range(0, len(pairs), chunk):
         group = pairs[begin : begin + chunk]
@@ -104,6 +112,7 @@ def play_all(
                 starts.append(Start(episodes[e], hidden, prices[c], seeds[i], opening))
                 owner.append(i)
         sampled: dict[int, list[Trajectory]] = {}
+        endings: dict[int, list[Trajectory]] = {}
         finished = list(play(starts, agents, task=setup.task, game=setup.game, options=setup.options, chunk=4 * chunk))
         for counts in faults:
             counts.add(finished, ends_of(agents[counts.role]))
@@ -119,12 +128,17 @@ def play_all(
             first[e, c] = kinds.index(_first_kind(setup, game, learns))
             if begin + i in sampled_pairs:
                 sampled.setdefault(i, []).append(game)
+            if begin + i in stored_pairs:
+                endings.setdefault(i, []).append(game)
+        for i, candidates in endings.items():
+            weights = setup.weights(episodes[group[i][0]])
+            stored_games.append(candidates[int(storing_rng.choice(len(candidates), p=weights))])
         for i, candidates in sampled.items():
             e, c = group[i]
             transcripts.append((candidates[int(rng.choice(len(candidates), p=setup.weights(episodes[e])))], c))
         games += len(starts)
         progress(len(group))
-    return Played(values, first, by_lot, transcripts, games, faults)
+    return Played(values, first, by_lot, transcripts, games, faults, tuple(stored_games))
 
 
 def _openings(setup: Setup, pairs: Sequence[tuple], agents: Mapping[str, Agent], seeds: Sequence[int]) -> list:

@@ -64,12 +64,13 @@ class StoredRun(NamedTuple):
         return {role: style for role, style in styles.items() if style in experiment.setup.game.styles}
 
 
-def open_run(folder: str | Path, option: str = "run") -> StoredRun:
+def open_run(folder: str | Path, option: str = "run", files: tuple[Path, ...] | None = None) -> StoredRun:
     """Opens a run directory.
 
     Args:
         folder: The directory.
         option: Name of the option that chose it, for errors.
+        files: Files of trajectories to read; ``None``: those of ``trajectories``, by iteration.
 
     Raises:
         ValueError: It holds no run, or one without games.
@@ -85,7 +86,8 @@ def open_run(folder: str | Path, option: str = "run") -> StoredRun:
         raise ValueError(f"{option}: {folder} is a run of trainers.{command}, which stores no games")
     trajectories = folder / "trajectories"
     numbers = {path.stem.removeprefix("iteration-"): path for path in trajectories.glob("iteration-*.jsonl")}
-    files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
+    if files is None:
+        files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
     if not any(ChunkLog(path).chunks for path in files):
         raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {trajectories}")
     try:

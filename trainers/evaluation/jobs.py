@@ -26,6 +26,7 @@ class Job(NamedTuple):
         prices: The prices.
         seed: Seed of everything drawn in the job.
         sample: Number of games to store as transcripts.
+        stored: Number of games to store to be rated.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Job(NamedTuple):
     prices: tuple[Prices, ...]
     seed: int
     sample: int
+    stored: int = 0
 
 
 def play_jobs(
@@ -160,6 +162,7 @@ def _play(
             progress=progress,
             scores=scores(agents[job.temperature]),
             judged=experiment.judged,
+            stored=job.stored,
         )
         for job in jobs
     ]

@@ -15,9 +15,13 @@ from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.agents import Agent
 from clarify_env.games.setup import Setup
+from trainers.data.stored import StoredRun
 from trainers.evaluation import partners
+from trainers.evaluation.items import FOLDER, GAMES, Study, items_of, write_games
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
+from trainers.evaluation.rating import rate_in_run
 from trainers.evaluation.steering import steering_report
+from trainers.reporting.results import headline_set
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
 from trainers.runs.store import append_lines, last_checkpoint, read_json, write_json, write_text
@@ -113,8 +117,11 @@ def measure(
     from trainers.reporting.report import print_table, write_report  # matplotlib takes a second to import
 
     summary_path = run.dir / "summary.json"
-    if not summary_path.exists():
+    if not summary_path.exists() or stores_games(run, experiment):
         evaluation, agents = evaluate(run, experiment, players), players(1.0)
+        if experiment.stored_games:
+            write_games(run.dir, [game for played in evaluation.played for game in played.stored])
+    if not summary_path.exists():
         _write_details(run, experiment, evaluation, agents)
         summary = {
             "method": method,
@@ -140,9 +147,24 @@ def measure(
         write_json(summary_path, summary)
     run.report = write_report(run.dir)
     summary = read_json(summary_path)
+    if experiment.rater.kind is not None:
+        rate_evaluation(run, experiment, method)
     run.progress.stop()
     print_table(summary)
     return summary
+
+
+def stores_games(run: Run, experiment: Experiment) -> bool:
+    """Returns whether games are to be stored to be rated, and are not yet."""
+    return experiment.stored_games > 0 and not (run.dir / FOLDER / GAMES).exists()
+
+
+def rate_evaluation(run: Run, experiment: Experiment, command: str) -> None:
+    """Rates the games that an evaluation has stored, as far as that can be done without a person."""
+    stored = StoredRun(run.dir, command, experiment, (run.dir / FOLDER / GAMES,))
+    items = items_of(experiment.setup, [game for _, game in stored.games()], command)
+    study = Study(run.dir / FOLDER, stored, {command: items})
+    rate_in_run(run, study, experiment.rating, experiment.rater, experiment.cheap_rater)
 
 
 def _write_details(run: Run, experiment: Experiment, evaluation: Evaluation, agents: Mapping[str, Agent]) -> None:
@@ -211,6 +233,9 @@ def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
         for name, prices in plane.sets().items()
         if options.sets is None or name in options.sets
     ]
+    # Games to be rated are those of the first mode at the headline set.
+    rated = next(index for index, job in enumerate(jobs) if job.name == headline_set(job.name for job in jobs))
+    jobs[rated] = jobs[rated]._replace(stored=experiment.stored_games)
     axes = plane.grid(options.grid) if solved is not None else ()
     if axes:
         seed = options.seed + len(options.modes)

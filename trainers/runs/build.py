@@ -17,6 +17,8 @@ from clarify_env.games.setup import Setup
 from clarify_env.options import Rule, check_arguments, convert, defaults, read
 from clarify_env.tasks.base import Task
 from clarify_env.tasks.registry import make_task, task_class
+from trainers.evaluation import raters
+from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.evaluation.scores import check_similarity
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import (
@@ -66,6 +68,9 @@ def build(config: DictConfig, *, learns: bool = True, measures: bool = True) -> 
         learns=roles,
         budget=read(BudgetOptions, section(config, "budget"), "budget") if learns else BudgetOptions(),
         evaluation=read(EvalOptions, section(config, "eval"), "eval"),
+        rating=read(RatingOptions, section(config, "rating"), "rating"),
+        rater=read(RaterOptions, section(config, "rater"), "rater"),
+        cheap_rater=read(CheapRaterOptions, section(config, "cheap_rater"), "cheap_rater"),
         selfplay=read(SelfPlayOptions, section(config, "selfplay"), "selfplay"),
         sections=sections,
         seed=shared.seed,
@@ -115,6 +120,9 @@ def check_evaluation(experiment: Experiment) -> None:
         raise ValueError(f"eval.sets must be one or more of {', '.join(known)}, not {names}")
     if options.similarity is not None:
         check_similarity(options.similarity)
+    if experiment.rater.kind is not None:
+        chosen = experiment.rating, experiment.rater, experiment.cheap_rater
+        raters.check_rating(*chosen, experiment.setup, experiment.policy_options)
     if options.gold_logprob and experiment.policy_options is None:
         if experiment.served is not None:
             raise ValueError("eval.gold_logprob needs the model here (kind hf), and assistant.kind=api is a server's")

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from clarify_env.options import convert, defaults, read, unknown
 from clarify_env.streams import print_anything
+from trainers.evaluation import rating_options
 from trainers.runs.build import build, section
 from trainers.runs.composition import composed, flags_and_overrides, save_config
 from trainers.runs.conf import CONF
@@ -92,7 +93,9 @@ class Command:
 
     def sections(self) -> dict[str, type]:
         """Returns the options dataclass of each section, including those of the experiment."""
-        shared = {"selfplay": SelfPlayOptions, "eval": EvalOptions} if self.with_experiment else {}
+        shared: dict[str, type] = {"selfplay": SelfPlayOptions, "eval": EvalOptions} if self.with_experiment else {}
+        if self.measures and self.with_experiment:
+            shared |= rating_options.SECTIONS
         if self.learns and self.with_experiment:
             shared["budget"] = BudgetOptions
         return shared | dict(self.parameters.values())
@@ -189,11 +192,11 @@ class Command:
             if key not in top:
                 raise ValueError(unknown(str(key), known))
 
-    @staticmethod
-    def _values(config: DictConfig, section_name: str) -> dict[str, Any]:
+    def _values(self, config: DictConfig, section_name: str) -> dict[str, Any]:
         if section_name != ROOT:
             return section(config, section_name)
-        return {key: value for key, value in section(config, ROOT).items() if key not in ("run_dir", "hydra")}
+        others = [name for name in self.sections() if name != ROOT]
+        return {k: value for k, value in section(config, ROOT).items() if k not in ("run_dir", "hydra", *others)}
 
 
 class Prepared(NamedTuple):

@@ -24,6 +24,7 @@ from clarify_env.games.agents import Agent
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import Task
+from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.evaluation.scores import Similarity
 from trainers.runs.options import BudgetOptions, EvalOptions, SelfPlayOptions
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from agents.render import Renderer
     from trainers.learning.options import UpdateOptions
 
+# Games of an evaluation that are stored for a rater, unless options say otherwise.
+RATED_GAMES = 1_000
 # Whether a chat template rewrites earlier turns, for the log of a run.
 _REWRITES = (
     "its chat template writes earlier turns anew in later prompts (such as reasoning, which it drops), so each turn is "
@@ -71,6 +74,9 @@ class Experiment:
         learns: Roles that the policy plays and that learn; the first one's block holds the policy's options.
         budget: What may be learned from.
         evaluation: What is measured.
+        rating: How games of the evaluation are rated.
+        rater: The strong rater; of kind ``None``: nothing is rated.
+        cheap_rater: The cheap rater.
         selfplay: How many games are played at once.
         seed: Everything drawn in training depends on it.
         report_to: Trackers that are sent the metrics.
@@ -84,6 +90,9 @@ class Experiment:
     learns: tuple[str, ...] = ("assistant",)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     evaluation: EvalOptions = field(default_factory=EvalOptions)
+    rating: RatingOptions = field(default_factory=RatingOptions)
+    rater: RaterOptions = field(default_factory=RaterOptions)
+    cheap_rater: CheapRaterOptions = field(default_factory=CheapRaterOptions)
     selfplay: SelfPlayOptions = field(default_factory=SelfPlayOptions)
     seed: int = 0
     report_to: Sequence[str] = ()
@@ -127,6 +136,13 @@ class Experiment:
         """Returns the roles that the policy plays without learning them (kind ``self``)."""
         others = [role for role in self.setup.game.roles if role not in self.learns]
         return tuple(role for role in others if isinstance(self.blocks[role], Self))
+
+    @property
+    def stored_games(self) -> int:
+        """Returns the most games of an evaluation that are stored to be rated; 0: none."""
+        if self.rating.games is not None:
+            return self.rating.games
+        return 0 if self.rater.kind is None else RATED_GAMES
 
     @property
     def partners_are_scripted(self) -> bool:

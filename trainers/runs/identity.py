@@ -18,6 +18,8 @@ from trainers.runs.store import read_json, write_json
 
 # Keys that do not change the results of a run and so do not enter the hash.
 _NOT_IDENTITY = ("hydra", "run_dir", "size", "report_to")
+# Nor do these, in an experiment: games are rated after they are played.
+_RATING = ("rating", "rater", "cheap_rater")
 
 
 def config_hash(config: DictConfig) -> str:
@@ -32,7 +34,8 @@ def run_identity(command: str, config: DictConfig) -> dict[str, Any]:
 
 
 def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
-    identity = {key: value for key, value in plain.items() if key not in _NOT_IDENTITY}
+    after = _RATING if "task" in plain else ()
+    identity = {key: value for key, value in plain.items() if key not in (*_NOT_IDENTITY, *after)}
     for name in ("assistant", "user"):
         if isinstance(identity.get(name), dict):
             identity[name] = servers.identity(identity[name])

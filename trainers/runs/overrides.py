@@ -105,8 +105,8 @@ class CommandLine:
         self._check_name(key)
         if sign == "~":
             return [match[0]]
-        if key.startswith(_OWN):
-            sign = "++"  # what a game, a task or a kind of player has need not stand in a file of conf/
+        if key.startswith(_OWN) or (not sign and key not in self.types and holds_more(key, self.types)):
+            sign = "++"  # what a game, a task, a kind of player or a mapping has need not stand in a file of conf/
         spelled = f"{key}={self._spelled(key, value)}"
         if not sign and "." not in key and self.types.get(key, (Any,))[0] == dict[str, Any]:
             return [f"~{key}", f"+{spelled}"]
