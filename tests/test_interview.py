@@ -26,7 +26,7 @@ def reading(cause, weight, **facts):
 MILL = Episode(
     "test/0",
     "The mill leaks. Why?",
-    "Causes in 100: fuse 50, belt 30, gear 20.",
+    "Of 100 cases: fuse 50, belt 30, gear 20.",
     (
         reading("fuse", 0.5, noise="loud", smell="burnt"),
         reading("belt", 0.3, noise="quiet", smell="burnt"),
@@ -158,7 +158,7 @@ def test_faults_of_a_user():
 def test_views_hold_what_a_role_may_know():
     game = played(["#ASK noise", "noise loud."])
     assistant, user = GAME.transcript(game.view("assistant")), GAME.transcript(game.view("user"))
-    assert "0.20" in assistant and "burnt" not in assistant and "Causes in 100" in assistant
+    assert "0.20" in assistant and "burnt" not in assistant and "Of 100 cases" in assistant
     assert "smell: burnt" in user and "fuse" not in user and "0.2" not in user
     for style in GAME.styles:
         chats = {role: GAME.chat(game.view(role), style) for role in GAME.roles}

@@ -8,7 +8,7 @@ import pytest
 from configs import config_of
 
 from clarify_env.games import find_game
-from clarify_env.games.interview.demonstrations import Demonstrator, look, page, price, turns
+from clarify_env.games.interview.demonstrations import Demonstrator, note, page, price, turns
 from clarify_env.games.interview.oracle import Solved
 from clarify_env.tasks.registry import make_task
 
@@ -30,9 +30,9 @@ def test_games_do_not_depend_on_the_costs():
 
 def test_kinds_are_drawn_by_their_shares():
     kinds = [d.kind for d in shown(CHEAP, 600)]
-    assert set(kinds) == {"game", "page", "price", "user"}
-    assert 0.3 < kinds.count("game") / 600 < 0.5 and 0.4 < kinds.count("page") / 600 < 0.6
-    with pytest.raises(ValueError, match=r"shares must be of game, page, look, price, user, not sums"):
+    assert set(kinds) == {"game", "page", "note", "price", "user"}
+    assert 0.25 < kinds.count("game") / 600 < 0.45 and 0.15 < kinds.count("page") / 600 < 0.35
+    with pytest.raises(ValueError, match=r"shares must be of game, page, note, price, user, not sums"):
         shown(CHEAP, 1, sums=1.0)
 
 
@@ -62,36 +62,47 @@ def test_the_demonstrator_asks_what_parts_the_cases_and_answers_what_can_be():
     assert Demonstrator(solved, rng).say
 
 
+def stated(solved, facts, reply):
+    """Checks that a reply names the likeliest answer after some facts and a question of the page; returns its gain."""
+    episode = solved.episode
+    weights = np.array(GAME.weights(episode))
+    weights *= [all(fact in reading.text for fact in facts) for reading in episode.interpretations]
+    by_cause = {}
+    for reading, weight in zip(episode.interpretations, weights / weights.sum(), strict=True):
+        by_cause[reading.answers[0]] = by_cause.get(reading.answers[0], 0) + weight
+    answer, question = reply.split("\n")
+    cause, number = answer.removeprefix("#ANSWER ").split()
+    assert by_cause[cause] == pytest.approx(max(by_cause.values()))
+    assert abs(100 * by_cause[cause] - int(number)) <= 2.5 + 1e-9
+    name, *gain = question.removeprefix("#ASK ").split()
+    assert name in ("nothing", *dict(episode.interpretations[0].attributes))
+    return int(gain[0]) if gain else None
+
+
 def test_pages_state_the_posterior():
     rng = np.random.default_rng(2)
     for index in range(30):
-        episode = TASK.episode("train", index)
-        weights = np.array(GAME.weights(episode))
-        _, *chat = page(Solved(TASK, episode, 4), rng).messages
-        for (_, query), (_, answer) in zip(chat[::2], chat[1::2], strict=True):
-            facts = [fact for fact in query.split(". ")[:-1] if fact]
-            fits = np.array([all(f"{f}" in r.text for f in facts) for r in episode.interpretations])
-            by_cause = {}
-            for reading, weight in zip(episode.interpretations, weights * fits / (weights @ fits), strict=True):
-                by_cause[reading.answers[0]] = by_cause.get(reading.answers[0], 0) + weight
-            if query.endswith("Why?"):
-                cause, number = answer.split()
-                assert by_cause[cause] == pytest.approx(max(by_cause.values()))
-                assert abs(100 * by_cause[cause] - int(number)) <= 2.5 + 1e-9
-            else:
-                assert answer == "nothing" or answer.split()[0] in dict(episode.interpretations[0].attributes)
+        solved = Solved(TASK, TASK.episode("train", index), 4)
+        _, *chat = page(solved, rng).messages
+        for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
+            facts = query.removeprefix("If").strip().rstrip(".").split(". ")
+            gain = stated(solved, facts, reply)
+            if facts == [""] and gain is not None:
+                best = max(solved.right_after(q, solved.everyone) for q in solved.questions)
+                assert abs(100 * (best - solved.right(solved.everyone)) - gain) <= 2.5 + 1e-9
 
 
-def test_a_fact_speaks_for_those_that_the_page_lists_with_it():
+def test_notes_add_a_fact_at_a_time():
     rng = np.random.default_rng(2)
     for index in range(30):
         solved = Solved(TASK, TASK.episode("train", index), 4)
-        (_, context), *chat = look(solved, rng).messages if solved.questions else (("system", ""),)
-        for (_, query), (_, answer) in zip(chat[::2], chat[1::2], strict=True):
-            name, value = query.removesuffix(". Who?").split()
-            (line,) = [line for line in context.splitlines() if line.startswith(f"{name} ")]
-            entries = [entry.split() for entry in line.split(": ")[1].rstrip(".").split(", ")]
-            assert answer.split() == [cause for cause, listed in entries if listed == value]
+        _, *chat = note(solved, rng).messages
+        facts = []
+        for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
+            if query != solved.episode.query:
+                facts.append(query.rstrip("."))
+            gain = stated(solved, facts, reply)
+        assert len(facts) == len(solved.questions) and gain is None, "in the end there is nothing to ask"
 
 
 def test_prices_are_compared_rightly():

@@ -146,19 +146,30 @@ def test_options_of_the_workshop(options, message):
         make_task("workshop", **options)
 
 
-def test_probabilities_are_those_of_the_page():
-    """The weight of a case is its cause's share times that of each finding, as the page states them."""
-    for episode in EPISODES:
-        first, _, *lines = episode.context.splitlines()
-        shares = {name: int(n) for name, n in (e.split() for e in first.split(": ")[1].rstrip(".").split(", "))}
+def counts(text):
+    """Numbers of cases by cause, of a list of the page."""
+    return {cause: int(count) for cause, count in (entry.split() for entry in text.rstrip(".").split(", "))}
+
+
+@pytest.mark.parametrize("causes", [2, 3, 4])
+def test_probabilities_are_those_of_the_page(causes):
+    """The weight of a case is its cause's share times that of each finding, as the page counts them, exactly."""
+    task = make_task("workshop", causes=causes, validation=20)
+    for episode in task.episodes("validation"):
+        first, *lines = episode.context.splitlines()
+        shares = counts(first.removeprefix("Of 100 cases: "))
+        assert sum(shares.values()) == 100
+        page = {}
+        for name, line in (line.split(" ", 1) for line in lines):
+            page[name] = {value: counts(listed) for value, listed in (e.split(": ") for e in line.split("; "))}
+            for listed in page[name].values():
+                assert list(listed.values()) == sorted(listed.values(), reverse=True), "the most frequent first"
         for reading in episode.interpretations:
-            weight = shares[reading.answers[0]] / 100
-            for line, (name, value) in zip(lines, reading.attributes, strict=True):
-                (found, sure), entries = line.split(": ")[0].split(), line.split(": ")[1].rstrip(".").split(", ")
-                assert found == name
-                listed = dict(entry.split() for entry in entries)[reading.answers[0]] == value
-                weight *= (int(sure) if listed else 100 - int(sure)) / 100
-            assert reading.weight == pytest.approx(weight)
+            (cause,), odds = reading.answers, 1.0
+            for name, value in reading.attributes:
+                odds *= page[name][value][cause] / shares[cause]
+            assert reading.weight == pytest.approx(shares[cause] / 100 * odds)
+        assert sum(len(r) for r in page.values()) > len(page), "some finding tells something"
 
 
 def test_steering_needs_the_prices():

@@ -1,10 +1,11 @@
 """The `workshop` task: machines that fail, causes and findings with known probabilities, for the game `interview`.
 
-The assistant's context is a page of a handbook: how often each cause is behind a complaint, what each finding is under
-each cause, and how reliable the finding is. The user has the machine before it and can tell its findings; nobody can
+The assistant's context is a page of a handbook: of 100 cases, how many are of each cause, and of those that show a value
+of a finding, how many are of each cause. The user has the machine before it and can tell its findings; nobody can
 see the cause. Everything follows from ``world_seed``; no page is in two splits.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -38,10 +39,11 @@ class Workshop(Task):
         test: Number of test pages. The train split is endless, and holds no page of the other two.
         causes: Most causes of a page, from 2 to 4.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, pages that count cases, and other shares of the causes.
     """
 
     name = "workshop"
+    version = 2
     attributes = words.CUES
     pretraining = ("train",)
 
@@ -111,11 +113,9 @@ def _page(rng: np.random.Generator, most: int) -> Episode:
     machine = words.MACHINES[rng.integers(len(words.MACHINES))]
     complaint = words.COMPLAINTS[rng.integers(len(words.COMPLAINTS))]
     readings = _possibilities(causes, shares, names, listed, reliability)
-    lines = [f"Causes in 100: {', '.join(f'{c} {share}' for c, share in zip(causes, shares, strict=True))}."]
-    lines.append("Findings in 100, else the other:")
-    for name, values, sure in zip(names, listed, reliability, strict=True):
-        entries = ", ".join(f"{c} {words.FINDINGS[name][v]}" for c, v in zip(causes, values, strict=True))
-        lines.append(f"{name} {sure}: {entries}.")
+    lines = [f"Of 100 cases: {_counts(dict(zip(causes, shares, strict=True)))}."]
+    for finding in zip(names, listed, reliability, strict=True):
+        lines.append(_line(causes, shares, *finding))
     meta = {"entity": " ".join(lines), "options": causes}
     return Episode("", f"The {machine} {complaint}. Why?", "\n".join(lines), readings, meta)
 
@@ -128,6 +128,23 @@ def _values(count: int, rng: np.random.Generator) -> list[int]:
         values = rng.integers(2, size=count).tolist()
         if len(set(values)) > 1:
             return values
+
+
+def _counts(cases: Mapping[str, int]) -> str:
+    """The causes behind some cases with their numbers, the most frequent first; those of no case are left out."""
+    by_number = sorted((cause for cause in cases if cases[cause]), key=lambda cause: -cases[cause])
+    return ", ".join(f"{cause} {cases[cause]}" for cause in by_number)
+
+
+def _line(causes: Sequence[str], shares: Sequence[int], name: str, values: Sequence[int], sure: int) -> str:
+    """A finding's line of the page: how many of 100 cases show each of its values, by cause."""
+    entries = []
+    for index, value in enumerate(words.FINDINGS[name]):
+        odds = [sure if listed == index else 100 - sure for listed in values]
+        cases = {cause: share * odd // 100 for cause, share, odd in zip(causes, shares, odds, strict=True)}
+        if any(cases.values()):
+            entries.append(f"{value}: {_counts(cases)}")
+    return f"{name} {'; '.join(entries)}."
 
 
 def _possibilities(

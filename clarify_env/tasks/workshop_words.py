@@ -25,9 +25,9 @@ _NAMES = {
 }
 CUES = {name: (*names, *FINDINGS[name]) for name, names in _NAMES.items()}
 
-# Shares of the causes in 100 cases, of 2, 3 and 4 causes.
+# Shares of the causes in 100 cases, of 2, 3 and 4 causes: whole tens, so that the counts of a page are whole numbers.
 PRIORS = {
-    2: ((50, 50), (65, 35), (80, 20), (90, 10)),
-    3: ((40, 30, 30), (50, 25, 25), (60, 30, 10), (80, 10, 10)),
-    4: ((25, 25, 25, 25), (40, 30, 20, 10), (55, 15, 15, 15), (40, 40, 10, 10)),
+    2: ((50, 50), (80, 20), (90, 10)),
+    3: ((40, 30, 30), (40, 40, 20), (80, 10, 10)),
+    4: ((30, 30, 20, 20), (40, 40, 10, 10), (70, 10, 10, 10)),
 }

@@ -1,8 +1,8 @@
 """What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
-answers by the posterior), ``page`` (a chat on the likeliest answer and the most telling question after some facts),
-``look`` (a chat on the answers that one fact speaks for), ``price`` (which of two prices is larger) and ``user`` (the
+answers by the posterior), ``page`` (the likeliest answer and the most telling question after some facts), ``note`` (the same as facts come in),
+``price`` (which of two prices is larger) and ``user`` (the
 user's turns). None shows which action is worth its costs.
 """
 
@@ -14,16 +14,19 @@ import numpy as np
 from clarify_env.costs import Costs, Prices
 from clarify_env.games.base import Reply, Turn, View
 from clarify_env.games.demonstration import Demonstration
-from clarify_env.games.interview.oracle import Group, Solved
+from clarify_env.games.interview.actions import ANSWER, ASK
+from clarify_env.games.interview.oracle import Group, Question, Solved
 from clarify_env.games.interview.prompts import costs_line, messages
 from clarify_env.games.interview.rules import MAX_QUESTIONS, InterviewGame
 from clarify_env.games.interview.users import ScriptedUser
 from clarify_env.tasks.base import ENDLESS, Task
 
-KINDS = ("game", "page", "look", "price", "user")
-SHARES = {"game": 0.4, "page": 0.5, "price": 0.07, "user": 0.03}
+KINDS = ("game", "page", "note", "price", "user")
+SHARES = {"game": 0.35, "page": 0.25, "note": 0.3, "price": 0.07, "user": 0.03}
 # Number of queries of a page and of a chat on prices.
 QUERIES, COMPARISONS = 10, 4
+# Probabilities of 0, 1, … facts in a query of a page.
+FACTS = (0.15, 0.5, 0.2, 0.15)
 # Probabilities in chats are rounded to this many in 100.
 _STEP = 5
 # Demonstrations of an episode that follow each other: to solve it takes longer than to make one.
@@ -79,47 +82,52 @@ def _played(turn: Turn, kind: str) -> Demonstration:
 
 
 def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """States, after some facts of a case, the likeliest answer and the most telling question, with probabilities.
-
-    The probability is that of the answer, or how much more often the answer is right after the question; in 100,
-    rounded.
-    """
-    context = solved.episode.context
-    chat = [("system", context)] if context else []
+    """States what some facts of a case tell, for several cases of one page; see `_told`."""
+    chat = _opened(solved)
+    most = len(solved.questions)
     for _ in range(QUERIES):
-        case = int(rng.choice(len(solved.weights), p=solved.weights))
-        known = rng.permutation(len(solved.questions))[: rng.integers(len(solved.questions) + 1)]
-        group, facts = solved.everyone, []
-        for index in known:
-            question = solved.questions[index]
-            facts.append(question.replies[case])
-            group = tuple(i for i in group if question.replies[i] == question.replies[case])
-        if rng.random() < 0.5:
-            chat.append(("user", " ".join([*facts, "Why?"])))
-            chat.append(("assistant", _likeliest(solved, group, rng)))
-        else:
-            chat.append(("user", " ".join([*facts, "Ask?"])))
-            chat.append(("assistant", _most_telling(solved, group)))
+        case = _case(solved, rng)
+        count = min(int(rng.choice(len(FACTS), p=FACTS)), most)
+        facts, group = [], solved.everyone
+        for index in rng.permutation(most)[:count]:
+            fact, group = _next(solved, solved.questions[index], group, case)
+            facts.append(fact)
+        chat += [("user", " ".join(["If", *facts])), ("assistant", _told(solved, group, rng))]
     return Demonstration(tuple(chat), "page", every=True)
 
 
-def look(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """Names, after one fact, the answers under which it is likeliest, in the order of the cases."""
+def note(solved: Solved, rng: np.random.Generator) -> Demonstration:
+    """States what the facts of a case tell as they come in one by one; see `_told`."""
+    case, group = _case(solved, rng), solved.everyone
+    chat = [*_opened(solved), ("user", solved.episode.query), ("assistant", _told(solved, group, rng))]
+    for index in rng.permutation(len(solved.questions)):
+        fact, group = _next(solved, solved.questions[index], group, case)
+        chat += [("user", fact), ("assistant", _told(solved, group, rng))]
+    return Demonstration(tuple(chat), "note", every=True)
+
+
+def _opened(solved: Solved) -> list[tuple[str, str]]:
     context = solved.episode.context
-    chat = [("system", context)] if context else []
-    answers = [reading.answers[0] for reading in solved.episode.interpretations]
-    for _ in range(QUERIES):
-        question = solved.questions[rng.integers(len(solved.questions))]
-        reply = question.replies[rng.integers(len(answers))]
-        weight, shown = dict.fromkeys(answers, 0.0), dict.fromkeys(answers, 0.0)
-        for answer, own, share in zip(answers, question.replies, solved.weights, strict=True):
-            weight[answer] += share
-            shown[answer] += share * (own == reply)
-        likelihood = {answer: shown[answer] / weight[answer] for answer in weight}
-        best = max(likelihood.values()) - 1e-9
-        chat.append(("user", f"{reply} Who?"))
-        chat.append(("assistant", " ".join(answer for answer in likelihood if likelihood[answer] >= best)))
-    return Demonstration(tuple(chat), "look", every=True)
+    return [("system", context)] if context else []
+
+
+def _case(solved: Solved, rng: np.random.Generator) -> int:
+    return int(rng.choice(len(solved.weights), p=solved.weights))
+
+
+def _next(solved: Solved, question: Question, group: Group, case: int) -> tuple[str, Group]:
+    """Returns the user's reply to a question, and the possibilities that it leaves."""
+    reply = question.replies[case]
+    return reply, tuple(i for i in group if question.replies[i] == reply)
+
+
+def _told(solved: Solved, group: Group, rng: np.random.Generator) -> str:
+    """The likeliest answer and the most telling question, after their tags.
+
+    Each has a number, in 100 and rounded: the probability that the answer is right, and how much more often it is right
+    after the question.
+    """
+    return f"{ANSWER} {_likeliest(solved, group, rng)}\n{ASK} {_most_telling(solved, group)}"
 
 
 def _in_100(share: float) -> int:
@@ -171,9 +179,8 @@ def demonstrations(
                 yield price(costs, rng)
             elif kind == "page":
                 yield page(solved, rng)
-            elif kind == "look":
-                if solved.questions:
-                    yield look(solved, rng)
+            elif kind == "note":
+                yield note(solved, rng)
             else:
                 role = "assistant" if kind == "game" else "user"
                 if played := [turn for turn in turns(solved, costs, rng) if turn.role == role]:
