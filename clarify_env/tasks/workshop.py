@@ -1,8 +1,8 @@
 """The `workshop` task: machines that fail, causes and findings with known probabilities, for the game `interview`.
 
-The assistant's context is a page of a handbook: of 100 cases, how many are of each cause, and of those that show a value
-of a finding, how many are of each cause. The user has the machine before it and can tell its findings; nobody can
-see the cause. Everything follows from ``world_seed``; no page is in two splits.
+The assistant's context is a page of a handbook: of 100 cases, how many are of each cause, and of those with each value
+of a finding, how many are of each cause. The user has the machine before it and can tell its findings; nobody can see
+the cause. Everything follows from ``world_seed``; no page is in two splits.
 """
 
 from collections.abc import Mapping, Sequence
