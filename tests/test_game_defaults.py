@@ -3,6 +3,7 @@
 import pytest
 from configs import arguments_of, config_of
 
+from clarify_env.games import find_game
 from trainers.runs.overrides import CommandLine
 from trainers.runs.schema import default_choices, task_of
 
@@ -27,9 +28,22 @@ def test_a_game_of_another_package_is_played_on_almanac_unless_it_names_a_task()
     assert task_of("no_such_game") == "almanac" and default_choices("rest")["task"] == "almanac"
 
 
+OPENINGS = {
+    "clarification": ["clarify", "answer", "multi_answer"],
+    "pandora": ["look", "commit"],
+    "interview": ["ask", "answer"],
+    "ping": ["end"],
+}
+
+
+@pytest.mark.parametrize("command", ["rest", "contrastive", "rwsft"])
+@pytest.mark.parametrize("game", OPENINGS)
+def test_every_method_that_forces_openings_forces_those_of_the_game(command, game):
+    actions = list(config_of(command, f"game={game}").rollouts.actions)
+    assert actions == OPENINGS[game] and set(actions) <= set(find_game(game).actions)
+
+
 def test_what_a_game_changes_of_a_method():
-    assert list(config_of("rest", "game=pandora").rollouts.actions) == ["look", "commit"]
-    assert list(config_of("rest").rollouts.actions) == ["clarify", "answer", "multi_answer"]
     quick = config_of("rest", "game=pandora", "size=quick")
     assert quick.budget.games < config_of("rest", "game=pandora").budget.games, "a size changes it again"
 
