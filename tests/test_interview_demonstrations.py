@@ -8,7 +8,7 @@ import pytest
 from configs import config_of
 
 from clarify_env.games import find_game
-from clarify_env.games.interview.demonstrations import Demonstrator, note, page, price, turns
+from clarify_env.games.interview.demonstrations import Demonstrator, note, page, price, row, turns
 from clarify_env.games.interview.oracle import Solved
 from clarify_env.tasks.registry import make_task
 
@@ -30,9 +30,9 @@ def test_games_do_not_depend_on_the_costs():
 
 def test_kinds_are_drawn_by_their_shares():
     kinds = [d.kind for d in shown(CHEAP, 600)]
-    assert set(kinds) == {"game", "page", "note", "price", "user"}
-    assert 0.25 < kinds.count("game") / 600 < 0.45 and 0.15 < kinds.count("page") / 600 < 0.35
-    with pytest.raises(ValueError, match=r"shares must be of game, page, note, price, user, not sums"):
+    assert set(kinds) == {"game", "row", "page", "note", "price", "user"}
+    assert 0.2 < kinds.count("game") / 600 < 0.4 and 0.15 < kinds.count("page") / 600 < 0.35
+    with pytest.raises(ValueError, match=r"shares must be of game, row, page, note, price, user, not sums"):
         shown(CHEAP, 1, sums=1.0)
 
 
@@ -90,6 +90,16 @@ def test_pages_state_the_posterior():
             if facts == [""] and gain is not None:
                 best = max(solved.right_after(q, solved.everyone) for q in solved.questions)
                 assert abs(100 * (best - solved.right(solved.everyone)) - gain) <= 2.5 + 1e-9
+
+
+def test_rows_are_read_from_a_value_on():
+    rng = np.random.default_rng(2)
+    for index in range(30):
+        solved = Solved(TASK, TASK.episode("train", index), 4)
+        (_, context), *chat = row(solved, rng).messages if solved.questions else [("system", "")]
+        for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
+            value = query.removeprefix("If ")
+            assert any(line.endswith(f" {value}:{reply.removeprefix('#ANSWER')}") for line in context.splitlines())
 
 
 def test_notes_add_a_fact_at_a_time():

@@ -1,9 +1,10 @@
 """What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
-answers by the posterior), ``page`` (the likeliest answer and the most telling question after some facts of a case, for
-several cases of one page), ``note`` (the same as the facts of one case come in), ``price`` (which of two prices is
-larger) and ``user`` (the user's turns). None shows which action is worth its costs.
+answers by the posterior), ``row`` (a line of a page, from a value on), ``page`` (the likeliest answer and the most
+telling question after some facts of a case, for several cases of one page), ``note`` (the same as the facts of one case
+come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is worth
+its costs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,8 @@ from clarify_env.games.interview.rules import MAX_QUESTIONS, InterviewGame
 from clarify_env.games.interview.users import ScriptedUser
 from clarify_env.tasks.base import ENDLESS, Task
 
-KINDS = ("game", "page", "note", "price", "user")
-SHARES = {"game": 0.35, "page": 0.25, "note": 0.3, "price": 0.07, "user": 0.03}
+KINDS = ("game", "row", "page", "note", "price", "user")
+SHARES = {"game": 0.3, "row": 0.1, "page": 0.25, "note": 0.25, "price": 0.07, "user": 0.03}
 # Number of queries of a page and of a chat on prices.
 QUERIES, COMPARISONS = 10, 4
 # Probabilities of 0, 1, … facts in a query of a page.
@@ -79,6 +80,18 @@ def turns(solved: Solved, costs: Costs, rng: np.random.Generator, **options: Any
 def _played(turn: Turn, kind: str) -> Demonstration:
     chat = [(message["role"], message["content"]) for message in messages(turn.view, "pocket")]
     return Demonstration((*chat, ("assistant", turn.reply.text or "")), kind, every=True)
+
+
+def row(solved: Solved, rng: np.random.Generator) -> Demonstration:
+    """Reads aloud, after the value of a finding, the rest of its line: the first thing to learn about a page."""
+    context = solved.episode.context
+    words = [word for question in solved.questions for word in {r.rstrip(".").split()[-1] for r in question.replies}]
+    chat = _opened(solved)
+    for _ in range(QUERIES):
+        word = words[rng.integers(len(words))]
+        line = context[context.index(f" {word}: ") :].split("\n")[0]
+        chat += [("user", f"If {word}"), ("assistant", f"{ANSWER}{line.removeprefix(f' {word}:')}")]
+    return Demonstration(tuple(chat), "row", every=True)
 
 
 def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
@@ -177,6 +190,9 @@ def demonstrations(
             costs, kind = Costs(*prices[int(rng.integers(len(prices)))]), kinds[drawn]
             if kind == "price":
                 yield price(costs, rng)
+            elif kind == "row":
+                if solved.questions:
+                    yield row(solved, rng)
             elif kind == "page":
                 yield page(solved, rng)
             elif kind == "note":
