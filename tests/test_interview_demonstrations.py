@@ -92,14 +92,15 @@ def test_pages_state_the_posterior():
                 assert abs(100 * (best - solved.right(solved.everyone)) - gain) <= 2.5 + 1e-9
 
 
-def test_rows_are_read_from_a_value_on():
+def test_rows_are_the_causes_that_a_page_lists_with_a_fact():
     rng = np.random.default_rng(2)
     for index in range(30):
         solved = Solved(TASK, TASK.episode("train", index), 4)
         (_, context), *chat = row(solved, rng).messages if solved.questions else [("system", "")]
         for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
-            value = query.removeprefix("If ")
-            assert any(line.endswith(f" {value}:{reply.removeprefix('#ANSWER')}") for line in context.splitlines())
+            value = query.rstrip(".").split()[-1]
+            listed = [line.split(":")[0] for line in context.splitlines() if value in line.rstrip(".").split()]
+            assert reply == f"#ANSWER {', '.join(listed)}"
 
 
 def test_notes_add_a_fact_at_a_time():

@@ -146,30 +146,24 @@ def test_options_of_the_workshop(options, message):
         make_task("workshop", **options)
 
 
-def counts(text):
-    """Numbers of cases by cause, of a list of the page."""
-    return {cause: int(count) for cause, count in (entry.split() for entry in text.rstrip(".").split(", "))}
-
-
 @pytest.mark.parametrize("causes", [2, 3, 4])
 def test_probabilities_are_those_of_the_page(causes):
-    """The weight of a case is its cause's share times that of each finding, as the page counts them, exactly."""
-    task = make_task("workshop", causes=causes, validation=20)
-    for episode in task.episodes("validation"):
+    """The weight of a case is its cause's share times that of each finding, as the page states them."""
+    for episode in make_task("workshop", causes=causes, validation=20).episodes("validation"):
         first, *lines = episode.context.splitlines()
-        shares = counts(first.removeprefix("Of 100 cases: "))
-        assert sum(shares.values()) == 100
-        page = {}
-        for name, line in (line.split(" ", 1) for line in lines):
-            page[name] = {value: counts(listed) for value, listed in (e.split(": ") for e in line.split("; "))}
-            for listed in page[name].values():
-                assert list(listed.values()) == sorted(listed.values(), reverse=True), "the most frequent first"
+        entries = first.removeprefix("Of 100 cases, as listed: ").rstrip(".").split(", ")
+        reliability = {name: int(sure) / 100 for name, sure in map(str.split, entries)}
+        listed, shares = {}, {}
+        for line in lines:
+            cause, share, *values = line.replace(":", "").rstrip(".").split()
+            shares[cause], listed[cause] = int(share), dict(zip(reliability, values, strict=True))
+        assert list(shares.values()) == sorted(shares.values(), reverse=True) and sum(shares.values()) == 100
         for reading in episode.interpretations:
-            (cause,), odds = reading.answers, 1.0
+            (cause,) = reading.answers
+            weight = shares[cause] / 100
             for name, value in reading.attributes:
-                odds *= page[name][value][cause] / shares[cause]
-            assert reading.weight == pytest.approx(shares[cause] / 100 * odds)
-        assert sum(len(r) for r in page.values()) > len(page), "some finding tells something"
+                weight *= reliability[name] if listed[cause][name] == value else 1 - reliability[name]
+            assert reading.weight == pytest.approx(weight)
 
 
 def test_steering_needs_the_prices():

@@ -5,7 +5,6 @@ of a finding, how many are of each cause. The user has the machine before it and
 the cause. Everything follows from ``world_seed``; no page is in two splits.
 """
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -113,9 +112,11 @@ def _page(rng: np.random.Generator, most: int) -> Episode:
     machine = words.MACHINES[rng.integers(len(words.MACHINES))]
     complaint = words.COMPLAINTS[rng.integers(len(words.COMPLAINTS))]
     readings = _possibilities(causes, shares, names, listed, reliability)
-    lines = [f"Of 100 cases: {_counts(dict(zip(causes, shares, strict=True)))}."]
-    for finding in zip(names, listed, reliability, strict=True):
-        lines.append(_line(causes, shares, *finding))
+    sure = ", ".join(f"{name} {share}" for name, share in zip(names, reliability, strict=True))
+    lines = [f"Of 100 cases, as listed: {sure}."]
+    for i in sorted(range(count), key=lambda i: -shares[i]):
+        findings = (words.FINDINGS[name][values[i]] for name, values in zip(names, listed, strict=True))
+        lines.append(f"{causes[i]} {shares[i]}: {' '.join(findings)}.")
     meta = {"entity": " ".join(lines), "options": causes}
     return Episode("", f"The {machine} {complaint}. Why?", "\n".join(lines), readings, meta)
 
@@ -128,23 +129,6 @@ def _values(count: int, rng: np.random.Generator) -> list[int]:
         values = rng.integers(2, size=count).tolist()
         if len(set(values)) > 1:
             return values
-
-
-def _counts(cases: Mapping[str, int]) -> str:
-    """The causes behind some cases with their numbers, the most frequent first; those of no case are left out."""
-    by_number = sorted((cause for cause in cases if cases[cause]), key=lambda cause: -cases[cause])
-    return ", ".join(f"{cause} {cases[cause]}" for cause in by_number)
-
-
-def _line(causes: Sequence[str], shares: Sequence[int], name: str, values: Sequence[int], sure: int) -> str:
-    """A finding's line of the page: how many of 100 cases show each of its values, by cause."""
-    entries = []
-    for index, value in enumerate(words.FINDINGS[name]):
-        odds = [sure if listed == index else 100 - sure for listed in values]
-        cases = {cause: share * odd // 100 for cause, share, odd in zip(causes, shares, odds, strict=True)}
-        if any(cases.values()):
-            entries.append(f"{value}: {_counts(cases)}")
-    return f"{name} {'; '.join(entries)}."
 
 
 def _possibilities(

@@ -3,15 +3,13 @@
 MACHINES = "mill press lathe pump crane oven saw loom drill kiln".split()
 COMPLAINTS = ("has stopped", "runs slowly", "shakes", "overheats", "leaks", "trips")
 
-CAUSES = "fuse belt valve cable motor filter switch gear bearing spring clutch hose".split()
+CAUSES = "fuse belt valve cable motor filter switch gear".split()
 
 # Values of each finding: two, the one that is not listed being the other.
 FINDINGS = {
     "noise": ("loud", "quiet"),
     "smell": ("burnt", "sweet"),
     "lamp": ("red", "green"),
-    "heat": ("hot", "cold"),
-    "oil": ("thick", "thin"),
     "floor": ("wet", "dry"),
 }
 # Words by which a question asks for a finding, its values among them.
@@ -19,8 +17,6 @@ _NAMES = {
     "noise": ("noise", "noises", "noisy", "sound", "sounds", "hear"),
     "smell": ("smell", "smells", "odor", "odour", "scent"),
     "lamp": ("lamp", "light", "indicator", "led"),
-    "heat": ("heat", "temperature", "warm", "touch"),
-    "oil": ("oil", "lubricant", "grease"),
     "floor": ("floor", "ground", "below", "underneath"),
 }
 CUES = {name: (*names, *FINDINGS[name]) for name, names in _NAMES.items()}

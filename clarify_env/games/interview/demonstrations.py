@@ -1,7 +1,7 @@
 """What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
-answers by the posterior), ``row`` (a line of a page, from a value on), ``page`` (the likeliest answer and the most
+answers by the posterior), ``row`` (what a page lists with a fact), ``page`` (the likeliest answer and the most
 telling question after some facts of a case, for several cases of one page), ``note`` (the same as the facts of one case
 come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is worth
 its costs.
@@ -83,14 +83,15 @@ def _played(turn: Turn, kind: str) -> Demonstration:
 
 
 def row(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """Reads aloud, after the value of a finding, the rest of its line: the first thing to learn about a page."""
-    context = solved.episode.context
-    words = [word for question in solved.questions for word in {r.rstrip(".").split()[-1] for r in question.replies}]
+    """Reads aloud, after a fact, what a page lists with it: the first thing to learn about a page."""
     chat = _opened(solved)
     for _ in range(QUERIES):
-        word = words[rng.integers(len(words))]
-        line = context[context.index(f" {word}: ") :].split("\n")[0]
-        chat += [("user", f"If {word}"), ("assistant", f"{ANSWER}{line.removeprefix(f' {word}:')}")]
+        question = solved.questions[rng.integers(len(solved.questions))]
+        reply = question.replies[rng.integers(len(question.replies))]
+        value = f" {reply.rstrip('.').split()[-1]} "
+        lines = [line.split(":") for line in solved.episode.context.splitlines()]
+        entries = [entry for entry, *values in lines if value in f"{''.join(values).rstrip('.')} "]
+        chat += [("user", f"If {reply}"), ("assistant", f"{ANSWER} {', '.join(entries)}")]
     return Demonstration(tuple(chat), "row", every=True)
 
 
