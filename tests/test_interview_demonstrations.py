@@ -92,15 +92,18 @@ def test_pages_state_the_posterior():
                 assert abs(100 * (best - solved.right(solved.everyone)) - gain) <= 2.5 + 1e-9
 
 
-def test_rows_are_the_causes_that_a_page_lists_with_a_fact():
-    rng = np.random.default_rng(2)
+def test_rows_are_read_from_the_page():
+    rng, facts = np.random.default_rng(2), 0
     for index in range(30):
-        solved = Solved(TASK, TASK.episode("train", index), 4)
-        (_, context), *chat = row(solved, rng).messages if solved.questions else [("system", "")]
+        (_, context), *chat = row(Solved(TASK, TASK.episode("train", index), 4), rng).messages
+        lines = context.splitlines()[1:]
         for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
-            value = query.rstrip(".").split()[-1]
-            listed = [line.split(":")[0] for line in context.splitlines() if value in line.rstrip(".").split()]
-            assert reply == f"#ANSWER {', '.join(listed)}"
+            word = query.rstrip(".").split()[-1]
+            own = [line for line in lines if line.startswith(f"{word} ")]
+            listed = [line.split(":")[0] for line in lines if word in line.rstrip(".").split()]
+            assert reply == f"#ANSWER {own[0] if own else ', '.join(listed)}"
+            facts += not own
+    assert 60 < facts < 180, "some of both"
 
 
 def test_notes_add_a_fact_at_a_time():

@@ -1,7 +1,7 @@
 """What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
-answers by the posterior), ``row`` (what a page lists with a fact), ``page`` (the likeliest answer and the most
+answers by the posterior), ``row`` (a line of a page, or the causes listed with a fact), ``page`` (the likeliest answer and the most
 telling question after some facts of a case, for several cases of one page), ``note`` (the same as the facts of one case
 come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is worth
 its costs.
@@ -83,15 +83,20 @@ def _played(turn: Turn, kind: str) -> Demonstration:
 
 
 def row(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """Reads aloud, after a fact, what a page lists with it: the first thing to learn about a page."""
+    """Reads a page aloud: the line of an answer, or the answers that are listed with a fact, with their shares."""
     chat = _opened(solved)
+    lines = [line for line in solved.episode.context.splitlines()[1:]]
+    facts = [fact for question in solved.questions for fact in question.replies]
     for _ in range(QUERIES):
-        question = solved.questions[rng.integers(len(solved.questions))]
-        reply = question.replies[rng.integers(len(question.replies))]
-        value = f" {reply.rstrip('.').split()[-1]} "
-        lines = [line.split(":") for line in solved.episode.context.splitlines()]
-        entries = [entry for entry, *values in lines if value in f"{''.join(values).rstrip('.')} "]
-        chat += [("user", f"If {reply}"), ("assistant", f"{ANSWER} {', '.join(entries)}")]
+        if not facts or rng.random() < 0.6:
+            line = lines[rng.integers(len(lines))]
+            query, reply = f"{line.split()[0]}.", line
+        else:
+            query = facts[rng.integers(len(facts))]
+            value = f" {query.rstrip('.').split()[-1]} "
+            listed = [line.split(":") for line in lines]
+            reply = ", ".join(entry for entry, values in listed if value in f"{values.rstrip('.')} ")
+        chat += [("user", f"If {query}"), ("assistant", f"{ANSWER} {reply}")]
     return Demonstration(tuple(chat), "row", every=True)
 
 
@@ -192,8 +197,7 @@ def demonstrations(
             if kind == "price":
                 yield price(costs, rng)
             elif kind == "row":
-                if solved.questions:
-                    yield row(solved, rng)
+                yield row(solved, rng)
             elif kind == "page":
                 yield page(solved, rng)
             elif kind == "note":
