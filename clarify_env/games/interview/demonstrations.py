@@ -2,9 +2,9 @@
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
 answers by the posterior), ``row`` (a line of a page, or the answers listed with a fact), ``page`` (the likeliest answer
-and the most telling question after some facts of a case, for several cases of one page), ``note`` (the same as the facts
-of one case come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action
-is worth its costs.
+and the most telling question after some facts of a case, for several cases of one page), ``note`` (the same as the
+facts of one case come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which
+action is worth its costs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
