@@ -31,7 +31,7 @@ from clarify_env.tasks.passages import PassageTask
 # Default share of each kind of demonstration.
 SHARES = {"fact": 0.65, "read": 0.2, "game": 0.1, "known": 0.05}
 # Kinds that prepare for games; the default shows none.
-KINDS = (*SHARES, "rumour", "recall")
+KINDS = (*SHARES, "rumour", "recall", "choose")
 # Demonstrations between two changes of the other world, and first seed of the other worlds.
 _PER_WORLD, _OTHERS = 400, 1_000_000
 # Share of the askers that believe what is asserted over what is hedged, and of those that are told who is who.
@@ -93,6 +93,9 @@ def stream(
                 yield recall(_drawn((of_all, not_held)[int(rng.integers(2))] or every, rng))
             case "read":
                 yield read(other, _drawn(left, rng), price, rng)
+            case "choose":
+                episode = _drawn(left, rng)
+                yield choose(other, episode, price, rng, answers[subject(episode)[1]])
             case "known":
                 yield from play(task, _drawn(known["train"] or of_all, rng), price, rng, "known")
             case _:
@@ -130,6 +133,20 @@ def read(task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Gen
     game.apply(archive.act([game.view(archive.name)], [0])[0])
     view = game.view(role)
     return Demonstration((*_chat(view), ("assistant", _helper(task, view, episode, rng))), "read")
+
+
+def choose(
+    task: PassageTask, episode: Episode, prices: Prices, rng: np.random.Generator, pool: Sequence[str]
+) -> Demonstration:
+    """The answer of the asker that hears two replies, each right or drawn from a pool, and asserted or hedged."""
+    game = HelpersGame(task, episode, 0, prices, identities=rng.random() < _NAMED)
+    game.apply(Reply(_asker(game.view(ASKER), episode, rng)))
+    for _ in HELPERS:
+        right = rng.random() < 0.5
+        answer = episode.interpretations[0].answers[0] if right else pool[int(rng.integers(len(pool)))]
+        game.apply(Reply(f"{KNOW if rng.random() < 0.5 else THINK} {answer}"))
+    view = game.view(ASKER)
+    return Demonstration((*_chat(view), ("assistant", _asker(view, episode, rng))), "choose")
 
 
 def play(
