@@ -161,6 +161,17 @@ def test_what_memory_is_not_to_hold_is_told_otherwise_each_time():
     assert held == [reply for _, reply in replies] and set(held) == {"yes", "in part", "no"}
 
 
+def test_an_asker_takes_one_of_two_replies_and_rather_what_is_known():
+    taken = {True: 0, False: 0}
+    for demonstration in demonstrations(400, choose=1.0):
+        heard, answer = demonstration.messages[-2][1], parse(demonstration.messages[-1][1], "free")[0]
+        replies = [parse(line.partition(": ")[2]) for line in heard.splitlines()]
+        assert answer in {reply.answer for reply in replies}
+        if len({type(reply) for reply in replies}) == len({reply.answer for reply in replies}) == 2:
+            taken[isinstance(next(reply for reply in replies if reply.answer == answer), Assert)] += 1
+    assert 2 * taken[False] < taken[True] < 8 * taken[False]
+
+
 def test_other_worlds_state_other_facts():
     facts = {pretraining.subject(e): e for split in TASK.sizes for e in TASK.episodes(split)}
     alike = [
@@ -204,7 +215,7 @@ def test_a_demonstrated_helper_reads_what_it_finds():
 @pytest.mark.parametrize(
     ("task", "shares", "sentence"),
     [
-        (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, rumour, recall, not facts"),
+        (TASK, {"facts": 1.0}, "shares must be of fact, read, game, known, rumour, recall, choose, not facts"),
         (make_task("archives", known=1.0, partly=0.0), {"rumour": 1.0}, "memory is to hold every fact"),
         (make_task("archives", known=0.0, partly=0.0), None, "task.known=0 and task.partly=0 leave no fact"),
         (make_task("boxes"), None, "no demonstrations of task boxes"),
