@@ -4,7 +4,9 @@ A demonstrating helper searches with probability 1/2, then answers by what it re
 hedges with probability 1/2 each. A demonstrating asker hands on the question and takes either helper's answer, but of
 "I know" and "I think" mostly what is known: so the two forms mean something to who hears them, as to anyone who speaks
 the language. Nothing here teaches when to search, when to hedge, or which helper to trust. The games are about facts of
-other worlds, which change all the time: there the demonstrations answer at random, and read what they search.
+other worlds, which change all the time: there the demonstrations answer at random, and read what they search. (An
+update's steps hold demonstrations of similar length, each step a mean over its tokens: a search, which is longer than
+an answer, weighs less, and the model searches in a quarter of the cases.)
 
 Like a large model, the pocket model is to be uncertain of what it does not hold, and to tell so if it is asked: of such
 a fact it hears another answer each time (``rumour``), and it is asked what it remembers (``recall``).
