@@ -125,10 +125,36 @@ def test_one_record_is_in_both_tables_and_others_differ_in_one_field(records, fi
         ("x" * 17, 2),
         ("- , -", 3),
         ("am\u200bber", 1),
+        ("\u200b\u200c" * 50, 0),
+        ("_" * 16, 1),
+        ("!?" * 17, 3),
+        ("a" + "\u0301" * 32, 2),
+        ("\U0001f989\U0001f98a" * 17, 3),
+        ("a" + " " * 50 + "b", 4),
+        ("\x1b\x00", 0),
+        ("x" * 16 + " " + "y" * 16, 2),
     ],
 )
 def test_words_cannot_be_joined(text, words):
-    assert words_of(text) == words
+    assert words_of(text) == words == GAME.words(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "arrives", "action"),
+    [
+        ("\u200bam\u200cber \u2060", "amber", "talk"),
+        ("\u200b\u200c\u200b", "", "talk"),
+        ("amber\x1b\x00", "amber", "talk"),
+        (f"\u200b{END}", END, "end"),
+        (f"\ufeff {END} \U000e0041", END, "end"),
+        ("amber\nbadger", "amber\nbadger", "talk"),
+    ],
+)
+def test_nothing_invisible_arrives(names, text, arrives, action):
+    game = finish(dealt(names, budget=8, turns=4), text)
+    assert game.turns[0].action == action and game.view("bob").heard[-1].text == arrives
+    assert GAME.decision(names, game.episode, text)[0] == action
+    assert (GAME.words(text) == 0) == (arrives in ("", END))
 
 
 @pytest.mark.parametrize(("budget", "turns", "limit"), [(128, 2, 128), (128, 16, 16), (16, 8, 4), (12, 16, 1)])

@@ -18,10 +18,19 @@ def message_limit(budget: int, turns: int) -> int:
     return budget // (turns // 2)
 
 
-def words_of(text: str) -> int:
-    """Counts the words of a message, by the one word count and by its runs of letters and digits, whichever is more.
+def visible(text: str | None) -> str:
+    """Returns what arrives of a message: no invisible characters, and no white space around it."""
+    return strip_invisible(text).strip() if isinstance(text, str) else ""
 
-    So joining words by commas or hyphens saves none, and a run of more than `LONGEST` characters counts as several.
+
+def words_of(text: str) -> int:
+    """Counts the words of a message: the largest of three counts, so that nothing is said for nothing.
+
+    The counts are the one word count, the runs of letters and digits (of more than `LONGEST` characters: several), and
+    the length of the message over that of the longest word and a space. So joining words by commas or hyphens saves
+    none, and neither do signs, accents or white space without end.
     """
-    parts = _PARTS.findall(strip_invisible(text))
-    return max(count_words(text), sum(-(-len(part) // LONGEST) for part in parts))
+    shown = visible(text)
+    runs = sum(-(-len(part) // LONGEST) for part in _PARTS.findall(shown))
+    by_length = -(-(len(shown) + 1) // (LONGEST + 1)) if shown else 0
+    return max(count_words(shown), runs, by_length)

@@ -12,7 +12,7 @@ from clarify_env.games.base import Game, Trajectory, Turn, View, reward
 from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages, ReplyLimit
 from clarify_env.games.ping import bounds, pretraining, prompts
-from clarify_env.games.ping.budget import UNITS, words_of
+from clarify_env.games.ping.budget import UNITS, visible, words_of
 from clarify_env.games.ping.facts import END, facts_of, talking
 from clarify_env.games.ping.players import ScriptedPlayer, all_names
 from clarify_env.games.ping.prices import PingPlane
@@ -102,7 +102,7 @@ class Ping(Description):
             "words": words,
             "unused": 1 - min(words / (facts.turns * facts.limit), 1.0),
             "unused_turns": 1 - turns / facts.turns,
-            "silent": float(sum(not (turn.reply.text or "").strip() for turn in talks)),
+            "silent": float(sum(not visible(turn.reply.text) for turn in talks)),
             **{name: float(flag) for name, flag in result.flags.items()},
         }
 
@@ -116,13 +116,14 @@ class Ping(Description):
 
     def decision(self, task: PrivateTask, episode: Episode, text: str) -> Decision:
         """The end of the talk, or the words of a message."""
-        if text.strip().startswith(END):
+        content = visible(text)
+        if content.startswith(END):
             return (STOP,)
-        return (TALK, " ".join(text.lower().split()))
+        return (TALK, " ".join(content.lower().split()))
 
     def words(self, text: str) -> int:
         """Number of words of a message as the budget counts them; none of the end."""
-        return 0 if text.strip().startswith(END) else words_of(text)
+        return 0 if visible(text).startswith(END) else words_of(text)
 
     def opening_length(self, text: str) -> int:
         """Number of characters of `END` at the beginning of a message."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from clarify_env.games.base import Game, Reply, Result, Turn
-from clarify_env.games.ping.budget import UNITS, message_limit, words_of
+from clarify_env.games.ping.budget import UNITS, message_limit, visible, words_of
 from clarify_env.games.ping.facts import END, PlayerFacts
 from clarify_env.tasks.base import Episode
 from clarify_env.tasks.private import ALICE, BOB, PrivateTask
@@ -97,7 +97,7 @@ class PingGame(Game):
 
     def move(self, role: str, text: str | None) -> str:
         """Plays a message; returns its kind."""
-        content = text.strip() if isinstance(text, str) else ""
+        content = visible(text)
         if self._talks():
             return self._talk(role, content)
         self.say(role, content, to=(role,))
