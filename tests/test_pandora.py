@@ -221,6 +221,34 @@ def test_wrong_options_are_said(options, sentence):
         make_task("boxes", **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"price": (1e-320, 1.0)}, r"costs\.step=0\.01 is too coarse"),
+        ({"price": (0.1, 1e308)}, r"costs\.price must be two rising positive prices of at most 1,000,000"),
+        ({"price": (0.1,)}, r"costs\.price must be two"),
+        ({"price": None}, r"costs\.price must be two"),
+        ({"price": ("a", "b")}, r"costs\.price must be two"),
+        ({"price": (True, True)}, r"costs\.price must be two"),
+        ({"step": 1e-12}, r"costs\.step=1e-12 must be at least 1e-09"),
+        ({"step": 1e-9}, r"costs\.step=1e-09 must be at least 1e-09, and make at most 10,000 prices"),
+        ({"step": 0.0}, r"costs\.step=0\.0 must be"),
+        ({"step": float("nan")}, r"costs\.step=nan must be"),
+    ],
+)
+def test_prices_that_cannot_be_are_said(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        GAME.plane(**options)
+
+
+def test_small_prices_keep_their_decimal_places():
+    plane = GAME.plane(price=(0.001, 0.009), step=0.0005)
+    sets = plane.sets()
+    assert all(0.001 <= price <= 0.009 for name in ("seen", "between") for (price,) in sets[name])
+    assert all(0.0105 < price < 0.0145 for (price,) in sets["beyond"])
+    assert len(plane.train()) >= 12 and len(set(plane.grid()[0])) == 8
+
+
 def test_held_out_prices_are_not_trained_on():
     plane = GAME.plane()
     trained = {price for (price,) in plane.train()}
