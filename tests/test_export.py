@@ -394,6 +394,17 @@ def test_scores_that_cannot_be_are_refused(command, run, tmp_path, option, sente
     assert_nothing(tmp_path / "out")
 
 
+def test_a_game_that_scores_no_answers_has_no_metric(command, tmp_path):
+    task, game = make_task("boxes"), find_game("pandora")
+    players = {"searcher": game.player("searcher", task, "threshold")}
+    starts = [Start(task.episode("test", 3), 0, (0.2,), 0)]
+    run = stored_run(tmp_path / "run", "evaluate", ["game=pandora"], play(starts, players, task=task, game=game))
+    code, error = command(reverify, f"run={run}", "metric=f1", f"run_dir={tmp_path / 'out'}")
+    sentence = "metric: game pandora scores games by a rule of its own, and answers by no metric"
+    assert (code, error) == (1, f"error: {sentence}\n")
+    assert_nothing(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [

@@ -35,6 +35,7 @@ from clarify_env.selfplay import play as play_games
 from clarify_env.tasks.ping_names import PingNames, agreeing, rows
 from clarify_env.tasks.registry import make_task
 from clarify_env.testing import check_game
+from trainers.data.score import by_metric
 from trainers.pingeval import gained
 from trainers.runs.command import COMMANDS, CONF
 
@@ -180,6 +181,25 @@ def test_answers_are_private_and_both_must_be_right(names):
     finish(game, "something else")
     assert game.result.score == 0 and game.result.flags["alice_right"] and not game.result.flags["bob_right"]
     assert game.result.flags["turns_used_up"] and game.result.usage["turns"] == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "answers", "score", "right"),
+    [
+        ("em", ("a b c", "a b c"), 1.0, (True, True)),
+        ("em", ("a b c", "a"), 0.0, (True, False)),
+        ("f1", ("a b c", "a"), 0.5, (True, False)),
+        ("f1", ("a", "x"), 0.0, (False, False)),
+        ("f1", ("a b c", "c b a"), 1.0, (True, True)),
+    ],
+)
+def test_half_an_answer_is_no_whole_one(metric, answers, score, right):
+    task = by_metric(PingNames(), metric)
+    words = task.episode("validation", 0).interpretations[0].answers[0].split()
+    spelled = dict(zip("abc", words, strict=True))
+    game = finish(dealt(task), END, *(" ".join(spelled.get(name, name) for name in text.split()) for text in answers))
+    assert game.result.score == pytest.approx(score)
+    assert (game.result.flags["alice_right"], game.result.flags["bob_right"]) == right
 
 
 def test_who_ended_the_talk_and_what_was_left_is_measured(names):

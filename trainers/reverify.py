@@ -38,7 +38,8 @@ def check(options: ReverifyOptions, rater: RaterOptions) -> None:
     """Checks run, prices, metric and rater, before anything is written.
 
     Raises:
-        ValueError: See `open_run`, `by_metric`, `check_rater` and `Description.check_prices`; or a person is to rate.
+        ValueError: The game scores no answers by a metric, or a person is to rate; see also `open_run`, `by_metric`,
+            `check_rater` and `Description.check_prices`.
     """
     stored, *_ = _opened(options)
     if rater.kind == PERSON:
@@ -50,6 +51,8 @@ def _opened(options: ReverifyOptions) -> tuple[StoredRun, StoredRun, list[Any]]:
     """Returns the run, the same run under the chosen metric, and the vectors of costs."""
     stored = rescored = open_run(options.run)
     setup = stored.experiment.setup
+    if options.metric is not None and not setup.game.scored_by_task:
+        raise ValueError(f"metric: game {setup.game.name} scores games by a rule of its own, and answers by no metric")
     if options.metric is not None:
         other = setup._replace(task=by_metric(setup.task, options.metric))
         rescored = stored._replace(experiment=stored.experiment.at(setup=other))

@@ -68,6 +68,7 @@ class Description:
         hidden_name: What the hidden possibility is called in the options of an environment's `reset`.
         simultaneous: Whether all roles move in each cycle, in the order of `roles`, hear each other only after it, and
             the game ends only after it: then it has a parallel environment.
+        scored_by_task: Whether answers are scored by the metric of the task.
         faults: For each role whose conduct `judge` judges, the kinds of faults.
         prompt_versions: For some roles, the version of the wording of their prompts; recorded with results.
     """
@@ -91,6 +92,7 @@ class Description:
     blind: tuple[str, ...] = ()
     hidden_name: str = "hidden"
     simultaneous: bool = False
+    scored_by_task: bool = True
     faults: Mapping[str, tuple[FaultKind, ...]] = {}
     prompt_versions: Mapping[str, int] = {}
 

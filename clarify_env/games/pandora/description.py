@@ -40,6 +40,7 @@ class Pandora(Description):
     steering = {"look_price": ("look", 0), "looks_price": ("looks", 0)}
     blind = (SEARCHER,)
     hidden_name = "prize"
+    scored_by_task = False
 
     def chat(self, view: Any, style: str = "natural", prior: str = "") -> Messages:
         """See `clarify_env.games.pandora.prompts.messages`."""

@@ -137,15 +137,15 @@ class PingGame(Game):
         # The answer that is being given is not among the turns yet; it is no talk.
         kinds = [turn.action for turn in self.turns]
         talks = kinds.count(TALK) + kinds.count(OVER)
-        right = all(self._answers.values())
+        score = min(self._answers.values())  # by a metric of partial scores, the worst answer counts
         flags: dict[str, Any] = {
             "over": OVER in kinds,
             "ended_by_alice": self._reason == ALICE,
             "ended_by_bob": self._reason == BOB,
             "turns_used_up": self._reason == "turns",
-            **{f"{role}_right": bool(score) for role, score in self._answers.items()},
+            **{f"{role}_right": one >= 1 for role, one in self._answers.items()},
         }
-        self.result = Result(float(right), {"turns": talks, "words": self._words}, flags)
+        self.result = Result(score, {"turns": talks, "words": self._words}, flags)
 
 
 def _another(task: PrivateTask, episode: Episode, hidden: int) -> tuple[Episode, int]:
