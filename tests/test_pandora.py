@@ -213,7 +213,14 @@ def test_no_priors_are_in_two_splits(options):
         ({"boxes": 9}, r"task\.boxes must be from 2 to 8, not 9"),
         ({"priors": "secret"}, r"task\.priors must be one of stated, hidden, not 'secret'"),
         ({"concentration": 0.0}, r"task\.concentration must be above 0"),
-        ({"discounts": [1.5]}, r"task\.discounts must lie in \[0, 1\]"),
+        ({"discounts": [1.5]}, r"task\.discounts must be a list of numbers in \[0, 1\], not \[1\.5\]"),
+        ({"discounts": ["x"]}, r"task\.discounts must be a list"),
+        ({"discounts": 0.5}, r"task\.discounts must be a list"),
+        ({"discounts": [float("nan")]}, r"task\.discounts must be a list"),
+        ({"concentration": 1e9}, r"task\.concentration=1000000000\.0 draws priors .* that split \w+ gets none"),
+        ({"concentration": 1e308}, r"task\.concentration=1e\+308 "),
+        ({"concentration": 1e-300}, r"task\.concentration=1e-300 "),
+        ({"boxes": 2, "concentration": 1e5}, r"task\.concentration=100000\.0 draws priors of task\.boxes=2 boxes"),
     ],
 )
 def test_wrong_options_are_said(options, sentence):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from clarify_env.costs import is_price
 from clarify_env.options import whole_number
 from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Interpretation, Task, register
 
@@ -16,6 +17,8 @@ LABELS = "ABCDEFGH"
 KINDS = ("oak", "tin", "clay", "glass", "cork", "iron", "paper", "silk", "stone", "brass", "wax", "bone")
 # Share of priors that belong to validation and to test; the others belong to train.
 _VALIDATION, _TEST = 0.15, 0.25
+# Most draws for an episode of a split, and draws within which each split must get one before a task is made.
+_MOST_TRIES, _FEW_TRIES = 20_000, 500
 _QUERY = "Which box holds the prize?"
 
 
@@ -64,9 +67,11 @@ class Boxes(Task):
             raise ValueError(f"task.priors must be one of {', '.join(PRIORS)}, not {priors!r}")
         if not 0 < concentration < float("inf"):
             raise ValueError(f"task.concentration must be above 0, not {concentration}")
+        if not isinstance(discounts, list | tuple | None) or not all(
+            is_price(one) and one <= 1 for one in discounts or ()
+        ):
+            raise ValueError(f"task.discounts must be a list of numbers in [0, 1], not {discounts}")
         self.discounts = tuple(discounts or ())
-        if any(not 0 <= discount <= 1 for discount in self.discounts):
-            raise ValueError(f"task.discounts must lie in [0, 1], not {list(self.discounts)}")
         self.priors, self.concentration = priors, concentration
         self.sizes = {
             "train": None,
@@ -78,6 +83,7 @@ class Boxes(Task):
         )
         self.odds = dict(zip(KINDS, odds.tolist(), strict=True))
         self._cached = lru_cache(maxsize=65_536)(self._made)
+        self._check_splits()
 
     def __reduce__(self) -> tuple:
         return type(self), self._options(self.priors)
@@ -96,12 +102,12 @@ class Boxes(Task):
 
     def _made(self, split: str, index: int) -> Episode:
         rng = np.random.default_rng([self.world_seed, list(self.sizes).index(split), index])
-        while True:
-            kinds = rng.choice(KINDS, size=self.boxes, replace=False).tolist() if self.priors == "hidden" else []
-            percents = self._percents(kinds, rng)
-            entity = "-".join(sorted(kinds) or [f"{percent:02d}" for percent in sorted(percents)])
+        for _ in range(_MOST_TRIES):
+            kinds, percents, entity = self._drawn(rng)
             if self._split_of(entity) == split:
                 break
+        else:
+            raise ValueError(self._few_priors(split))
         labels = LABELS[: self.boxes]
         shown = kinds or [f"{percent}%" for percent in percents]
         readings = tuple(
@@ -113,6 +119,27 @@ class Boxes(Task):
             meta["discount"] = float(self.discounts[int(rng.integers(len(self.discounts)))])
         context = ", ".join(f"{label} {text}" for label, text in zip(labels, shown, strict=True))
         return Episode(f"{split}/{index}", _QUERY, context, readings, meta)
+
+    def _drawn(self, rng: np.random.Generator) -> tuple[list[str], list[int], str]:
+        """Draws the kinds (of hidden priors), the percents, and the entity by which they belong to a split."""
+        kinds = rng.choice(KINDS, size=self.boxes, replace=False).tolist() if self.priors == "hidden" else []
+        percents = self._percents(kinds, rng)
+        return kinds, percents, "-".join(sorted(kinds) or [f"{percent:02d}" for percent in sorted(percents)])
+
+    def _check_splits(self) -> None:
+        """Checks that each split gets some of a few hundred priors: an extreme concentration makes them all alike."""
+        rng, left = np.random.default_rng([self.world_seed, len(self.sizes)]), set(self.sizes)
+        for _ in range(_FEW_TRIES):
+            left.discard(self._split_of(self._drawn(rng)[2]))
+            if not left:
+                return
+        raise ValueError(self._few_priors(min(left)))
+
+    def _few_priors(self, split: str) -> str:
+        return (
+            f"task.concentration={self.concentration} draws priors of task.boxes={self.boxes} boxes that are so much "
+            f"alike that split {split} gets none"
+        )
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """There is no user to ask: no question is understood."""
