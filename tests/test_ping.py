@@ -35,6 +35,7 @@ from clarify_env.selfplay import play as play_games
 from clarify_env.tasks.ping_names import PingNames, agreeing, rows
 from clarify_env.tasks.registry import make_task
 from clarify_env.testing import check_game
+from trainers import pingeval
 from trainers.data.score import by_metric
 from trainers.pingeval import gained
 from trainers.runs.command import COMMANDS, CONF
@@ -326,6 +327,71 @@ def test_a_game_changes_the_defaults_of_a_command():
     assert composed("rest", "game=ping", "task=ping_pointers", "task.steps=4").task.steps == 4
     config = composed("pingeval", "task.records=5", "size=quick")
     assert config.game.name == "ping" and config.task.records == 5 and list(config.pingeval.budgets) == [16]
+
+
+COIN = """
+from clarify_env.tasks.private import PrivateTask, private_episode
+
+class Coin(PrivateTask):
+    name, example, answering = "coin", "heads", ("alice",)
+    rules = {"alice": "Find out the side.", "bob": "Tell the side."}
+
+    def __init__(self, test: int = 20):
+        self._set_splits(0, 20, test)
+
+    def _episode(self, split, index):
+        sides = ["heads", "tails"]
+        return private_episode(f"{split}/{index}", "Which side?", sides, f"coin {index}", sides)
+"""
+
+
+@pytest.fixture(scope="module")
+def coin(tmp_path_factory):
+    """A task of another package, of which no protocol is known."""
+    path = tmp_path_factory.mktemp("coin") / "coin_task.py"
+    path.write_text(COIN)
+    return f"{path}:Coin"
+
+
+def test_a_task_without_protocols_has_no_reference(coin):
+    task = make_task(coin)
+    check_game(task, game=GAME, episodes=2)
+    assert GAME.solve(task, [task.episode("test", 0)]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["pingeval.turns=[16]", "pingeval.budgets=[1]"], "leave nothing to measure"),
+        (["pingeval.turns=[]"], "leave nothing to measure"),
+        (["pingeval.budgets=[]"], "leave nothing to measure"),
+        (["pingeval.turns=[3]"], "pingeval.turns must be even numbers, not 3"),
+        (["game.control=silent"], "game.control=silent: trainers.pingeval measures the controls of pingeval.controls"),
+        (["task.test=1"], "pingeval.controls: deranged needs more than the one episode of split test"),
+        (["task={coin}"], "assistant: task coin has no scripted players, so a model must play"),
+        (["task.records=301"], "task.records must be at most 10 with task.fields=3 and task.values=8, not 301"),
+        (["task=ping_pointers", "task.steps=1001"], "task.steps must be at most 1000, not 1001"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_first(command, coin, tmp_path, line, sentence):
+    line = [word.format(coin=coin) for word in line]
+    out = tmp_path / "out"
+    code, error = command(pingeval, "assistant=scripted", "assistant.strategy=null", *line, f"run_dir={out}")
+    assert code == 1 and sentence in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_split_of_one_episode_cannot_be_deranged():
+    task = PingNames(test=1)
+    with pytest.raises(ValueError, match=r"game\.control=deranged needs another episode, and split test of ping_names"):
+        PingGame(task, task.episode("test", 0), control="deranged")
+
+
+@pytest.mark.parametrize("options", [{"most": 10**9}, {"most": 396}, {"least": 500, "most": 500}])
+def test_games_of_chess_that_no_one_reaches_are_refused(options):
+    pytest.importorskip("chess")
+    with pytest.raises(ValueError, match=r"task\.most=\d+ and task\.apart=6 must be at most 400"):
+        make_task("ping_chess", **options)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from clarify_env.evaluation.episodes import split_episodes
 from clarify_env.evaluation.intervals import bootstrap
 from clarify_env.games.agents import Agent
 from clarify_env.games.ping.description import GAME, OPEN_GAME
-from clarify_env.games.ping.players import STRATEGIES, ScriptedPlayer
+from clarify_env.games.ping.players import ScriptedPlayer, protocols
 from clarify_env.games.ping.rules import CONTROLS, OPEN
 from clarify_env.options import option
 from trainers.runs.command import command
@@ -60,6 +60,15 @@ class PingevalOptions:
     def __post_init__(self) -> None:
         if odd := [turns for turns in self.turns if turns % 2]:
             raise ValueError(f"pingeval.turns must be even numbers, not {odd[0]}")
+        if not self.cells():
+            raise ValueError(
+                f"pingeval.turns={self.turns} and pingeval.budgets={self.budgets} leave nothing to measure: a budget "
+                "must be at least half of the turns"
+            )
+
+    def cells(self) -> list[tuple[int, int]]:
+        """Returns the pairs of turns and budget that are measured."""
+        return [(turns, budget) for budget in self.budgets for turns in self.turns if budget * 2 >= turns]
 
 
 def pingeval(experiment: Experiment, options: PingevalOptions, run: Run) -> None:
@@ -68,15 +77,15 @@ def pingeval(experiment: Experiment, options: PingevalOptions, run: Run) -> None
 
     policy = None if experiment.policy_options is None else experiment.load_policy()
     players: dict[str, Mapping[str, Agent]] = {
-        name: dict.fromkeys(GAME.roles, ScriptedPlayer(name))
-        for name in (*STRATEGIES.get(experiment.task.name, {}), "mute")
+        name: dict.fromkeys(GAME.roles, ScriptedPlayer(name)) for name in protocols(experiment.task.name)
     }
     if policy is not None or experiment.served is not None:
         players["policy"] = experiment.players(policy, options.temperature)
     seeing = {name: agents for name, agents in players.items() if name == "policy"}
-    seeing["seeing"] = dict.fromkeys(GAME.roles, ScriptedPlayer("seeing"))
+    if len(players) > len(seeing):  # tasks of other packages have no scripted players
+        seeing["seeing"] = dict.fromkeys(GAME.roles, ScriptedPlayer("seeing"))
     episodes = split_episodes(experiment.task, options.split, options.episodes, "pingeval.")
-    cells = [(turns, budget) for budget in options.budgets for turns in options.turns if budget * 2 >= turns]
+    cells = options.cells()
     middle = (experiment.setup.options["turns"], experiment.setup.options["budget"])
     rows: list[dict[str, Any]] = []
     controls = {control: len(seeing if control == OPEN else players) for control in options.controls}
@@ -161,15 +170,22 @@ def gained(rows: Sequence[Mapping[str, Any]], middle: tuple[int, int]) -> dict[s
 
 
 def check(experiment: Experiment, options: PingevalOptions) -> None:
-    """Checks game, split and prices.
+    """Checks game, control, players, split and prices.
 
     Raises:
-        ValueError: The game is another one, the task has no such split, or the prices cannot be.
+        ValueError: The game is another one or has a control of its own, nobody plays, the task has no such split or too
+            few episodes in it, or the prices cannot be.
     """
     if experiment.setup.game.name != GAME.name:
         raise ValueError(f"game: trainers.pingeval measures game=ping, not {experiment.setup.game.name}")
+    if (control := experiment.setup.options["control"]) != "none":
+        raise ValueError(f"game.control={control}: trainers.pingeval measures the controls of pingeval.controls")
+    if experiment.policy_options is None and experiment.served is None and not protocols(experiment.task.name):
+        raise ValueError(f"assistant: task {experiment.task.name} has no scripted players, so a model must play")
     if options.split not in experiment.task.sizes:
         raise ValueError(f"pingeval.split: task {experiment.task.name} has no split {options.split!r}")
+    if "deranged" in options.controls and experiment.task.sizes[options.split] == 1:
+        raise ValueError(f"pingeval.controls: deranged needs more than the one episode of split {options.split}")
     try:
         _prices(experiment, options)
     except ValueError as error:

@@ -9,6 +9,9 @@ try:
 except ImportError:  # the task says so when it is made
     chess = None
 
+# Half-moves that about half of the games of random moves reach.
+LONGEST_GAME = 400
+
 
 @register
 class PingChess(PrivateTask):
@@ -43,11 +46,17 @@ class PingChess(PrivateTask):
     ) -> None:
         if chess is None:
             raise ValueError("task ping_chess needs the package chess; install the extra [chess]")
-        self.least, self.most = whole_number("least", least, least=0), whole_number("most", most, least=0)
-        self.apart = whole_number("apart", apart, least=2)
+        self.least, self.most = whole_number("task.least", least, least=0), whole_number("task.most", most, least=0)
+        self.apart = whole_number("task.apart", apart, least=2)
         if self.least < self.apart or self.most < self.least or self.apart % 2:
             raise ValueError(
-                f"apart={apart} must be even and at most least={least}, and most={most} at least that, in half-moves"
+                f"task.apart={apart} must be even and at most task.least={least}, and task.most={most} at least that, "
+                "in half-moves"
+            )
+        if self.most + self.apart > LONGEST_GAME:
+            raise ValueError(
+                f"task.most={most} and task.apart={apart} must be at most {LONGEST_GAME} half-moves together: few games "
+                "of random moves are longer"
             )
         self._set_splits(world_seed, validation, test)
 

@@ -22,6 +22,8 @@ FIELDS = (
 )
 VALUES = tuple(tuple(words.split()) for words in FIELDS)
 Record = tuple[str, ...]
+# Each record is compared with all others.
+MOST_RECORDS = 300
 
 
 @register
@@ -55,13 +57,15 @@ class PingNames(PrivateTask):
         validation: int = 200,
         test: int = 400,
     ) -> None:
-        self.records = whole_number("records", records, least=2)
-        self.fields = whole_number("fields", fields, least=3)
-        self.values = whole_number("values", values, least=2)
+        self.records = whole_number("task.records", records, least=2)
+        self.fields = whole_number("task.fields", fields, least=3)
+        self.values = whole_number("task.values", values, least=2)
         if self.fields > len(VALUES) or self.values > len(VALUES[0]):
-            raise ValueError(f"fields must be at most {len(VALUES)}, and values at most {len(VALUES[0])}")
-        if self.records > (most := self.values ** (self.fields - 1) // 6):
-            raise ValueError(f"records must be at most {most} with fields={fields} and values={values}, not {records}")
+            raise ValueError(f"task.fields must be at most {len(VALUES)}, and task.values at most {len(VALUES[0])}")
+        if self.records > (most := min(self.values ** (self.fields - 1) // 6, MOST_RECORDS)):
+            raise ValueError(
+                f"task.records must be at most {most} with task.fields={fields} and task.values={values}, not {records}"
+            )
         self._set_splits(world_seed, validation, test)
 
     def words(self) -> list[tuple[str, ...]]:

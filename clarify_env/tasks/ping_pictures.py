@@ -35,11 +35,12 @@ class PingPictures(PrivateTask):
     def __init__(
         self, pictures: int = 16, side: int = 4, world_seed: int = 0, validation: int = 200, test: int = 400
     ) -> None:
-        self.pictures = whole_number("pictures", pictures, least=2)
-        self.side = whole_number("side", side, least=1)
+        self.pictures = whole_number("task.pictures", pictures, least=2)
+        self.side = whole_number("task.side", side, least=1)
         if self.side > len(COLUMNS) or self.side**2 < self.pictures - 1:
             raise ValueError(
-                f"side must be at most {len(COLUMNS)}, and side x side at least pictures - 1 = {self.pictures - 1}"
+                f"task.side must be at most {len(COLUMNS)}, and its square at least task.pictures - 1 = "
+                f"{self.pictures - 1}, not {side}"
             )
         self._set_splits(world_seed, validation, test)
 

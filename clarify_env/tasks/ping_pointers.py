@@ -7,6 +7,7 @@ from clarify_env.tasks.private import PrivateTask, private_episode
 
 # Names of places; a map has the first few of them.
 PLACES = tuple(name for values in VALUES for name in values)
+MOST_STEPS = 1_000
 # Maps of Bob's among which one is dealt.
 _POSSIBILITIES = 4
 
@@ -35,10 +36,12 @@ class PingPointers(PrivateTask):
     def __init__(
         self, places: int = 32, steps: int = 8, world_seed: int = 0, validation: int = 200, test: int = 400
     ) -> None:
-        self.places = whole_number("places", places, least=2)
+        self.places = whole_number("task.places", places, least=2)
         if self.places > len(PLACES):
-            raise ValueError(f"places must be at most {len(PLACES)}, not {places}")
-        self.steps = whole_number("steps", steps, least=1)
+            raise ValueError(f"task.places must be at most {len(PLACES)}, not {places}")
+        self.steps = whole_number("task.steps", steps, least=1)
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"task.steps must be at most {MOST_STEPS}, not {steps}")
         self._set_splits(world_seed, validation, test)
 
     def _episode(self, split: str, index: int) -> Episode:

@@ -30,11 +30,11 @@ class PrivateTask(Task):
 
     def _set_splits(self, world_seed: int, validation: int, test: int) -> None:
         """Sets the seed of the episodes and the sizes of the splits; the train split is endless."""
-        self.world_seed = whole_number("world_seed", world_seed, least=0)
+        self.world_seed = whole_number("task.world_seed", world_seed, least=0)
         self.sizes = {
             "train": None,
-            "validation": whole_number("validation", validation, least=1),
-            "test": whole_number("test", test, least=1),
+            "validation": whole_number("task.validation", validation, least=1),
+            "test": whole_number("task.test", test, least=1),
         }
 
     def _rng(self, split: str, index: int) -> np.random.Generator:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clarify_env.games.base import reward
-from clarify_env.games.ping.players import STRATEGIES, ScriptedPlayer
+from clarify_env.games.ping.players import ScriptedPlayer, protocols
 from clarify_env.games.ping.rules import STOP, PingGame
 from clarify_env.tasks.base import Episode
 from clarify_env.tasks.private import PrivateTask
@@ -83,7 +83,9 @@ class Protocols:
         return {"turns": self._values[best, 1], "words": self._values[best, 2]}
 
 
-def solve(task: PrivateTask, episodes: Sequence[Episode], **options: Any) -> list[Protocols]:
-    """Plays every protocol of the task on some episodes."""
-    names = (*STRATEGIES.get(task.name, {}), "mute")
+def solve(task: PrivateTask, episodes: Sequence[Episode], **options: Any) -> list[Protocols] | None:
+    """Plays every protocol of the task on some episodes; ``None``: it has none, as a task of another package."""
+    names = protocols(task.name)
+    if not names:
+        return None
     return [Protocols({name: play(task, episode, name, options) for name in names}) for episode in episodes]

@@ -164,7 +164,7 @@ class Ping(Description):
         """See `clarify_env.games.ping.pretraining.stream`."""
         return pretraining.stream(task, prices, rng, shares)
 
-    def solve(self, task: PrivateTask, episodes: Sequence[Episode], **options: Any) -> list[bounds.Protocols]:
+    def solve(self, task: PrivateTask, episodes: Sequence[Episode], **options: Any) -> list[bounds.Protocols] | None:
         """Plays the scripted protocols of the task; see `clarify_env.games.ping.bounds`."""
         return bounds.solve(task, episodes, **options)
 

@@ -101,6 +101,11 @@ def strategy_of(task: str, name: str) -> Strategy:
     return known[first if name == "scripted" else name]()
 
 
+def protocols(task: str) -> tuple[str, ...]:
+    """Returns the names of the protocols of a task, the best first and ``"mute"`` last; none of a task without them."""
+    return (*STRATEGIES[task], "mute") if task in STRATEGIES else ()
+
+
 def all_names() -> tuple[str, ...]:
     """Returns the names of all strategies of all tasks."""
     return tuple(dict.fromkeys(["scripted", "mute", *(name for known in STRATEGIES.values() for name in known)]))

@@ -152,6 +152,8 @@ def _another(task: PrivateTask, episode: Episode, hidden: int) -> tuple[Episode,
     """Returns the next episode of the split, and a possibility of it that does not depend on the one that is dealt."""
     split, _, index = episode.id.rpartition("/")
     size = task.split_size(split)
+    if size == 1:
+        raise ValueError(f"game.control=deranged needs another episode, and split {split} of {task.name} has only one")
     following = int(index) + 1
     other = task.episode(split, following if size is None else following % size)
     return other, int(np.random.default_rng([int(index), hidden]).integers(len(other.interpretations)))
