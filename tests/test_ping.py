@@ -101,6 +101,33 @@ def test_communication_is_needed_and_used(task):
     assert mean_success(task, "seeing", budget=16, turns=8, control="open") > 0.95
 
 
+SAID = (
+    "",
+    "n",
+    "n\u00b2",
+    "n-3",
+    "x1",
+    "h99999999999",
+    "a1 zz9",
+    "Hello, what do you hold?",
+    "1",
+    "alice",
+    "\u2029x",
+    "#LOOK A",
+)
+
+
+def test_protocols_play_with_a_partner_who_says_anything(task):
+    for name in (*STRATEGIES[task.name], "mute"):
+        player = ScriptedPlayer(name)
+        for seat in GAME.roles:
+            for start in range(len(SAID)):
+                game, others = dealt(task, index=start, turns=8, budget=32), iter(SAID[start:] + SAID)
+                while (role := game.to_move) is not None:
+                    game.apply(player.act([game.view(role)], [0])[0] if role == seat else Reply(next(others)))
+                assert game.result is not None
+
+
 @pytest.mark.parametrize(("records", "fields"), [(9, 3), (16, 4), (25, 4)])
 def test_one_record_is_in_both_tables_and_others_differ_in_one_field(records, fields):
     task = PingNames(records, fields)

@@ -55,8 +55,8 @@ class PingChess(PrivateTask):
             )
         if self.most + self.apart > LONGEST_GAME:
             raise ValueError(
-                f"task.most={most} and task.apart={apart} must be at most {LONGEST_GAME} half-moves together: few games "
-                "of random moves are longer"
+                f"task.most={most} and task.apart={apart} must be at most {LONGEST_GAME} half-moves together: few "
+                "games of random moves are longer"
             )
         self._set_splits(world_seed, validation, test)
 

@@ -5,11 +5,14 @@ position says which came first. (Two numbers, the pieces and the steps of all pa
 in the other tasks, rounds are no need here, but serve players who look at one file after another.)
 """
 
+import re
+
 from clarify_env.games.base import View
 from clarify_env.games.ping.facts import END, facts_of, talking
 from clarify_env.tasks.private import ALICE, BOB
 
 _FILES = "abcdefgh"
+_FEATURE = re.compile(r"([a-z])([0-9]{1,4})")
 
 
 def features(board: str) -> list[str]:
@@ -47,8 +50,11 @@ class Comparing:
                 if word in (ALICE, BOB):
                     first, told = first or word, True
                     continue
+                feature = _FEATURE.fullmatch(word)
+                if feature is None or feature[1] not in values:
+                    continue  # a partner may say anything
                 compared += 1
-                other, mine = int(word[1:]), values[word[0]]
+                other, mine = int(feature[2]), values[feature[1]]
                 if sender != view.role and not first and other != mine:
                     # Fewer pieces, or more steps, are later.
                     earlier = mine > other if word[0] == "n" else mine < other

@@ -30,7 +30,7 @@ class Asking:
         left, cells = list(range(len(pictures))), []
         for sender, text, _ in view.heard:
             if sender == ALICE:
-                cells = text.split()
+                cells = [name for name in text.split() if name in names]
                 continue
             for name, letter in zip(cells, text.split(), strict=False):
                 left = [i for i in left if pictures[i][names.index(name)] == letter]
