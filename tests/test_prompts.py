@@ -123,15 +123,11 @@ def test_a_prompt_for_what_the_game_makes_invalid_is_refused():
 # (style, costs, what the assistant is told of them)
 LAST_LINES = [
     ("natural", (0.31, 0.041), "Each question costs 0.31, each word 0.041."),
-    ("relative", (0.31, 0.041), "Each question costs 0.31, each word 0.041: a question costs as much as 8 words."),
-    ("relative", (0.04, 0.041), "Each question costs 0.04, each word 0.041: a question costs as much as 1 word."),
-    ("relative", (0.0, 0.041), "Each question costs 0.00, each word 0.041: a question costs as much as 0 words."),
-    ("relative", (0.0, 0.0), "Each question costs 0.00, each word 0.000: a question costs as much as 0 words."),
-    (
-        "relative",
-        (0.2, 0.0),
-        "Each question costs 0.20, each word 0.000: a question costs as much as any number of words.",
-    ),
+    ("relative", (0.31, 0.041), "A question costs as much as 8 words; a right answer is worth 24 words."),
+    ("relative", (0.04, 0.041), "A question costs as much as 1 word; a right answer is worth 24 words."),
+    ("relative", (0.0, 0.041), "A question costs as much as 0 words; a right answer is worth 24 words."),
+    ("relative", (0.2, 0.0), "A question costs 0.20 of what a right answer earns; words cost nothing."),
+    ("relative", (0.0, 0.0), "A question costs 0.00 of what a right answer earns; words cost nothing."),
 ]
 
 

@@ -47,8 +47,8 @@ class Phrasing(NamedTuple):
     Attributes:
         rules: System message, before the context; ``{begin}`` and ``{reasoning}`` follow from the game's option
             ``reasoning``.
-        costs: Follows the query; ``{alpha}`` and ``{beta}`` are the costs, ``{words}`` the number of words that cost as
-            much as a question.
+        costs: Follows the query; ``{alpha}`` and ``{beta}`` are the costs, ``{question}`` and ``{answer}`` what a
+            question and a right answer are worth in words.
     """
 
     rules: str
@@ -81,10 +81,11 @@ user; asking and every word you write take points away{reasoning}.""",
     ),
 }
 
-# The wording of "natural", with the price of a question in words as well: whether to ask or to list several answers
-# turns on that ratio, which a small model cannot compute (docs/real-model.md).
-PHRASINGS["relative"] = PHRASINGS["natural"]._replace(
-    costs="Each question costs {alpha}, each word {beta}: a question costs as much as {words}."
+# The wording of "natural", with prices in words: whether to ask or to list several answers turns on how many words a
+# question is worth, a quotient that a small model cannot compute (docs/real-model.md).
+RELATIVE = "relative"
+PHRASINGS[RELATIVE] = PHRASINGS["natural"]._replace(
+    costs="A question costs as much as {question}; a right answer is worth {answer}."
 )
 
 # The wording of "natural", with a line on how likely each reading is before the costs (arXiv 2602.16699).
@@ -167,16 +168,21 @@ def _shared_system(context: str, style: str, reasoning: str) -> str:
 
 @lru_cache(maxsize=_CACHE)
 def _costs_last(costs: Costs, style: str) -> str:
-    words = _words_of_a_question(costs)
-    return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3), words=words)
+    if style == RELATIVE:
+        return _costs_in_words(costs)
+    return PHRASINGS[style].costs.format(alpha=plain(costs.alpha, 2), beta=plain(costs.beta, 3))
 
 
-def _words_of_a_question(costs: Costs) -> str:
-    """How many words cost as much as a question, rounded: alpha / beta."""
-    if costs.alpha and not costs.beta:
-        return "any number of words"
-    number = round(costs.alpha / costs.beta) if costs.alpha else 0
-    return f"{number} word{'s' * (number != 1)}"
+def _costs_in_words(costs: Costs) -> str:
+    """States the worth of a question, alpha / beta, and of a right answer, 1 / beta, in words, both rounded."""
+    if not costs.beta:
+        return f"A question costs {plain(costs.alpha, 2)} of what a right answer earns; words cost nothing."
+    question, answer = (_words(worth / costs.beta) for worth in (costs.alpha, 1))
+    return PHRASINGS[RELATIVE].costs.format(question=question, answer=answer)
+
+
+def _words(number: float) -> str:
+    return f"{round(number)} word{'s' * (round(number) != 1)}"
 
 
 def _prior_and_costs(prior: str, costs: Costs) -> str:
