@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,12 +160,16 @@ BAD = [
     ("x.csv", HEAD + "a,yes\n", 'line 2: rating must be a number in [0, 1], not "yes"'),
     ("x.csv", HEAD + "a,nan\n", 'line 2: rating must be a number in [0, 1], not "nan"'),
     ("x.csv", HEAD + "a,inf\n", 'line 2: rating must be a number in [0, 1], not "inf"'),
+    ("x.csv", HEAD + "a,1.0001\n", 'line 2: rating must be a number in [0, 1], not "1.0001"'),
+    ("x.csv", HEAD + "a,0_1\n", 'line 2: rating must be a number in [0, 1], not "0_1"'),
+    ("x.csv", HEAD + "a,\u0661\n", "line 2: rating must be a number in [0, 1], not "),
+    ("x.csv", HEAD + "a,=1\n", 'line 2: rating must be a number in [0, 1], not "=1"'),
     ("x.csv", HEAD + "a,1\nb,0\na,1\n", "line 4: item a stands in line 2 already"),
     ("x.csv", HEAD + "c,1\n", "line 2: rating 1 of item c is 0.25 in the ratings so far"),
     ("x.csv", HEAD + "a,1,1\n", "line 2: 3 cells, but the header names 2 columns"),
     ("x.csv", HEAD + 'a,1\n"b,1\n', "line 3: no CSV"),
     ("x.csv", HEAD + '"b\n\n",1\na,3\n', "line 5: rating must be"),
-    ("x.csv", b"item,rating\na,\xff\n", "line 2: not UTF-8"),
+    ("x.csv", b"item,rating\na,\xff\n", "line 2: not UTF-8 (invalid start byte): save it as UTF-8"),
     ("x.jsonl", "[1]\n", "line 1: must be an object with item and rating, not [1]"),
     ("x.jsonl", '{"item": "a", "rating": 1}\n{"item": "b"}\n', "line 2: rating is missing"),
     ("x.jsonl", '{"rating": 1}\n', "line 1: item is missing"),
@@ -209,6 +214,17 @@ def test_what_is_written_is_read_whatever_it_holds(tmp_path, name):
     write_form(tmp_path / name, rows)
     assert read_form(tmp_path / name, [row["item"] for row in rows], {}) == ({}, len(rows))
     assert name != "x.csv" or "'=1+1" in (tmp_path / name).read_text(encoding="utf-8"), "no spreadsheet runs it"
+
+
+def test_no_spreadsheet_takes_an_item_for_a_number(run):
+    assert all(re.fullmatch("g[0-9a-f]{12}", item) for item in open_study(run).by_id())
+
+
+def test_a_run_that_stored_no_games_says_how_it_stores_some(command, run, tmp_path):
+    shutil.rmtree(run / "trajectories")
+    code, error = command(rate, f"run={run}", f"run_dir={tmp_path / 'out'}")
+    assert code == 1 and f"run: {run} holds no games" in error
+    assert "its own command, run again with rating.games=1000, stores some to be rated" in error
 
 
 def test_a_refused_file_changes_nothing(rating, run, tmp_path):
@@ -438,7 +454,12 @@ REFUSED = [
     (["action=export", "rater.kind=em"], "action=export is for rater.kind=person; rater.kind=em rates by itself"),
     (["rater.kind=null"], "rater.kind must be the rater whose mean rating is estimated, not null"),
     (["rater.kind=execution"], "answers of task almanac are no queries to a database"),
-    (["rating.budget=3"], "rating: a budget of 3 pays for no item"),
+    (["rating.budget=3"], "rating.budget 3 pays for no item"),
+    (["rating.budget=11"], "rating.budget 11 is less than 22, the price of a burn-in of 2 items"),
+    (["rating.burn_in=61"], "rating.burn_in 61 is more than there are: 60"),
+    (["rating.burn_in=20", "rating.budget=99"], "rating.burn_in 20 is more than a budget of 99 pays for: 9"),
+    (["rating.transfer={run}"], "rating.transfer must be another run than run"),
+    (["rater.price=1e308"], "rater.price must be a number between 0 and 1e+09"),
     (["rating.policy=best"], "rating.policy must be one of always, uniform, active, not 'best'"),
     (["action=rate"], "action must be one of estimate, export, import, ask, plan, not 'rate'"),
     (["rating.transfer=nowhere"], "rating.transfer: nowhere is no run directory"),
@@ -448,7 +469,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
 def test_a_wrong_option_leaves_nothing_behind(command, run, tmp_path, overrides, message):
-    code, error = command(rate, f"run={run}", f"run_dir={tmp_path / 'out'}", *overrides)
+    code, error = command(
+        rate, f"run={run}", f"run_dir={tmp_path / 'out'}", *(word.format(run=run) for word in overrides)
+    )
     assert code == 1 and message in error and error.count("\n") == 1, error
     assert not (tmp_path / "out").exists() and not (run / FOLDER).exists()
 

@@ -203,14 +203,20 @@ WRONG = [
         "must be the name of an environment",
     ),
     ({"kind": "judge", "judge": {"model": "m", "key_env": "NO_SUCH_KEY"}}, {}, "variable NO_SUCH_KEY is not set"),
-    ({"kind": "em"}, {"budget": 5.0}, "rating: a budget of 5 pays for no item"),
+    ({"kind": "em"}, {"budget": 5.0}, "rating.budget 5 pays for no item"),
+    ({"kind": "em"}, {"budget": 50.0}, "rating.budget 50 is less than 66, the price of a burn-in of 2 items"),
+    ({"kind": "em"}, {"burn_in": 200}, "rating.burn_in 200 is more than there are: 100"),
+    ({"kind": "em"}, {"burn_in": 20, "budget": 400.0}, "burn_in 20 is more than a budget of 400 pays for: 6, as both"),
+    ({"kind": "em"}, {"burn_in": 0}, "rating.burn_in 0: at least 2 items, unless the raters were calibrated"),
 ]
 
 
 @pytest.mark.parametrize(("rater", "rating", "message"), WRONG, ids=lambda value: str(value)[:60])
 def test_what_cannot_rate_is_said_before(rater, rating, message):
     with pytest.raises(ValueError, match=message):
-        raters.check_rating(RatingOptions(**rating), RaterOptions(**rater), CheapRaterOptions(), SETUP, None)
+        raters.check_rating(
+            RatingOptions(**rating), RaterOptions(**rater), CheapRaterOptions(), SETUP, None, games=100, methods=6
+        )
 
 
 def test_a_game_without_closing_answers_has_none_to_rate():

@@ -155,7 +155,8 @@ def check(options: CompareOptions, rating: RatingOptions, rater: RaterOptions, c
     if rater.kind is not None:
         firsts = {cell.task: cell for cell in reversed(cells)}
         configs = {task: _config(cell.method, task, cell.command, cell.overrides) for task, cell in firsts.items()}
-        choice.check({task: build(config, learns=False) for task, config in configs.items()})
+        methods = {task: sum(cell.task == task and cell.rated for cell in cells) for task in firsts}
+        choice.check({task: build(config, learns=False) for task, config in configs.items()}, methods)
     if options.cell is not None and options.cell >= len(cells):
         raise ValueError(f"cell must be below {len(cells)}, the number of cells, not {options.cell}")
 

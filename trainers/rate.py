@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clarify_env.options import option
-from trainers.data.ratings import FORMATS, Ratings, form_items, read_form, write_form
+from trainers.data.ratings import FORMATS, Ratings, form_items, read_form, typed_rating, write_form
 from trainers.evaluation.closing import shown
 from trainers.evaluation.items import Item, Study, open_study
 from trainers.evaluation.raters import check_rating
@@ -62,9 +62,12 @@ def check(options: RateOptions, rater: RaterOptions, cheap_rater: CheapRaterOpti
     if options.action in _BY_HAND and rater.kind != PERSON:
         raise ValueError(f"action={options.action} is for rater.kind=person; rater.kind={rater.kind} rates by itself")
     study = open_study(options.run)
-    check_rating(rating, rater, cheap_rater, study.setup, study.run.experiment.policy_options)
+    policy_options, methods = study.run.experiment.policy_options, len(study.items)
+    check_rating(rating, rater, cheap_rater, study.setup, policy_options, len(study.entities), methods)
     if rating.transfer is not None:
         open_study(rating.transfer, "rating.transfer")
+        if Path(rating.transfer).resolve() == Path(options.run).resolve():
+            raise ValueError("rating.transfer must be another run than run: errors are not learned where they are met")
     if options.file is not None:
         _filled(options.file, study)
 
@@ -180,15 +183,12 @@ def _answered(row: dict[str, str], title: str) -> str | float | None:
         try:
             typed = input("rating: ").strip().lower()
         except EOFError:
+            print()
             return "q"
         if typed in ("", "q"):
             return typed or None
-        try:
-            rating = {"y": 1.0, "n": 0.0}.get(typed)
-            rating = float(typed.replace(",", ".")) if rating is None else rating
-        except ValueError:
-            rating = -1.0
-        if 0 <= rating <= 1:
+        rating = typed_rating({"y": "1", "n": "0"}.get(typed, typed))
+        if rating is not None:
             return rating
         print(f"not {typed!r} but {_HELP}", file=sys.stderr)
 

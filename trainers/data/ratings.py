@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ COLUMNS = (ITEM, "question", "context", "reference", "answer", RATING)
 FORMATS = ("csv", "jsonl")
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 2**24
+# A number as people and spreadsheets write it; `float` would take 1_0 and digits of other scripts too.
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 # First characters of a cell that a spreadsheet would run as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -166,15 +169,17 @@ def _rows(path: Path) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _rating(stated: Any, at: str) -> float:
-    number = stated
-    if isinstance(stated, str):
-        try:
-            number = float(stated.strip().replace(",", "."))  # some spreadsheets write a decimal comma
-        except ValueError:
-            number = None
+    number = typed_rating(stated) if isinstance(stated, str) else stated
     if not is_number(number) or not 0 <= number <= 1:
         raise ValueError(f"{at}: rating must be a number in [0, 1], not {_short(stated)}")
     return float(number)
+
+
+def typed_rating(text: str) -> float | None:
+    """Returns the rating that a person wrote, with a decimal point or comma; ``None``: no number in [0, 1]."""
+    text = text.strip()
+    rating = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else -1.0
+    return rating if 0 <= rating <= 1 else None
 
 
 def _text(path: Path) -> str:
@@ -182,7 +187,7 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")  # spreadsheets begin with a mark of the byte order
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8: {error.reason}") from error
+        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason}): save it as UTF-8") from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from error
 

@@ -64,13 +64,16 @@ class StoredRun(NamedTuple):
         return {role: style for role, style in styles.items() if style in experiment.setup.game.styles}
 
 
-def open_run(folder: str | Path, option: str = "run", files: tuple[Path, ...] | None = None) -> StoredRun:
+def open_run(
+    folder: str | Path, option: str = "run", files: tuple[Path, ...] | None = None, hint: str = ""
+) -> StoredRun:
     """Opens a run directory.
 
     Args:
         folder: The directory.
         option: Name of the option that chose it, for errors.
         files: Files of trajectories to read; ``None``: those of ``trajectories``, by iteration.
+        hint: What helps where there are no games, for errors.
 
     Raises:
         ValueError: It holds no run, or one without games.
@@ -89,7 +92,7 @@ def open_run(folder: str | Path, option: str = "run", files: tuple[Path, ...] | 
     if files is None:
         files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
     if not any(ChunkLog(path).chunks for path in files):
-        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {trajectories}")
+        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {trajectories}{hint}")
     try:
         experiment = build(OmegaConf.create(identity), learns=False, measures=False)
     except (ValueError, OmegaConfBaseException) as error:

@@ -31,14 +31,19 @@ class RatingChoice(NamedTuple):
         """Returns the overrides of a run whose games are rated here."""
         return [] if self.rater.kind is None else [f"rating.games={self.rating.games or RATED_GAMES}"]
 
-    def check(self, experiments: Mapping[str, Experiment]) -> None:
-        """Checks that the raters can rate the games of each task.
+    def check(self, experiments: Mapping[str, Experiment], methods: Mapping[str, int]) -> None:
+        """Checks that the raters can rate the games of each task, and that the budget pays for a burn-in.
+
+        Args:
+            experiments: An experiment of each task.
+            methods: How many runs of each task are rated together.
 
         Raises:
             ValueError: They cannot; the message names the option.
         """
-        for experiment in experiments.values():
-            check_rating(*self, experiment.setup, experiment.policy_options)
+        games = self.rating.games or RATED_GAMES
+        for task, experiment in experiments.items():
+            check_rating(*self, experiment.setup, experiment.policy_options, games, methods[task])
 
 
 def rate_methods(run: Run, parts: Sequence[tuple[str, str, int, Path]], choice: RatingChoice) -> None:

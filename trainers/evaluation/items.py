@@ -72,7 +72,8 @@ def items_of(setup: Setup, games: Sequence[Trajectory], method: str) -> tuple[It
 
 def _identifier(setup: Setup, game: Trajectory) -> str:
     content = [game.game, game.task, game.episode_id, *shown(setup, game).values()]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    # A spreadsheet would take a hash of digits, or of digits and an e, for a number and spell it otherwise.
+    return f"g{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
 
 
 def _entity(setup: Setup, game: Trajectory) -> str:
@@ -137,4 +138,6 @@ def check_paired(items: Mapping[str, Sequence[Item]]) -> None:
 def _stored(run_dir: Path, name: str) -> StoredRun:
     """Opens a run; its games are those that its evaluation stored to be rated, if it did."""
     path = run_dir / FOLDER / GAMES
-    return open_run(run_dir, name, (path,) if path.exists() else None)
+    if path.exists():
+        return open_run(run_dir, name, (path,))
+    return open_run(run_dir, name, hint="; its own command, run again with rating.games=1000, stores some to be rated")

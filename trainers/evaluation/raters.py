@@ -103,19 +103,45 @@ def interval_of(rating: RatingOptions) -> str:
 
 
 def check_rating(
-    rating: RatingOptions, rater: RaterOptions, cheap: RaterOptions, setup: Setup, policy: HF | None
+    rating: RatingOptions,
+    rater: RaterOptions,
+    cheap: RaterOptions,
+    setup: Setup,
+    policy: HF | None,
+    games: int,
+    methods: int = 1,
 ) -> None:
     """Checks what can be known of two raters and the budget before any game is played or rated.
+
+    Args:
+        rating: Budget and policy.
+        rater: The strong rater.
+        cheap: The cheap rater.
+        setup: Game, task and options whose games are rated.
+        policy: Options of the policy's model; ``None``: it has none here.
+        games: Games of each method, the most that there can be.
+        methods: Number of methods.
 
     Raises:
         ValueError: An option is wrong; the message names it.
     """
     check_rater(rater, "rater", setup, policy)
     check_rater(cheap, "cheap_rater", setup, policy)
+    check_budget(rating, rater, cheap, games, methods)
+
+
+def check_budget(rating: RatingOptions, rater: RaterOptions, cheap: RaterOptions, games: int, methods: int) -> None:
+    """Checks that games and budget are enough for a burn-in.
+
+    Raises:
+        ValueError: They are not, or another option of ``rating.*`` is wrong; the message names it.
+    """
+    rules = rules_of(rating, rater, cheap, games * methods)
     try:
-        rules_of(rating, rater, cheap, 2).check()
+        rules.check()
+        rules.burn_in_blocks(methods * np.arange(1, games + 1), rating.transfer is not None)
     except ValueError as error:
-        raise ValueError(f"rating: {error}") from error
+        raise ValueError(f"rating.{error}") from error
 
 
 def check_rater(options: RaterOptions, section: str, setup: Setup, policy: HF | None) -> None:

@@ -17,7 +17,7 @@ from trainers.data.ratings import Ratings as Journal
 from trainers.evaluation.closing import shown
 from trainers.evaluation.items import Item, Study
 from trainers.evaluation.learned import calibrated, transferred, write_drawn
-from trainers.evaluation.raters import Rater, open_raters, rules_of
+from trainers.evaluation.raters import Rater, check_budget, open_raters, rules_of
 from trainers.evaluation.rating_options import RaterOptions, RatingOptions
 from trainers.evaluation.recalibrate import Lookup, Recalibrated
 from trainers.rating.estimate import Estimate, compare, estimate
@@ -89,6 +89,7 @@ def rate_study(
     journal, methods = Journal(study.folder), list(study.items)
     flat = [item for row in zip(*study.items.values(), strict=True) for item in row]
     rows = [index // len(methods) for index in range(len(flat))]
+    check_budget(rating, rater, cheap, len(study.entities), len(methods))
     rules = rules_of(rating, rater, cheap, len(flat))
     with _opened(study, rater, cheap) as ((strong, weak), judges):
         learned = transferred(rating, strong, weak)

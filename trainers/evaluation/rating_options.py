@@ -15,13 +15,17 @@ TEXTUAL = ("em", "f1", "drop")
 RATERS = (*TEXTUAL, SIMILARITY, EXECUTION, JUDGE, PERSON)
 
 
+# Above it, sums of prices would lose money to rounding.
+MOST_PRICE = 1e9
+
+
 @dataclass(frozen=True)
 class RaterOptions:
     """A rater and its price (``rater.*``: the strong one)."""
 
     kind: str | None = option(None, choices=(*RATERS, None))
     """em, f1 and drop compare texts; similarity: embeddings; execution: rows of SQL; judge: a model behind a server."""
-    price: float = option(10.0, above=0)
+    price: float = option(10.0, above=0, most=MOST_PRICE)
     """Money of one rating."""
     model: str | None = option(None)
     """Model of kind similarity (folder, GGUF file or hub id), mean-pooled; null: the policy's own."""
@@ -35,7 +39,7 @@ class CheapRaterOptions(RaterOptions):
 
     kind: str = option("f1", choices=[kind for kind in RATERS if kind != PERSON])
     """Rates every game; the kinds are those of ``rater.kind``, but for a person."""
-    price: float = option(1.0, above=0)
+    price: float = option(1.0, above=0, most=MOST_PRICE)
     """Money of one rating."""
 
 

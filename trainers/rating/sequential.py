@@ -31,6 +31,8 @@ from trainers.rating.ratings import Ratings
 BURN_IN, FLOOR = 200, 0.02
 # Mean squared error of the cheap rater, in units of Var H, that weights are chosen for before anything is rated.
 _PRIOR_ERROR = 0.25
+# What a sum of prices may be above the budget by rounding.
+_ROUNDING = 1 + 1e-12
 
 CheapRater = Callable[[list[int]], Sequence[float]]
 StrongRater = Callable[[list[int]], Sequence[float | None]]
@@ -95,7 +97,7 @@ class Rules(NamedTuple):
         if not 0 < self.floor <= 1:
             raise ValueError(f"floor {self.floor:g}: a probability above 0 and at most 1")
         if not self.budget >= sum(self.prices):
-            raise ValueError(f"a budget of {self.budget:g} pays for no item: both ratings cost {sum(self.prices):g}")
+            raise ValueError(f"budget {self.budget:g} pays for no item: both ratings cost {sum(self.prices):g}")
         if self.burn_in is not None and self.burn_in < 0:
             raise ValueError(f"burn_in {self.burn_in}: at least 0")
         if self.width is not None and not self.width > 0:
@@ -104,6 +106,37 @@ class Rules(NamedTuple):
             raise ValueError(f"look {self.look}: at least 1")
         check_kind(self.model)
         find(self.interval)
+
+    def burn_in_blocks(self, ends: np.ndarray, calibrated: bool) -> int:
+        """Returns the number of blocks of the burn-in, which needs no rating to be known.
+
+        Args:
+            ends: Number of items of the first 1, 2, ... blocks, shape [blocks].
+            calibrated: Whether the raters were calibrated elsewhere.
+
+        Raises:
+            ValueError: There are too few items, or the budget does not pay for it.
+        """
+        if self.policy == "always":
+            return 0
+        price = sum(self.prices)
+        affordable = int(np.searchsorted(ends * price, self.budget * _ROUNDING, side="right"))
+        size = self.burn_in
+        if size is None:
+            size = 0 if calibrated else min(BURN_IN, max(affordable // 3, min(affordable, 2)))
+        if size > len(ends):
+            raise ValueError(f"burn_in {size} is more than there are: {len(ends)}")
+        if size > affordable:
+            raise ValueError(
+                f"burn_in {size} is more than a budget of {self.budget:g} pays for: {affordable}, as both ratings of "
+                f"{int(ends[0])} cost {ends[0] * price:g}"
+            )
+        if calibrated or (size > 0 and ends[size - 1] >= 2):
+            return size
+        if self.burn_in is None and len(ends) >= 2:
+            least = ends[ends >= 2][0] * price
+            raise ValueError(f"budget {self.budget:g} is less than {least:g}, the price of a burn-in of 2 items")
+        raise ValueError(f"burn_in {size}: at least 2 items, unless the raters were calibrated elsewhere")
 
 
 def rate(
@@ -162,7 +195,7 @@ class _Run:
     ):
         self.cheap_rater, self.strong_rater, self.rules, self.features = cheap, strong, rules, features
         self.entities = None if entities is None else np.asarray(entities)
-        self.limit = rules.budget * (1 + 1e-12)
+        self.limit = rules.budget * _ROUNDING
         # Where every item is rated by the strong rater, no cheap rating is bought.
         self.needs_cheap = rules.policy != "always"
         self.counts = _Counts(0, 0)
@@ -185,7 +218,7 @@ class _Run:
     def rate(self, calibration: Calibration | None) -> Ratings | Pending:
         """See the function of the name."""
         rules = self.rules
-        blocks = self.burn_in(calibration is not None)
+        blocks = self.rules.burn_in_blocks(self.ends, calibration is not None)
         size = int(self.ends[blocks - 1]) if blocks else 0
         first = self.order[:size]
         g, h = self.buy_cheap(first), self.buy_strong(first)
@@ -205,21 +238,6 @@ class _Run:
             if self.is_narrow(ratings):
                 break
         return ratings._replace(money=self.money())
-
-    def burn_in(self, calibrated: bool) -> int:
-        """Returns the number of blocks of the burn-in."""
-        rules = self.rules
-        if rules.policy == "always":
-            return 0
-        affordable = int(np.searchsorted(self.ends * sum(rules.prices), self.limit, side="right"))
-        size = rules.burn_in
-        if size is None:
-            size = 0 if calibrated else min(BURN_IN, max(affordable // 3, min(affordable, 2)))
-        if size > affordable:
-            raise ValueError(f"a burn-in of {size} is more than the budget of {rules.budget:g} pays for: {affordable}")
-        if not calibrated and (size == 0 or self.ends[size - 1] < 2):
-            raise ValueError("a burn-in has at least 2 items, unless the raters were calibrated elsewhere")
-        return size
 
     def planned(self, size: int) -> float | None:
         """Returns the number of items that later ones count for beside a burn-in, by prices and budget alone.

@@ -50,7 +50,7 @@ def _estimate(entry: Mapping[str, Any]) -> str:
 
 
 def _money(amount: float) -> str:
-    return f"{amount:,.2f}".rstrip("0").rstrip(".")
+    return f"{amount:g}" if amount >= 1e12 else f"{amount:,.2f}".rstrip("0").rstrip(".")
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def check_evaluation(experiment: Experiment) -> None:
         check_similarity(options.similarity)
     if experiment.rater.kind is not None:
         chosen = experiment.rating, experiment.rater, experiment.cheap_rater
-        raters.check_rating(*chosen, experiment.setup, experiment.policy_options)
+        raters.check_rating(*chosen, experiment.setup, experiment.policy_options, experiment.stored_games)
     if options.gold_logprob and experiment.policy_options is None:
         if experiment.served is not None:
             raise ValueError("eval.gold_logprob needs the model here (kind hf), and assistant.kind=api is a server's")
