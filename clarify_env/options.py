@@ -234,7 +234,7 @@ def _one_kind(kind: Any, rule: Rule) -> str:
         count = {None: "a list of", 2: "two"}.get(rule.length, f"{rule.length}")
         return f"{count} {_PLURAL.get(typing.get_origin(item) or item, 'values')} {rule.words()}".strip()
     if rule.choices:
-        *others, last = map(str, rule.choices)
+        *others, last = (str(choice) for choice in rule.choices if choice is not None)  # null is named by the type
         return f"one of {', '.join(others)}, {last}" if len(others) > 1 else " or ".join([*others, last])
     return f"{_WORDS.get(typing.get_origin(kind) or kind, 'a value')} {rule.words()}".strip()
 

@@ -53,6 +53,8 @@ class Oven:
     null: all."""
     steps: list[float] = option([1.0, 2.0], length=2, above=0)
     """Two steps."""
+    rack: str | None = option(None, choices=("top", "low", None))
+    """Rack; null: none."""
     sets: list[str] = option(["a"], choices=("a", "b"))
     """Sets."""
     depth: int | list[str] = option(4)
@@ -77,6 +79,7 @@ REFUSED = [
     ({"trays": True}, "oven.trays must be a whole number of at least 1, not True", "true is no whole number"),
     ({"fan": 1}, "oven.fan must be true or false, not 1", "a number for true"),
     ({"mode": "fry"}, "oven.mode must be one of bake, grill, toast, not 'fry'", "a choice there is not"),
+    ({"rack": "mid"}, "oven.rack must be top or low or null, not 'mid'", "null is named once"),
     ({"share": 1}, "oven.share must be a number between 0 and 1 or null, not 1", "a bound that is excluded"),
     ({"steps": [1]}, "oven.steps must be two numbers above 0, not [1]", "one of two"),
     ({"steps": [1, -1]}, "oven.steps must be two numbers above 0, not [1, -1]", "one out of range"),

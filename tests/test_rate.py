@@ -21,10 +21,10 @@ from clarify_env.games import find_game
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play
 from trainers import compare, evaluate, rate, reverify
-from trainers.data.ratings import COLUMNS, Ratings, read_form, write_form
+from trainers.data.ratings import COLUMNS, Ratings, form_items, read_form, write_form
 from trainers.evaluation import raters
 from trainers.evaluation.compared import RatingChoice
-from trainers.evaluation.items import FOLDER, open_study
+from trainers.evaluation.items import FOLDER, GAMES, open_study
 from trainers.evaluation.rating import rate_study
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.runs import store
@@ -171,6 +171,7 @@ BAD = [
     ("x.csv", HEAD + '"b\n\n",1\na,3\n', "line 5: rating must be"),
     ("x.csv", b"item,rating\na,\xff\n", "line 2: not UTF-8 (invalid start byte): save it as UTF-8"),
     ("x.jsonl", "[1]\n", "line 1: must be an object with item and rating, not [1]"),
+    ("x.jsonl", '[{"item": "a", "rating": 1}]', 'line 1: must be an object with item and rating, not [{"item": "a", '),
     ("x.jsonl", '{"item": "a", "rating": 1}\n{"item": "b"}\n', "line 2: rating is missing"),
     ("x.jsonl", '{"rating": 1}\n', "line 1: item is missing"),
     ("x.jsonl", '{"item": "a", "rating": 1, "rating": 0}\n', "line 1: rating stands twice"),
@@ -209,7 +210,7 @@ def test_a_file_that_fits_is_read(tmp_path, name, content, why):
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 def test_what_is_written_is_read_whatever_it_holds(tmp_path, name):
-    texts = ["", "a,b", 'he said "no"', "two\nlines", "=1+1", "\u2028 é", "{answer}"]
+    texts = ["", "a,b", 'he said "no"', "two\nlines", "a\rb", "a\r\nb", "=1+1", "\u2028 é", "\ud800", "\0", "{answer}"]
     rows = [dict.fromkeys(COLUMNS[:-1], text) | {"item": f"i{at}"} for at, text in enumerate(texts)]
     write_form(tmp_path / name, rows)
     assert read_form(tmp_path / name, [row["item"] for row in rows], {}) == ({}, len(rows))
@@ -225,6 +226,10 @@ def test_a_run_that_stored_no_games_says_how_it_stores_some(command, run, tmp_pa
     code, error = command(rate, f"run={run}", f"run_dir={tmp_path / 'out'}")
     assert code == 1 and f"run: {run} holds no games" in error
     assert "its own command, run again with rating.games=1000, stores some to be rated" in error
+    (run / FOLDER).mkdir(exist_ok=True)
+    (run / FOLDER / GAMES).touch()
+    code, error = command(rate, f"run={run}", f"run_dir={tmp_path / 'out'}")
+    assert code == 1 and f"there is no whole chunk in {run / FOLDER / GAMES}\n" in error
 
 
 def test_a_refused_file_changes_nothing(rating, run, tmp_path):
@@ -317,6 +322,21 @@ def test_ratings_are_typed_and_each_is_on_disk_at_once(rating, run, monkeypatch,
     assert code == 0 and error.count("a number from 0 (wrong) to 1 (right)") == 2
     assert seen == [0, 1, 2, 2, 2, 3, 3]
     assert sorted(Ratings(run / FOLDER).of("person").values()) == [0, 0.5, 1]
+
+
+def test_an_answer_cannot_steer_the_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("builtins.input", lambda prompt: "1")
+    row = dict.fromkeys(COLUMNS, "") | {"answer": "Bonn\x1b[2J\rright\x9b\nAbc"}
+    assert rate._answered(row, "1 of 1") == 1
+    assert "answer: Bonn\ufffd[2J\ufffdright\ufffd\nAbc\n" in capsys.readouterr().out
+
+
+def test_a_file_of_an_earlier_export_that_is_broken_is_left_alone(rating, tmp_path):
+    rating("export", *SMALL)
+    path = tmp_path / "export" / "items-1.csv"
+    path.write_bytes(b"item\xff")
+    assert rating("export", *SMALL) == (0, "")
+    assert path.read_bytes() == b"item\xff" and len(form_items(path.with_name("items-2.csv"))) > 1
 
 
 def test_typing_to_the_end_gives_the_estimate(rating, run, monkeypatch):

@@ -125,11 +125,19 @@ def _export(options: RateOptions, pending: Sequence[Item], study: Study, run: Ru
         path = run.dir / f"items-{number}.{options.format}"
         if not path.exists():
             write_form(path, [_row(by_id[name], study, options) for name in chosen])
-        elif sorted(form_items(path)) != chosen:
+        elif not _holds(path, chosen):
             continue
         run.report = path
         print(f"{len(chosen):,} items to rate; fill in the column rating with numbers from 0 to 1, then action=import")
         return
+
+
+def _holds(path: Path, items: Sequence[str]) -> bool:
+    """Returns whether a file holds these items and no others; one that cannot be read does not."""
+    try:
+        return sorted(form_items(path)) == sorted(items)
+    except ValueError:
+        return False
 
 
 def _row(item: Item, study: Study, options: RateOptions) -> dict[str, str]:
@@ -173,12 +181,17 @@ def _ask(options: RateOptions, rater: RaterOptions, study: Study, run: Run, wait
     print("nothing more waits" + (f" but the {len(later):,} left for later" if later else ""))
 
 
+def _printable(text: str) -> str:
+    """Returns a text without what would steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 def _answered(row: dict[str, str], title: str) -> str | float | None:
     """Returns a rating that was typed, ``None`` to leave the item for later, or ``q``."""
     print(f"\n--- {title}")
     for name in ("context", "question", "reference", "answer"):
         if row[name]:
-            print(f"{name}: {row[name]}")
+            print(f"{name}: {_printable(row[name])}")
     while True:
         try:
             typed = input("rating: ").strip().lower()

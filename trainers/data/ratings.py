@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clarify_env.data.records import is_number
+from clarify_env.streams import whole_characters
 from trainers.runs.store import append_lines, read_lines, write_text
 
 JOURNAL = "ratings.jsonl"
@@ -105,14 +106,16 @@ def write_form(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         write_text(path, "".join(f"{line}\n" for line in lines))
         return
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    text.write(f"{','.join(COLUMNS)}\n")
+    # A lone carriage return, which ends a row for readers, is quoted only where all is.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerows([*(_cell(row[name]) for name in COLUMNS[:-1]), ""] for row in rows)
     write_text(path, text.getvalue())
 
 
 def _cell(text: str) -> str:
     """Returns a text as a spreadsheet shows it: what it would run as a formula begins with an apostrophe."""
+    text = whole_characters(text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -235,7 +238,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Any, Any]]:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else error
             raise ValueError(f"{at}: not JSON: {reason}") from error
         if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
-            raise ValueError(f"{at}: must be an object with item and rating, not {_short(pairs)}")
+            raise ValueError(f"{at}: must be an object with item and rating, not {_short(json.loads(line))}")
         names = [name for name, _ in pairs]
         for name in (ITEM, RATING):
             if names.count(name) != 1:

@@ -88,11 +88,12 @@ def open_run(
     if not isinstance(identity.get("task"), dict):
         raise ValueError(f"{option}: {folder} is a run of trainers.{command}, which stores no games")
     trajectories = folder / "trajectories"
+    place = trajectories if files is None else ", ".join(map(str, files))
     numbers = {path.stem.removeprefix("iteration-"): path for path in trajectories.glob("iteration-*.jsonl")}
     if files is None:
         files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
     if not any(ChunkLog(path).chunks for path in files):
-        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {trajectories}{hint}")
+        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {place}{hint}")
     try:
         experiment = build(OmegaConf.create(identity), learns=False, measures=False)
     except (ValueError, OmegaConfBaseException) as error:

@@ -34,6 +34,8 @@ _CHUNK = 64
 SAMPLED = "sampled"
 # Budgets of a plan, as shares of the money that the strong rater would cost on every game.
 _SHARES = np.linspace(0.05, 1.0, 20)
+# What rounding may leave of the variance of equal ratings.
+_NO_VARIANCE = 1e-12
 
 
 class Rated(NamedTuple):
@@ -295,7 +297,7 @@ def always_money(ratings: Ratings, rules: Rules, how: Mapping[str, Any]) -> floa
     squares = ratings._replace(cheap=ratings.cheap**2, strong=ratings.strong**2)
     variance = estimate(squares).mean - reached.mean**2
     error = reached.width / (2 * float(norm.ppf((1 + rules.confidence) / 2)))
-    return rules.prices.strong * variance / error**2 if 0 < error < np.inf and variance > 0 else None
+    return rules.prices.strong * variance / error**2 if 0 < error < np.inf and variance > _NO_VARIANCE else None
 
 
 def plan_study(study: Study, rating: RatingOptions, rater: RaterOptions, cheap: RaterOptions) -> Plan:
