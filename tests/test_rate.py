@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from trainers.evaluation.compared import RatingChoice
 from trainers.evaluation.items import FOLDER, GAMES, open_study
 from trainers.evaluation.rating import rate_study
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
+from trainers.reporting.rating import caption
 from trainers.runs import store
 from trainers.runs.store import read_json
 
@@ -531,3 +533,16 @@ def test_a_journal_is_cut_where_a_crash_left_it(run, monkeypatch, rating, tmp_pa
     monkeypatch.setattr("trainers.data.ratings.append_lines", whole)
     assert rating("import", f"file={path}") == (0, "")
     assert len(Ratings(run / FOLDER).of("person")) == right_rows(path)
+
+
+@pytest.mark.parametrize(("confidence", "stated"), [(0.95, "95%"), (0.975, "97.5%"), (0.29, "29%"), (0.9999, "99.99%")])
+def test_the_confidence_is_stated_as_it_is(run, confidence, stated):
+    rating, *raters_of = CHOICE
+    report = rate_study(open_study(run), replace(rating, confidence=confidence), *raters_of).report
+    assert f" {stated} interval" in caption(report)
+
+
+def test_equal_ratings_cost_nothing_to_know(run, monkeypatch):
+    monkeypatch.setattr(raters, "by_text", lambda metric, setup, games: np.full(len(games), 1 / 3))
+    (entry,) = rate_study(open_study(run), *CHOICE).report["methods"].values()
+    assert entry["always"] is None

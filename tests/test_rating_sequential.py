@@ -215,3 +215,9 @@ def test_what_can_be_known_is_said_before_anything_is_paid(rules, message):
     with pytest.raises(ValueError, match=message):
         run(both, rules)
     assert not both.asked["cheap"] and not both.asked["strong"]
+
+
+def test_one_item_has_no_burn_in():
+    with pytest.raises(ValueError, match="burn_in: at least 2 items, unless .*, not 1"):
+        run(raters(1), Rules(PRICES, 100))
+    assert run(raters(1), Rules(PRICES, 100, "always")).sampled.all()

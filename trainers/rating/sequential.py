@@ -124,6 +124,8 @@ class Rules(NamedTuple):
         size = self.burn_in
         if size is None:
             size = 0 if calibrated else min(BURN_IN, max(affordable // 3, min(affordable, 2)))
+        if not calibrated and ends[-1] < 2:
+            raise ValueError(f"burn_in: at least 2 items, unless the raters were calibrated elsewhere, not {ends[-1]}")
         if size > len(ends):
             raise ValueError(f"burn_in {size} is more than there are: {len(ends)}")
         if size > affordable:
@@ -133,7 +135,7 @@ class Rules(NamedTuple):
             )
         if calibrated or (size > 0 and ends[size - 1] >= 2):
             return size
-        if self.burn_in is None and len(ends) >= 2:
+        if self.burn_in is None:
             least = ends[ends >= 2][0] * price
             raise ValueError(f"budget {self.budget:g} is less than {least:g}, the price of a burn-in of 2 items")
         raise ValueError(f"burn_in {size}: at least 2 items, unless the raters were calibrated elsewhere")
