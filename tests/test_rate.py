@@ -543,6 +543,9 @@ def test_the_confidence_is_stated_as_it_is(run, confidence, stated):
 
 
 def test_equal_ratings_cost_nothing_to_know(run, monkeypatch):
-    monkeypatch.setattr(raters, "by_text", lambda metric, setup, games: np.full(len(games), 1 / 3))
+    def equal(metric, setup, games):
+        return np.full(len(games), 0.3) if metric == "em" else np.linspace(0, 1, len(games))
+
+    monkeypatch.setattr(raters, "by_text", equal)
     (entry,) = rate_study(open_study(run), *CHOICE).report["methods"].values()
     assert entry["always"] is None

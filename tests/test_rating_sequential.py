@@ -64,9 +64,7 @@ def test_the_budget_is_never_exceeded(items, budget, cheap, policy, block, width
     try:
         ratings = run(both, rules, blocks=blocks)
     except ValueError as error:
-        assert re.match(
-            "budget .* (pays for no item|is less than)|burn_in .*: at least 2|burn_in .* is more", str(error)
-        )
+        assert re.match("budget .* (pays for no item|is less than)|burn_in.*(: at least 2| is more)", str(error))
         assert not both.asked["cheap"] and not both.asked["strong"], "said before anything is paid"
         return
     assert both.money(prices) <= budget * (1 + 1e-9)
@@ -218,6 +216,6 @@ def test_what_can_be_known_is_said_before_anything_is_paid(rules, message):
 
 
 def test_one_item_has_no_burn_in():
-    with pytest.raises(ValueError, match="burn_in: at least 2 items, unless .*, not 1"):
+    with pytest.raises(ValueError, match=r"burn_in: at least 2 items, unless .*, not 1"):
         run(raters(1), Rules(PRICES, 100))
     assert run(raters(1), Rules(PRICES, 100, "always")).sampled.all()

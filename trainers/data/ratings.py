@@ -172,7 +172,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any, Any]]:
 
 
 def _rating(stated: Any, at: str) -> float:
-    number = typed_rating(stated) if isinstance(stated, str) else stated
+    number: Any = typed_rating(stated) if isinstance(stated, str) else stated
     if not is_number(number) or not 0 <= number <= 1:
         raise ValueError(f"{at}: rating must be a number in [0, 1], not {_short(stated)}")
     return float(number)

@@ -35,7 +35,8 @@ def caption(report: Mapping[str, Any]) -> str:
         f"Mean rating by {report['rater']} (at {_money(prices['strong'])}) and {report['cheap_rater']} (at "
         f"{_money(prices['cheap'])}), policy {report['policy']}, {report['games']:,} games of each method; "
         f"{100 * report['confidence']:.10g}% interval ({report['interval']}); "
-        f"{_money(report['money'])}{of_budget} spent. Always strong: what strong ratings alone would cost for the same width."
+        f"{_money(report['money'])}{of_budget} spent. "
+        "Always strong: what strong ratings alone would cost for the same width."
     )
 
 
