@@ -430,10 +430,19 @@ def test_methods_on_the_same_episodes_are_compared_in_pairs(command, tmp_path):
     assert (code, error) == (1, "error: run: guess and third did not play the same episodes at the same costs\n")
 
 
-def test_a_comparison_says_before_its_runs_that_a_rater_cannot_rate(command, tmp_path):
+NOT_RATED = [
+    (["rater.kind=execution"], "rater.kind=execution: answers of task almanac are no queries"),
+    (["rater.kind=em", "tune=true"], "rater.kind must be null with tune=true, which compares settings"),
+    (["rater.kind=em", "rating.budget=20"], "rating.budget 20 is less than 22, the price of a burn-in of 2 items"),
+    (["rater.kind=em", "rating.burn_in=9", "rating.games=8"], "rating.burn_in 9 is more than there are: 8"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), NOT_RATED, ids=[" ".join(words) for words, _ in NOT_RATED])
+def test_a_comparison_says_before_its_runs_that_a_rater_cannot_rate(command, tmp_path, overrides, message):
     words = ["only=[guess,list]", "reference=guess", f"cells={tmp_path / 'cells'}", f"run_dir={tmp_path / 'out'}"]
-    code, error = command(compare, *words, "rater.kind=execution")
-    assert code == 1 and error.startswith("error: rater.kind=execution: answers of task almanac are no queries")
+    code, error = command(compare, *words, *overrides)
+    assert code == 1 and error.startswith(f"error: {message}"), error
     assert not (tmp_path / "cells").exists()
 
 

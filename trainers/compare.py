@@ -153,6 +153,8 @@ def check(options: CompareOptions, rating: RatingOptions, rater: RaterOptions, c
     """
     cells = make_cells(options, choice := RatingChoice(rating, rater, cheap_rater))
     if rater.kind is not None:
+        if options.tune:
+            raise ValueError("rater.kind must be null with tune=true, which compares settings and rates no games")
         firsts = {cell.task: cell for cell in reversed(cells)}
         configs = {task: _config(cell.method, task, cell.command, cell.overrides) for task, cell in firsts.items()}
         methods = {task: sum(cell.task == task and cell.rated for cell in cells) for task in firsts}
