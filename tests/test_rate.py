@@ -389,6 +389,8 @@ def test_an_evaluation_rates_its_games_and_is_the_same_without(command, tmp_path
     (entry,) = report["methods"].values()
     low, high = entry["interval"]
     (accuracy,) = [modes["temperature"]["accuracy"] for modes in read_json(out / "summary.json")["eval"].values()]
+    assert f"<td>{entry['estimate']:.3f} [{low:.3f}, {high:.3f}]</td>" in (out / "report.html").read_text()
+    assert "Ratings</h3>" not in (plain / "report.html").read_text(), "nothing was rated"
     assert low <= accuracy <= high and report["games"] == 40 and report["money"] <= 400
     assert read_json(out / "config.json") == read_json(plain / "config.json"), "ratings change no run"
     same = ("evaluation.json", "transcripts.jsonl")

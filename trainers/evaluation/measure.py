@@ -149,6 +149,7 @@ def measure(
     summary = read_json(summary_path)
     if experiment.rater.kind is not None:
         rate_evaluation(run, experiment, method)
+        write_report(run.dir)  # with the ratings
     run.progress.stop()
     print_table(summary)
     return summary

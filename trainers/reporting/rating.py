@@ -1,6 +1,7 @@
 """Tables of ratings: estimate, interval, money, and what strong ratings alone would have cost; the figure of a plan."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -8,8 +9,20 @@ from matplotlib.figure import Figure
 from trainers.rating.planning import Plan
 from trainers.reporting.figures import LINES, our_style
 from trainers.reporting.terminal import markdown_table
+from trainers.runs.store import read_json
+
+# Where an evaluation's report of its ratings stands in the run directory.
+RATED = Path("rating") / "rating.json"
 
 COLUMNS = ("method", "estimate", "strong ratings", "cheap ratings", "money", "always strong")
+
+
+def ratings_of(run_dir: Path) -> dict[str, Any] | None:
+    """Returns the table of an evaluation's ratings: ``columns``, ``rows`` and ``caption``; ``None``: it has none."""
+    if not (run_dir / RATED).exists():
+        return None
+    report = read_json(run_dir / RATED)
+    return {"columns": COLUMNS, "rows": rows(report), "caption": caption(report)}
 
 
 def rows(report: Mapping[str, Any]) -> list[list[str]]:

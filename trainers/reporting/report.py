@@ -15,6 +15,7 @@ from clarify_env.games.description import Description
 from trainers.reporting import figures
 from trainers.reporting.columns import MODES, NO_GAP, REASONING, Columns, columns, fixed, percent, settings_text
 from trainers.reporting.one_price import by_price, has_one_price
+from trainers.reporting.rating import ratings_of
 from trainers.reporting.reliability import reliability
 from trainers.reporting.results import (
     game_of,
@@ -93,6 +94,7 @@ def write_report(run_dir: Path) -> Path:
         .render(
             game=game,
             summary=summary,
+            ratings=ratings_of(run_dir),
             config=None if config is None else json.dumps(config, indent=2, ensure_ascii=False),
             transcripts=list(read_lines(run_dir / "transcripts.jsonl")),
             figures=svgs,
