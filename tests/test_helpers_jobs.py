@@ -63,7 +63,7 @@ def test_a_report_draws_the_hedges_and_says_who_searches(tmp_path):
 @pytest.mark.parametrize(
     ("method", "few"),
     [
-        ("rest", ["budget.games=64", "rest.hindsight=1"]),
+        ("rest", ["budget.games=64", "rest.hindsight=1", "rest.least_value=null"]),
         ("imitate", ["budget.games=20"]),
         ("sft", ["budget.games=20"]),
     ],

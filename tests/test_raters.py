@@ -1,5 +1,8 @@
 """Raters of finished games: texts, queries, embeddings, judges behind a server; what cannot rate is said before."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from configs import arguments_of
@@ -75,17 +78,19 @@ def test_embeddings_are_means_over_tokens_and_equal_texts_are_alike(tiny_loaded)
 
     model, tokenizer = tiny_loaded
     rater = raters.MeanPooled(model, tokenizer)
+    other = copy.deepcopy(model)
     rated = rater(SETUP, games("#ANSWER Brandt") + games("no tag"))
     assert rated[0] == pytest.approx(1) and (rated[1:3] < 1).all() and not rated[3:].any()
 
     def embedded(text):
         ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
         with torch.inference_mode():
-            mean = model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].mean(0)
+            mean = other(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].mean(0)
         return mean / mean.norm()
 
     expected = max(float(embedded("Brandt") @ embedded(alias)) for alias in ("Jon Vale",))
     assert rated[1] == pytest.approx(max(0, expected), abs=1e-5), "padding does not count"
+    assert pickle.dumps(model), "it can still be sent to other processes"
 
 
 def test_the_policys_own_model_embeds_unless_another_is_named(tiny_folder):

@@ -311,7 +311,8 @@ class MeanPooled:
             tokens = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=self._model.device)
             mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=tokens.device)
             with torch.inference_mode():
-                states = self._model(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
+                # Asked for its hidden states, a model gets hooks that keep it from being sent to other processes.
+                states = self._model.base_model(input_ids=tokens, attention_mask=mask).last_hidden_state
             weights = mask[..., None].to(torch.float32)
             means = (states.float() * weights).sum(1) / weights.sum(1)
             unit = torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
