@@ -52,7 +52,7 @@ class Stub:
         die_after: Replies after which the process ends; 0: never.
         answer: Answers a completion of token ids: a function of the body.
         adapters: Loads and unloads adapters: a function of path and body.
-        upstream: Address of a real server that answers chats in its place.
+        upstream: Address of a real server that answers in its place.
     """
 
     latency: float = 0.0
@@ -123,8 +123,10 @@ class Stub:
             )
         if fault == "400":
             return self.send(writer, 400, {"error": {"message": "not this one"}})
-        if path.endswith("/chat/completions"):
-            reply = await asyncio.to_thread(self.forward, body) if self.upstream else self.chat(body)
+        if self.upstream:
+            reply = await asyncio.to_thread(self.forward, path, body)
+        elif path.endswith("/chat/completions"):
+            reply = self.chat(body)
         elif path.endswith("/completions") and self.answer is not None:
             status, reply = await asyncio.get_running_loop().run_in_executor(self.pool, self.answer, body)
             if status != 200:
@@ -175,9 +177,9 @@ class Stub:
             }
         return reply
 
-    def forward(self, body):
+    def forward(self, path, body):
         data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.upstream}/chat/completions", data, headers)
+        request = urllib.request.Request(self.upstream + path.removeprefix("/v1"), data, headers)
         with urllib.request.urlopen(request, timeout=300) as reply:
             return json.loads(reply.read())
 
