@@ -104,9 +104,9 @@ def test_without_the_extra_nothing_is_played_and_stored_games_are_read(monkeypat
 def test_a_question_finds_its_passage_in_its_own_archive_and_a_namesake_in_the_other():
     for episode in EPISODES:
         own, other = (TASK.corpora[i] for i in (episode.meta["corpus"], 1 - episode.meta["corpus"]))
-        found = retrieval.index_of(own).search(episode.query)[0]
-        assert found.id.endswith("-" + episode.meta["entity"])
-        assert (TASK.read(episode, str(found)) is not None) == episode.meta["covered"]
+        passage = retrieval.index_of(own).search(episode.query)[0]
+        assert passage.id.endswith("-" + episode.meta["entity"])
+        assert (TASK.read(episode, str(passage)) is not None) == episode.meta["covered"]
         assert retrieval.index_of(other).search(episode.query)[0].id.endswith("-" + episode.meta["entity"])
 
 

@@ -203,10 +203,10 @@ def test_demonstrated_games_disregard_price_and_knowledge():
 def test_a_demonstrated_helper_reads_what_it_finds():
     read = 0
     for demonstration in demonstrations(300, game=1.0):
-        found = [text for role, text in demonstration.messages[2:] if role == "user"]
-        if demonstration.kind == "game/helper" and found:
+        passages = [text for role, text in demonstration.messages[2:] if role == "user"]
+        if demonstration.kind == "game/helper" and passages:
             answer = parse(demonstration.messages[-1][1])[0]
-            read += answer in found[0]
+            read += answer in passages[0]
     assert read > 30
     replies = [(d.messages[-2][1], parse(d.messages[-1][1])[0]) for d in demonstrations(100, read=1.0)]
     assert 75 < sum(answer in found for found, answer in replies) < 100, "not all facts are covered"

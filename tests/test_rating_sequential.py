@@ -173,7 +173,7 @@ def test_strong_ratings_may_come_later():
 
 @pytest.mark.parametrize("budget", [30, 100])
 def test_a_budget_does_not_bias_the_estimate(budget):
-    """A cheap rater that is always wrong by 1, so that strong ratings are dear and tell all: any rule that stops after
+    """A cheap rater that is always wrong by 1, so that strong ratings tell all: any rule that stops after
     them is off by far more than the noise of 400 repeats."""
     known = calibrate(np.tile([0.5, 1.5], 50), np.tile([-0.5, 0.5], 50), "constant")
     known = known._replace(variance=0.5, errors=np.full(9, 0.374))

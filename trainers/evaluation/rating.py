@@ -165,7 +165,7 @@ def rate_in_run(
 def rate_all(
     study: Study, rater: RaterOptions, advance: Callable[[int], None] = lambda ratings: None
 ) -> tuple[str, list[float]]:
-    """Rates every game of a study of one method, whatever it costs; ratings so far are taken from the journal.
+    """Rates every game of a study of one method, without a budget; ratings so far are taken from the journal.
 
     Returns:
         Name of the rater, and the rating of each game.

@@ -1,9 +1,9 @@
 """Rates items in random order under a budget: a burn-in, then strong ratings with the policy's probabilities.
 
 The number of items is the largest that the budget pays for along a random order: each item's strong rating is drawn
-before its price is compared with the money, and the first item that is too dear is left out. Given that the first t
+before its price is compared with the money, and the first item that exceeds it is left out. Given that the first t
 items cost at most the budget and t + 1 items more, the first t are exchangeable: their mean contribution is unbiased.
-(To stop as soon as the next item *might* be too dear would bias it: that stops after strong ratings.)
+(To stop as soon as the next item *might* exceed it would bias it: that stops after strong ratings.)
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ class _Run:
         return policy, (burn_in * variance + number**2 * later) / (burn_in + number) ** 2
 
     def draw(self, blocks: int, policy: SamplingPolicy, calibration: Calibration | None) -> Iterator[_Chunk]:
-        """Draws who rates the blocks after the burn-in, until the first that is too dear."""
+        """Draws who rates the blocks after the burn-in, until the first that exceeds the budget."""
         start = int(self.ends[blocks - 1]) if blocks else 0
         while blocks < len(self.ends):
             price = self.rules.prices.strong + self.needs_cheap * self.rules.prices.cheap

@@ -78,8 +78,8 @@ class Helpers(Description):
         """The rules in words, and the question for who is told it."""
         facts = view.facts
         assert isinstance(facts, AskerFacts | HelperFacts), f"{view.role} has no facts of a player"
-        told = f"\nQuestion: {facts.query}" if isinstance(facts, HelperFacts) and facts.query else ""
-        return prompts.system(facts, "plain") + told
+        question = f"\nQuestion: {facts.query}" if isinstance(facts, HelperFacts) and facts.query else ""
+        return prompts.system(facts, "plain") + question
 
     def measures(self, task: PassageTask, episode: Episode, game: Game | Trajectory) -> dict[str, float]:
         """See `clarify_env.games.helpers.measures.measures`."""

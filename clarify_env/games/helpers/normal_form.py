@@ -162,8 +162,8 @@ class Solution:
 
     def equilibria(self) -> list[Profile]:
         """Returns the equilibria, those of the highest value first."""
-        found = [self._profile(*index) for index in np.argwhere(self.stable).tolist()]
-        return sorted(found, key=lambda profile: -profile.value)
+        profiles = [self._profile(*index) for index in np.argwhere(self.stable).tolist()]
+        return sorted(profiles, key=lambda profile: -profile.value)
 
     def best(self) -> list[Profile]:
         """Returns the profiles of the highest value, which are all equilibria."""

@@ -172,10 +172,10 @@ def play(
 
 
 def _helper(task: PassageTask, view: View, episode: Episode, rng: np.random.Generator) -> str:
-    found = [message.text for message in view.heard if message.sender in ARCHIVES]
-    if not found and rng.random() < 0.5:
+    passages = [message.text for message in view.heard if message.sender in ARCHIVES]
+    if not passages and rng.random() < 0.5:
         return f"{SEARCH} {view.heard[0].text.strip()}"
-    answer = (task.read(episode, found[0]) if found else None) or _remembered(task, episode)
+    answer = (task.read(episode, passages[0]) if passages else None) or _remembered(task, episode)
     return f"{KNOW if rng.random() < 0.5 else THINK} {answer}"
 
 

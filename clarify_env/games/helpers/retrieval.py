@@ -45,7 +45,7 @@ class Index:
         self._index.index([_tokens(f"{p.title} {p.text}") for p in self.passages], show_progress=False)
 
     def search(self, query: str, most: int = 1) -> list[Passage]:
-        """Returns at most so many passages that share a word with the query, the best first; ties as in the corpus."""
+        """Returns the best passages that share a word with the query, best first; ties in the order of the corpus."""
         tokens = [token for token in _tokens(query) if token in self._index.vocab_dict]
         if not tokens:
             return []

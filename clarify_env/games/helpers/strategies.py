@@ -46,11 +46,11 @@ class ScriptedHelper:
         assert isinstance(facts, HelperFacts), f"{view.role} has no facts of a helper"
         episode = self.task.lookup(facts.episode_id)
         memory, sure = self.task.memory(episode) or (UNKNOWN, False)
-        found = [message.text for message in view.heard if message.sender in ARCHIVES]
-        if not found and self._searches(view, facts, episode, sure):
+        passages = [message.text for message in view.heard if message.sender in ARCHIVES]
+        if not passages and self._searches(view, facts, episode, sure):
             request = facts.query or view.heard[-1].text
             return f"{SEARCH} {request.strip() or episode.query}"
-        read = self.task.read(episode, found[-1]) if found else None
+        read = self.task.read(episode, passages[-1]) if passages else None
         if read is not None:
             return f"{KNOW} {read}"
         sure = {"assert": True, "hedge": False}.get(self.name, sure)
