@@ -5,7 +5,7 @@ import pytest
 
 from clarify_env.games.clarification import __main__ as oracle_map
 from clarify_env.tasks import __main__ as tasks_command
-from clarify_env.tasks import make_task, qa_jsonl
+from clarify_env.tasks import line_files, make_task
 from clarify_env.testing import check_game, check_task
 
 
@@ -416,7 +416,7 @@ def test_a_file_without_newlines_is_refused_before_it_fills_the_memory(tmp_path)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert str(error.value) == f"{path}, line 1: longer than {qa_jsonl.LONGEST_LINE:,} bytes"
+    assert str(error.value) == f"{path}, line 1: longer than {line_files.LONGEST_LINE:,} bytes"
     assert most < 50_000_000, "bytes"
 
 

@@ -12,7 +12,7 @@ from test_ambigqa import PLAIN as QUESTIONS
 from test_pacific import WHOLE as DIALOGUES
 from test_qa_jsonl import lines
 
-from clarify_env.tasks import make_task, qa_jsonl, records
+from clarify_env.tasks import line_files, make_task, records
 
 FILES = {
     "abgcoqa": json.dumps(STORIES),
@@ -60,7 +60,7 @@ ODD_FILES = {
 
 @pytest.mark.parametrize("content", ODD_FILES.values(), ids=ODD_FILES)
 def test_an_odd_line_does_not_take_the_others_with_it(tmp_path, monkeypatch, content):
-    monkeypatch.setattr(qa_jsonl, "LONGEST_LINE", 4000)
+    monkeypatch.setattr(line_files, "LONGEST_LINE", 4000)
     path = tmp_path / "questions.jsonl"
     path.write_bytes(content % FILES["qa_jsonl"].encode())
     task = make_task("qa_jsonl", path=path)

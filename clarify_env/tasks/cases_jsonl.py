@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from clarify_env.scores.answers import normalize_with_symbols
 from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Interpretation, register
 from clarify_env.tasks.facts import content_words, fact_asked
+from clarify_env.tasks.line_files import HOW_WRITTEN, METRICS, fields_of, lines_of
 from clarify_env.tasks.reader import FileTask
 from clarify_env.tasks.records import (
     SPLITS,
@@ -16,19 +17,13 @@ from clarify_env.tasks.records import (
     check_shares,
     clean,
     field,
-    json_lines,
     once,
     other_format,
-    parse_line,
     strings,
     typed,
 )
 
-METRICS = ("em", "f1", "em_symbols", "f1_symbols")
-# Largest line in bytes: a file without newlines is refused before it fills the memory.
-LONGEST_LINE = 4_000_000
 _FIELDS = ("id", "question", "options", "answer", "answers", "facts", "shown", "synonyms", "split", "entity", "context")
-_HOW_WRITTEN = "write one JSON object per line in UTF-8"
 
 
 class _Record(NamedTuple):
@@ -88,11 +83,11 @@ class CasesJsonl(FileTask):
             raise ValueError(f"task.metric must be one of {', '.join(METRICS)}, not {metric!r}")
         required, self.metric = check_shares(validation, test), metric
         try:
-            records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
+            records = self._read(lines_of(self.path), partial(_record, path=self.path, places={}))
         except ValueError as error:
             if (kind := other_format(self.path)) is None:
                 raise
-            raise ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}") from error
+            raise ValueError(f"{error}; the file is {kind}: {HOW_WRITTEN}") from error
         records = self._of_one_split(records)
         playable: dict[tuple[str, str], _Record] = {}
         for record in records:
@@ -160,14 +155,7 @@ def _record(line: bytes | None, where: str, path: str, places: dict[str, str]) -
     Raises:
         ValueError: It is wrong; the message names file, line and field.
     """
-    if line is None:
-        raise ValueError(f"{where}: longer than {LONGEST_LINE:,} bytes")
-    given = typed(parse_line(line, where), dict, where, "the line")
-    # Programs that write tables, such as `datasets`, give every record every field.
-    record = {key: value for key, value in given.items() if value is not None}
-    if unknown := sorted(set(record) - set(_FIELDS)):
-        key = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
-        raise ValueError(f"{where}: {key} is no field; known: {', '.join(_FIELDS)}")
+    record = fields_of(line, where, _FIELDS)
     question = _line(field(record, "question", str, where))
     if not question:
         raise ValueError(f"{where}: question is empty")

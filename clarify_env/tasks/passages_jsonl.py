@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from clarify_env.scores.answers import normalize_with_symbols
 from clarify_env.tasks.base import Episode, Interpretation, register
+from clarify_env.tasks.line_files import HOW_WRITTEN, METRICS, fields_of, lines_of
 from clarify_env.tasks.passages import Corpus, Passage, PassageTask
 from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
@@ -14,20 +15,13 @@ from clarify_env.tasks.records import (
     check_shares,
     clean,
     field,
-    json_lines,
     once,
     other_format,
-    parse_line,
     strings,
-    typed,
 )
 
-METRICS = ("em", "f1", "em_symbols", "f1_symbols")
-# Largest line in bytes: a file without newlines is refused before it fills the memory.
-LONGEST_LINE = 4_000_000
 _QUESTION = ("id", "question", "answers", "split", "entity")
 _PASSAGE = ("id", "title", "text")
-_HOW_WRITTEN = "write one JSON object per line in UTF-8"
 _LOGGER = logging.getLogger(__name__)
 # Most passages that are named one by one in the log.
 _MOST_NAMED = 10
@@ -104,7 +98,7 @@ class PassagesJsonl(FileTask, PassageTask):
             Corpus(about_a, self._passages(corpus_a, "corpus_a", places, texts)),
             Corpus(about_b, self._passages(corpus_b, "corpus_b", places, texts)),
         )
-        lines = json_lines(self.path, LONGEST_LINE)
+        lines = lines_of(self.path)
         try:
             records = self._read(lines, partial(_question, path=self.path, places={}))
         except ValueError as error:
@@ -140,7 +134,7 @@ class PassagesJsonl(FileTask, PassageTask):
         passages: list[Passage] = []
         refused: list[str] = []
         try:
-            for where, line in json_lines(path, LONGEST_LINE):
+            for where, line in lines_of(path):
                 try:
                     passages.append(_passage(line, where, places, texts))
                 except ValueError as error:
@@ -164,24 +158,12 @@ class PassagesJsonl(FileTask, PassageTask):
 def _with_format(error: ValueError, path: str | os.PathLike, when: bool = True) -> ValueError:
     """Returns an error that also says in which other format a file is, if it is in one that can be told."""
     kind = other_format(path) if when else None
-    return error if kind is None else ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}")
-
-
-def _fields(line: bytes | None, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """Parses a line; a field of value null is missing."""
-    if line is None:
-        raise ValueError(f"{where}: longer than {LONGEST_LINE:,} bytes")
-    given = typed(parse_line(line, where), dict, where, "the line")
-    record = {key: value for key, value in given.items() if value is not None}
-    if unknown := sorted(set(record) - set(known)):
-        key = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
-        raise ValueError(f"{where}: {key} is no field; known: {', '.join(known)}")
-    return record
+    return error if kind is None else ValueError(f"{error}; the file is {kind}: {HOW_WRITTEN}")
 
 
 def _passage(line: bytes | None, where: str, places: dict[str, str], texts: dict[str, str]) -> Passage:
     """Parses a line of a corpus."""
-    record = _fields(line, where, _PASSAGE)
+    record = fields_of(line, where, _PASSAGE)
     key = _key(record, "id", where)
     text = _one_line(field(record, "text", str, where))
     title = _one_line(field(record, "title", str, where)) if "title" in record else ""
@@ -194,7 +176,7 @@ def _passage(line: bytes | None, where: str, places: dict[str, str], texts: dict
 
 def _question(line: bytes | None, where: str, path: str, places: dict[str, str]) -> _Record:
     """Parses a line of the questions; ``places`` holds the ids so far."""
-    record = _fields(line, where, _QUESTION)
+    record = fields_of(line, where, _QUESTION)
     query = _one_line(field(record, "question", str, where))
     if not query:
         raise ValueError(f"{where}: question is empty")

@@ -11,6 +11,7 @@ import numpy as np
 
 from clarify_env.scores.answers import normalize_with_symbols
 from clarify_env.tasks.base import Episode, Interpretation, distinguishing_labels, register
+from clarify_env.tasks.line_files import HOW_WRITTEN, METRICS, fields_of, lines_of, refuse_unknown
 from clarify_env.tasks.reader import ONLY, FileTask
 from clarify_env.tasks.records import (
     SPLITS,
@@ -18,26 +19,18 @@ from clarify_env.tasks.records import (
     check_shares,
     clean,
     field,
-    json_lines,
     once,
     other_format,
-    parse_line,
     told_apart,
     typed,
 )
 from clarify_env.words import count_words
 
 _LOGGER = logging.getLogger(__name__)
-METRICS = ("em", "f1", "em_symbols", "f1_symbols")
-# Largest line in bytes: a long document fits; a file without newlines is refused before it fills the memory.
-LONGEST_LINE = 4_000_000
 # Weights whose sum differs from 1 by less are rounded shares.
 _TOLERANCE = 1e-6
 _FIELDS = ("id", "question", "context", "interpretations", "split", "entity")
-_HOW_WRITTEN = (
-    "write one JSON object per line in UTF-8, as datasets' to_json(FILE) or pandas' to_json(FILE, orient='records', "
-    "lines=True) do"
-)
+_AS_WRITTEN_BY = "as datasets' to_json(FILE) or pandas' to_json(FILE, orient='records', lines=True) do"
 _READING_FIELDS = ("text", "answers", "weight", "label")
 
 
@@ -103,11 +96,11 @@ class QAJsonl(FileTask):
         required = check_shares(validation, test)
         self.metric, self.max_readings, self.max_answer_words = metric, max_readings, max_answer_words
         try:
-            records = self._read(json_lines(self.path, LONGEST_LINE), partial(_record, path=self.path, places={}))
+            records = self._read(lines_of(self.path), partial(_record, path=self.path, places={}))
         except ValueError as error:
             if (kind := other_format(self.path)) is None:
                 raise
-            raise ValueError(f"{error}; the file is {kind}: {_HOW_WRITTEN}") from error
+            raise ValueError(f"{error}; the file is {kind}: {HOW_WRITTEN}, {_AS_WRITTEN_BY}") from error
         records = self._of_one_split(records)
         self.rescaled = sum(record.is_rescaled for record in records)
         playable: dict[tuple[str, str], _Record] = {}
@@ -172,10 +165,7 @@ def _record(line: bytes | None, where: str, path: str, places: dict[str, str]) -
     Raises:
         ValueError: It is wrong; the message names file, line and field.
     """
-    if line is None:
-        raise ValueError(f"{where}: longer than {LONGEST_LINE:,} bytes")
-    record = _without_nulls(typed(parse_line(line, where), dict, where, "the line"))
-    _refuse_unknown(record, _FIELDS, where, "")
+    record = fields_of(line, where, _FIELDS)
     query = " ".join(field(record, "question", str, where).split())
     if not query:
         raise ValueError(f"{where}: question is empty")
@@ -216,7 +206,7 @@ def _readings(values: list[Any], where: str) -> tuple[tuple[Interpretation, ...]
         name = f"interpretations[{i}]"
         value = _without_nulls(typed(given, dict, where, name))
         text = " ".join(field(value, "text", str, where, name).split())
-        _refuse_unknown(value, _READING_FIELDS, where, f"{name}.")
+        refuse_unknown(value, _READING_FIELDS, where, f"{name}.")
         aliases = [answer for answer in field(value, "answers", list, where, name) if answer is not None]
         answers = clean([typed(alias, str, where, f"{name}.answers[{k}]") for k, alias in enumerate(aliases)])
         if not text or not answers:
@@ -242,9 +232,3 @@ def _readings(values: list[Any], where: str) -> tuple[tuple[Interpretation, ...]
         raise ValueError(f"{where}: interpretations[{int(weights.argmin())}].weight is too small beside the others")
     shares = weights.tolist()
     return tuple(r._replace(weight=share) for r, share in zip(readings, shares, strict=True)), is_rescaled
-
-
-def _refuse_unknown(record: dict, known: tuple[str, ...], where: str, name: str) -> None:
-    if unknown := sorted(set(record) - set(known)):
-        key = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
-        raise ValueError(f"{where}: {name}{key} is no field; known: {', '.join(known)}")
