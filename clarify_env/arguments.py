@@ -1,10 +1,35 @@
 """Reads ``key=value`` command lines, for the commands of this package, which does not use hydra."""
 
+import inspect
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clarify_env.costs import CostPlane
+
+
+def run(name: str, page: str | None, arguments: Sequence[str], command: Callable[[Sequence[str]], str]) -> int:
+    """Runs a command that prints a text, or its help.
+
+    Args:
+        name: Name of the command, for errors.
+        page: Its help: the docstring of its module.
+        arguments: The command line.
+        command: Returns what is printed.
+
+    Returns:
+        The exit code: 2 if an argument is wrong, after one sentence on stderr.
+    """
+    if any(argument in ("--help", "-h", "help") for argument in arguments):
+        print(inspect.cleandoc(page or "").replace("``", ""))
+        return 0
+    try:
+        print(command(arguments))
+    except ValueError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def read(arguments: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:

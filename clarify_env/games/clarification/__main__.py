@@ -4,14 +4,13 @@ Arguments, as key=value: ``task`` (a name), ``task.OPTION`` (an option of the ta
 (``[low,high]``), ``split`` and ``max_questions``.
 """
 
-import inspect
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from clarify_env.arguments import read
+from clarify_env.arguments import read, run
 from clarify_env.costs import SETS, CostPlane
 from clarify_env.games.clarification.oracle import ACTIONS, FIXED, ActionMap, action_map, solve, summarize
 from clarify_env.tasks import make_task
@@ -28,15 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 2 if an argument is wrong, after one sentence on stderr.
     """
-    if any(argument in ("--help", "-h", "help") for argument in arguments):
-        print(inspect.cleandoc(__doc__ or "").replace("``", ""))
-        return 0
-    try:
-        print(describe(**read(arguments, _DEFAULTS)))
-    except ValueError as error:
-        print(f"clarify_env.games.clarification.oracle: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(
+        "clarify_env.games.clarification.oracle", __doc__, arguments, lambda given: describe(**read(given, _DEFAULTS))
+    )
 
 
 def describe(task: str, split: str, max_questions: int, task_options: dict[str, Any], plane: CostPlane) -> str:

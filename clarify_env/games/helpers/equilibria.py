@@ -12,14 +12,13 @@ helper, as ``known=0.5,0.3``. ``shared=true``: both are sure or neither is (one 
 spans price and quality, of both helpers in the ratio given. ``most``: most equilibria that are listed.
 """
 
-import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from clarify_env.arguments import value
+from clarify_env.arguments import run, value
 from clarify_env.games.helpers.normal_form import ANONYMOUS, EQUAL, NAMED, Profile, Setting, Solution
 
 
@@ -74,15 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 2 if an argument is wrong, after one sentence on stderr.
     """
-    if any(argument in ("--help", "-h", "help") for argument in arguments):
-        print(inspect.cleandoc(__doc__ or "").replace("``", ""))
-        return 0
-    try:
-        print(described(*read(arguments)))
-    except ValueError as error:
-        print(f"clarify_env.games.helpers.equilibria: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run("clarify_env.games.helpers.equilibria", __doc__, arguments, lambda given: described(*read(given)))
 
 
 _DEFAULTS = {
