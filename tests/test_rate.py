@@ -26,8 +26,10 @@ from trainers.data.ratings import COLUMNS, Ratings, form_items, read_form, write
 from trainers.evaluation import raters
 from trainers.evaluation.compared import RatingChoice
 from trainers.evaluation.items import FOLDER, GAMES, open_study
-from trainers.evaluation.rating import rate_study
+from trainers.evaluation.rating import bounds, rate_study
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
+from trainers.evaluation.stored_games import stored_games
+from trainers.rating.estimate import Estimate
 from trainers.reporting.rating import caption
 from trainers.runs import store
 from trainers.runs.store import read_json
@@ -437,6 +439,7 @@ NOT_RATED = [
     (["rater.kind=em", "tune=true"], "rater.kind must be null with tune=true, which compares settings"),
     (["rater.kind=em", "rating.budget=20"], "rating.budget 20 is less than 22, the price of a burn-in of 2 items"),
     (["rater.kind=em", "rating.burn_in=9", "rating.games=8"], "rating.burn_in 9 is more than there are: 8"),
+    (["rater.kind=em", "rating.policy=always", "rating.burn_in=9"], "rating.burn_in has no effect with rating.policy"),
 ]
 
 
@@ -460,6 +463,38 @@ def test_a_comparison_stores_games_and_rates_all_methods_under_one_budget(comman
     report = read_json(tmp_path / "out" / "rated" / "almanac" / "rating" / "rating.json")
     assert list(report["methods"]) == ["guess", "list"] and report["money"] <= 400
     assert sum(entry["money"] for entry in report["methods"].values()) == pytest.approx(report["money"])
+
+
+@pytest.mark.parametrize(
+    ("words", "stored"),
+    [
+        (["eval.episodes=3"], 3 * 20),
+        (["eval.episodes=200", "task.test_names=100"], 1000),
+        (["eval.episodes=3", "rating.games=50"], 50),
+        (["task.test_names=1"], 2 * 20),
+        (["eval.episodes=3", "eval.sets=[seen]"], 3 * 20),
+    ],
+)
+def test_games_that_an_evaluation_stores_are_counted_before_it_plays(words, stored):
+    """So that a burn-in of more is refused at once; 20 pairs of costs each."""
+    line = ["evaluate", *ALMANAC, "assistant=scripted", "rater.kind=em", *words]
+    assert stored_games(arguments_of(*line, f"rating.burn_in={stored}")["experiment"]) == stored
+    with pytest.raises(ValueError, match=f"rating.burn_in {stored + 1} is more than there are: {stored}"):
+        arguments_of(*line, f"rating.burn_in={stored + 1}")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.2, 0.4, [0.2, 0.4]),
+        (-0.1, 0.4, [0.0, 0.4]),
+        (0.9, 1.2, [0.9, 1.0]),
+        (1.01, 1.2, [1.0, 1.0]),
+        (-np.inf, np.inf, None),
+    ],
+)
+def test_an_interval_stays_within_what_ratings_can_be(low, high, expected):
+    assert bounds(Estimate((low + high) / 2, 0.1, low, high), 0.0, 1.0) == expected
 
 
 def test_games_of_two_entities_have_no_interval_and_that_is_said(command, tmp_path):

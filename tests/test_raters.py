@@ -212,6 +212,20 @@ WRONG = [
     ({"kind": "em"}, {"budget": 50.0}, "rating.budget 50 is less than 66, the price of a burn-in of 2 items"),
     ({"kind": "em"}, {"burn_in": 200}, "rating.burn_in 200 is more than there are: 100"),
     ({"kind": "em"}, {"burn_in": 20, "budget": 400.0}, "burn_in 20 is more than a budget of 400 pays for: 6, as both"),
+    ({"kind": "em"}, {"burn_in": 20, "policy": "always"}, "rating.burn_in has no effect with rating.policy=always, wh"),
+    (
+        {"kind": "em"},
+        {"transfer": "run", "policy": "always"},
+        "rating.transfer has no effect with rating.policy=al",
+    ),
+    ({"kind": "em"}, {"recalibrated": False, "policy": "always"}, "rating.recalibrated has no effect with rating.pol"),
+    ({"kind": "em"}, {"floor": 0.1, "policy": "always"}, "rating.floor has no effect with rating.policy=always"),
+    ({"kind": "em"}, {"tuned": True, "policy": "always"}, "rating.tuned has no effect with rating.policy=always"),
+    (
+        {"kind": "em"},
+        {"error_model": "ridge", "policy": "uniform"},
+        "rating.error_model has no effect .*=uniform, wh",
+    ),
     ({"kind": "em"}, {"burn_in": 0}, "rating.burn_in 0: at least 2 items, unless the raters were calibrated"),
 ]
 

@@ -201,6 +201,7 @@ def test_a_budget_does_not_bias_the_estimate(budget):
         (Rules(PRICES, 1000, burn_in=60), "burn_in 60 is more than there are: 50"),
         (Rules(PRICES, 100, burn_in=1), "burn_in 1: at least 2 items, unless the raters were calibrated elsewhere"),
         (Rules(PRICES, 100, burn_in=-1), "burn_in -1: at least 0"),
+        (Rules(PRICES, 100, "always", burn_in=2), "burn_in 2: policy always has none"),
         (Rules(PRICES, 11), "budget 11 is less than 22, the price of a burn-in of 2 items"),
         (Rules(PRICES, 100, model="forest"), "unknown model"),
         (Rules(PRICES, 100, interval="wald"), "unknown interval"),

@@ -63,7 +63,8 @@ def check(options: RateOptions, rater: RaterOptions, cheap_rater: CheapRaterOpti
         raise ValueError(f"action={options.action} is for rater.kind=person; rater.kind={rater.kind} rates by itself")
     study = open_study(options.run)
     policy_options, methods = study.run.experiment.policy_options, len(study.items)
-    check_rating(rating, rater, cheap_rater, study.setup, policy_options, len(study.entities), methods)
+    games, plans = len(study.entities), options.action == "plan"
+    check_rating(rating, rater, cheap_rater, study.setup, policy_options, games, methods, plans)
     if rating.transfer is not None:
         open_study(rating.transfer, "rating.transfer")
         if Path(rating.transfer).resolve() == Path(options.run).resolve():

@@ -9,7 +9,8 @@ from trainers.evaluation.items import FOLDER, GAMES, STUDY, open_study
 from trainers.evaluation.raters import check_rating
 from trainers.evaluation.rating import rate_in_run
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
-from trainers.runs.experiment import RATED_GAMES, Experiment
+from trainers.evaluation.stored_games import most_games, stored_games
+from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
 from trainers.runs.store import write_json
 
@@ -29,7 +30,7 @@ class RatingChoice(NamedTuple):
 
     def overrides(self) -> list[str]:
         """Returns the overrides of a run whose games are rated here."""
-        return [] if self.rater.kind is None else [f"rating.games={self.rating.games or RATED_GAMES}"]
+        return [] if self.rater.kind is None else [f"rating.games={most_games(self.rating, self.rater)}"]
 
     def check(self, experiments: Mapping[str, Experiment], methods: Mapping[str, int]) -> None:
         """Checks that the raters can rate the games of each task, and that the budget pays for a burn-in.
@@ -41,8 +42,8 @@ class RatingChoice(NamedTuple):
         Raises:
             ValueError: They cannot; the message names the option.
         """
-        games = self.rating.games or RATED_GAMES
         for task, experiment in experiments.items():
+            games = stored_games(experiment, most_games(self.rating, self.rater))
             check_rating(*self, experiment.setup, experiment.policy_options, games, methods[task])
 
 

@@ -21,6 +21,7 @@ from trainers.evaluation.items import FOLDER, GAMES, Study, items_of, write_game
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.rating import rate_in_run
 from trainers.evaluation.steering import steering_report
+from trainers.evaluation.stored_games import stored_games
 from trainers.reporting.results import headline_set
 from trainers.runs.experiment import Experiment
 from trainers.runs.run import Run
@@ -119,7 +120,7 @@ def measure(
     summary_path = run.dir / "summary.json"
     if not summary_path.exists() or stores_games(run, experiment):
         evaluation, agents = evaluate(run, experiment, players), players(1.0)
-        if experiment.stored_games:
+        if stored_games(experiment):
             write_games(run.dir, [game for played in evaluation.played for game in played.stored])
     if not summary_path.exists():
         _write_details(run, experiment, evaluation, agents)
@@ -157,7 +158,7 @@ def measure(
 
 def stores_games(run: Run, experiment: Experiment) -> bool:
     """Returns whether games are to be stored to be rated, and are not yet."""
-    return experiment.stored_games > 0 and not (run.dir / FOLDER / GAMES).exists()
+    return stored_games(experiment) > 0 and not (run.dir / FOLDER / GAMES).exists()
 
 
 def rate_evaluation(run: Run, experiment: Experiment, command: str) -> None:
@@ -236,7 +237,7 @@ def evaluate(run: Run, experiment: Experiment, players: Players) -> Evaluation:
     ]
     # Games to be rated are those of the first mode at the headline set.
     rated = next(index for index, job in enumerate(jobs) if job.name == headline_set(job.name for job in jobs))
-    jobs[rated] = jobs[rated]._replace(stored=experiment.stored_games)
+    jobs[rated] = jobs[rated]._replace(stored=stored_games(experiment))
     axes = plane.grid(options.grid) if solved is not None else ()
     if axes:
         seed = options.seed + len(options.modes)

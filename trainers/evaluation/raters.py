@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
     from trainers.runs.experiment import Experiment
 
+# Options of ``rating.*`` that a policy does not use, and why.
+_UNUSED = {
+    "always": (("burn_in", "transfer", "error_model", "recalibrated", "floor", "tuned"), "buys no cheap ratings"),
+    "uniform": (("error_model",), "draws strong ratings at one rate"),
+}
 # Texts that are embedded in one forward pass.
 _BATCH = 32
 
@@ -110,6 +115,7 @@ def check_rating(
     policy: HF | None,
     games: int,
     methods: int = 1,
+    plans: bool = False,
 ) -> None:
     """Checks what can be known of two raters and the budget before any game is played or rated.
 
@@ -121,13 +127,28 @@ def check_rating(
         policy: Options of the policy's model; ``None``: it has none here.
         games: Games of each method, the most that there can be.
         methods: Number of methods.
+        plans: Whether all policies are planned, so that ``rating.policy`` is not used.
 
     Raises:
-        ValueError: An option is wrong; the message names it.
+        ValueError: An option is wrong, or has no effect; the message names it.
     """
+    if not plans:
+        check_used(rating)
     check_rater(rater, "rater", setup, policy)
     check_rater(cheap, "cheap_rater", setup, policy)
     check_budget(rating, rater, cheap, games, methods)
+
+
+def check_used(rating: RatingOptions) -> None:
+    """Checks that every option that is set has an effect with ``rating.policy``.
+
+    Raises:
+        ValueError: One has none; the message names it.
+    """
+    names, reason = _UNUSED.get(rating.policy, ((), ""))
+    for name in names:
+        if getattr(rating, name) != getattr(RatingOptions, name):
+            raise ValueError(f"rating.{name} has no effect with rating.policy={rating.policy}, which {reason}")
 
 
 def check_budget(rating: RatingOptions, rater: RaterOptions, cheap: RaterOptions, games: int, methods: int) -> None:

@@ -236,7 +236,7 @@ def _report(
     for method, part, reached in zip(methods, parts, comparison.estimates, strict=True):
         result["methods"][method] = {
             "estimate": reached.mean,
-            "interval": bounds(reached),
+            "interval": bounds(reached, 0.0, 1.0),
             "strong": int(part.sampled.sum()),
             "cheap": round((part.money - rules.prices.strong * int(part.sampled.sum())) / rules.prices.cheap),
             "money": part.money,
@@ -247,16 +247,27 @@ def _report(
             {
                 "methods": [methods[first], methods[second]],
                 "estimate": difference.mean,
-                "interval": bounds(difference),
+                "interval": bounds(difference, -1.0, 1.0),
             }
         )
     return result
 
 
-def bounds(estimated: Estimate) -> list[float] | None:
-    """Returns the ends of an interval; ``None``: there are too few entities or strong ratings for one."""
+def bounds(estimated: Estimate, least: float, most: float) -> list[float] | None:
+    """Returns the ends of an interval within the values that there can be.
+
+    What is cut off holds no mean of ratings, so as many intervals hold it as before.
+
+    Args:
+        estimated: The estimate.
+        least: Least mean of ratings, or difference of two.
+        most: Most.
+
+    Returns:
+        The ends; ``None``: there are too few entities or strong ratings for an interval.
+    """
     ends = [estimated.low, estimated.high]
-    return ends if np.isfinite(ends).all() else None
+    return np.clip(ends, least, most).tolist() if np.isfinite(ends).all() else None
 
 
 def of_method(ratings: Ratings, number: int, methods: int, rules: Rules) -> Ratings:

@@ -62,7 +62,7 @@ class Rules(NamedTuple):
         budget: Money, never exceeded.
         policy: ``always``, ``uniform`` or ``active``. ``always`` buys no cheap ratings.
         burn_in: Items (or blocks) rated by both raters at the start, from which the policy is computed. ``None``: 200,
-            or a third of what the budget pays for; 0 with a calibration from elsewhere.
+            or a third of what the budget pays for; 0 with a calibration from elsewhere, and with ``always``.
         floor: Least probability of a strong rating, in (0, 1].
         model: How the cheap rater's error is learned from the burn-in; see `trainers.rating.errors.calibrate`.
         width: Stop when the interval is at most so wide; ``None``: when the money is spent.
@@ -100,6 +100,8 @@ class Rules(NamedTuple):
             raise ValueError(f"budget {self.budget:g} pays for no item: both ratings cost {sum(self.prices):g}")
         if self.burn_in is not None and self.burn_in < 0:
             raise ValueError(f"burn_in {self.burn_in}: at least 0")
+        if self.burn_in and self.policy == "always":
+            raise ValueError(f"burn_in {self.burn_in}: policy always has none, as the strong rater rates every item")
         if self.width is not None and not self.width > 0:
             raise ValueError(f"width {self.width:g}: above 0")
         if self.look < 1:

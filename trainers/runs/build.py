@@ -20,6 +20,7 @@ from clarify_env.tasks.registry import make_task, task_class
 from trainers.evaluation import raters
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.evaluation.scores import check_similarity
+from trainers.evaluation.stored_games import stored_games
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import (
     BudgetOptions,
@@ -122,7 +123,7 @@ def check_evaluation(experiment: Experiment) -> None:
         check_similarity(options.similarity)
     if experiment.rater.kind is not None:
         chosen = experiment.rating, experiment.rater, experiment.cheap_rater
-        raters.check_rating(*chosen, experiment.setup, experiment.policy_options, experiment.stored_games)
+        raters.check_rating(*chosen, experiment.setup, experiment.policy_options, stored_games(experiment))
     if options.gold_logprob and experiment.policy_options is None:
         if experiment.served is not None:
             raise ValueError("eval.gold_logprob needs the model here (kind hf), and assistant.kind=api is a server's")

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from agents.render import Renderer
     from trainers.learning.options import UpdateOptions
 
-# Games of an evaluation that are stored for a rater, unless options say otherwise.
-RATED_GAMES = 1_000
 # Whether a chat template rewrites earlier turns, for the log of a run.
 _REWRITES = (
     "its chat template writes earlier turns anew in later prompts (such as reasoning, which it drops), so each turn is "
@@ -136,13 +134,6 @@ class Experiment:
         """Returns the roles that the policy plays without learning them (kind ``self``)."""
         others = [role for role in self.setup.game.roles if role not in self.learns]
         return tuple(role for role in others if isinstance(self.blocks[role], Self))
-
-    @property
-    def stored_games(self) -> int:
-        """Returns the most games of an evaluation that are stored to be rated; 0: none."""
-        if self.rating.games is not None:
-            return self.rating.games
-        return 0 if self.rater.kind is None else RATED_GAMES
 
     @property
     def partners_are_scripted(self) -> bool:
