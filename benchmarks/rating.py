@@ -18,7 +18,8 @@ import numpy as np
 
 from trainers.rating.estimate import estimate
 from trainers.rating.policies import Prices, best_policy, objective
-from trainers.rating.sequential import Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import rate
 
 POLICIES = ("uniform", "active")
 RATIOS, ERRORS, SPREADS = (0.001, 0.01, 0.1), (0.05, 0.2, 0.5), (0.0, 1.0, 2.0)

@@ -5,7 +5,8 @@ import pytest
 
 from trainers.rating.estimate import difference, estimate
 from trainers.rating.policies import Prices
-from trainers.rating.sequential import Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import rate
 
 pytestmark = pytest.mark.slow
 

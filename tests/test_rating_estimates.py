@@ -190,7 +190,7 @@ def test_the_quantile_depends_on_the_kurtosis(values, factor, why):
 
 
 def test_verdicts_are_covered_exactly():
-    """Coverage of the mean of 58 verdicts, by summing over how many are right; without the kurtosis it is 96.5 %, with it 95.5 %."""
+    """Coverage of the mean of 58 verdicts, summed over how many are right; without the kurtosis it is 96.5 %."""
     ends = []
     for right in range(59):
         reached = estimate(of_arrays(np.zeros(58), [1] * right + [0] * (58 - right), np.ones(58)))

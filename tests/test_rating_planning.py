@@ -10,7 +10,8 @@ from trainers.rating.errors import calibrate
 from trainers.rating.estimate import estimate
 from trainers.rating.planning import plan
 from trainers.rating.policies import NAMES, Prices
-from trainers.rating.sequential import Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import rate
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "rating.py"))
 PRICES = Prices(1.0, 10.0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from trainers.rating.errors import calibrate
 from trainers.rating.estimate import estimate, weights
 from trainers.rating.policies import NAMES, Prices
-from trainers.rating.sequential import BURN_IN, Pending, Rules, rate
+from trainers.rating.rules import BURN_IN, Rules
+from trainers.rating.sequential import Pending, rate
 
 PRICES = Prices(1.0, 10.0)
 

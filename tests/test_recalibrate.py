@@ -7,7 +7,8 @@ from clarify_env.scores.calibration import fit_isotonic
 from trainers.evaluation.recalibrate import Recalibrated, held_out
 from trainers.rating.estimate import estimate
 from trainers.rating.policies import Prices
-from trainers.rating.sequential import Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import rate
 
 # A strong rater that calls right what the cheap one rates above 0.9, as execution does queries with high token F1.
 rng = np.random.default_rng(0)

@@ -34,7 +34,7 @@ from trainers.evaluation.rating_options import (
     RatingOptions,
 )
 from trainers.rating.policies import Prices
-from trainers.rating.sequential import Rules
+from trainers.rating.rules import Rules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

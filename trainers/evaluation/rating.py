@@ -24,7 +24,8 @@ from trainers.rating.estimate import Estimate, compare, estimate
 from trainers.rating.planning import Plan, plan
 from trainers.rating.policies import Prices
 from trainers.rating.ratings import Ratings
-from trainers.rating.sequential import Pending, Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import Pending, rate
 from trainers.runs.run import Run
 from trainers.runs.store import write_json, write_text
 

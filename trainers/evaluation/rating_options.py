@@ -7,7 +7,7 @@ from clarify_env.options import SEED, option
 from trainers.rating.errors import KINDS as ERROR_MODELS
 from trainers.rating.intervals import KINDS as INTERVALS
 from trainers.rating.policies import NAMES as POLICIES
-from trainers.rating.sequential import FLOOR
+from trainers.rating.rules import FLOOR
 
 PERSON, JUDGE, SIMILARITY, EXECUTION = "person", "judge", "similarity", "execution"
 # Metrics of texts; see `clarify_env.scores.metrics`.

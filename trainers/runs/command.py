@@ -39,7 +39,7 @@ from trainers.runs.paths import at_home
 from trainers.runs.plugins import offer_plugins
 from trainers.runs.run import Run
 from trainers.runs.schema import RUN_DIR, option_types, task_of
-from trainers.runs.served import stored_replies
+from trainers.runs.served import check_served, stored_replies
 from trainers.runs.sweep import UNFINISHED, end_sweep, in_sweep, record_job, sweep_folder
 
 # Name of the section of a command's options if these are at the root of the config.
@@ -179,7 +179,7 @@ class Command:
         if self.with_experiment and self.plays:
             arguments["experiment"].check_players()
             if self.learns:
-                arguments["experiment"].check_served(self.name, arguments.get("update"), self.served)
+                check_served(arguments["experiment"], self.name, arguments.get("update"), self.served)
         run_dir(config)
         return arguments
 

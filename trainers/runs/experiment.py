@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from agents.render import Renderer
-    from trainers.learning.options import UpdateOptions
 
 # Whether a chat template rewrites earlier turns, for the log of a run.
 _REWRITES = (
@@ -288,35 +287,6 @@ class Experiment:
     def _playing(self, policy: Policy, temperature: float) -> kinds.Policy:
         adapter = None if policy.folder is None else policy.folder / "adapter"
         return kinds.Policy(policy.model, policy.tokenizer, temperature, self.learns, adapter)
-
-    def check_served(self, method: str, update: UpdateOptions | None, keeps_up: bool) -> None:
-        """Checks that a server that plays the learning roles can be kept in step with what is learned here.
-
-        Args:
-            method: Name of the method.
-            update: Options of its updates; ``None``: it has none.
-            keeps_up: Whether the method plays with the model it starts from, and with saved checkpoints alone.
-
-        Raises:
-            ValueError: It cannot.
-        """
-        if self.served is None:
-            return
-        section = self.sections.get(self.learns[0], self.learns[0])
-        if not keeps_up:
-            raise ValueError(
-                f"{section}.kind=api: {method} plays with weights that a server cannot be given; rest, rwsft, imitate "
-                "and sft can learn from what a server plays"
-            )
-        if self.served.adapters == "none":
-            raise ValueError(
-                f"{section}.adapters must be vllm or sglang, so that the server plays with the weights that {method} "
-                "learns here"
-            )
-        if update is not None and update.lora_rank == 0:
-            raise ValueError(
-                f"update.lora_rank must be at least 1 with {section}.kind=api: the server is given low-rank adapters"
-            )
 
     def play(
         self, starts: Sequence[Start], agents: Mapping[str, Agent], *, chunk: int, first_id: int = 0
