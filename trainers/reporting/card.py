@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -65,8 +66,6 @@ def card(
         summary: Content of ``summary.json``; ``None``: the checkpoint has not been measured.
     """
     game, task, options = experiment.setup.game, experiment.task, experiment.language_model()
-    jinja = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    jinja.filters |= {"string": _string, "fence": fence, "percent": percent, "settings": settings_text}
     base = base_id(options.model, task.name)
     header = {
         **({"base_model": base} if base else {}),
@@ -74,7 +73,7 @@ def card(
         "pipeline_tag": "text-generation",
         "tags": ["clarify-env", game.name, task.name, method],
     }
-    return jinja.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return _template().render(
         header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True).strip(),
         method=method,
         base=base or options.model,
@@ -94,6 +93,13 @@ def card(
         code=options.trust_remote_code,
         max_new_tokens=options.max_new_tokens,
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    jinja = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    jinja.filters |= {"string": _string, "fence": fence, "percent": percent, "settings": settings_text}
+    return jinja.from_string(_TEMPLATE.read_text(encoding="utf-8"))
 
 
 def show(renderer: Renderer, view: View, message: str | None = None) -> CardExample:

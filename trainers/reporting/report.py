@@ -1,6 +1,7 @@
 """Reports a run: one HTML file that needs no network, figures as PNG, and tables on the terminal."""
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -125,8 +126,12 @@ def _rows(results: dict[str, Any], mode: str) -> list[tuple[str, dict[str, Any]]
     return [(name, modes[mode]) for name, modes in results["eval"].items() if mode in modes]
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
-    """Returns the environment in which pages are rendered: text is escaped, and numbers have filters."""
+    """Returns the environment in which pages are rendered: text is escaped, and numbers have filters.
+
+    There is one: it keeps the templates that it has compiled.
+    """
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
