@@ -1,4 +1,4 @@
-"""Servers of a run: their replies and the games that they could not play, which are stored, and what learns from them."""
+"""Servers of a run: their replies and unplayed games, which are stored, and whether a method can learn from one."""
 
 from __future__ import annotations
 
