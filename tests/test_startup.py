@@ -71,6 +71,22 @@ def test_help_and_refusals_import_nothing_heavy(tmp_path, lines):
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
+@pytest.mark.slow
+def test_scripted_players_are_measured_without_torch(tmp_path):
+    words = ["size=quick", "assistant=scripted", "eval.episodes=2", "eval.sets=[between]", "run_dir=run"]
+    script = f"""
+import sys
+from trainers import evaluate
+sys.argv = ["evaluate.py", *{words}]
+evaluate.main()
+heavy = [name for name in ("torch", "transformers", "peft", "trl") if name in sys.modules]
+assert not heavy, heavy
+"""
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "OMP_NUM_THREADS": "1", "NO_PROGRESS": "1"}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, check=True, capture_output=True)
+    assert (tmp_path / "run" / "summary.json").exists() and not (tmp_path / "run" / "tensorboard").exists()
+
+
 def test_the_package_lists_its_commands(capsys):
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()[2:]

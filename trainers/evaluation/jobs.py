@@ -1,16 +1,21 @@
 """Jobs of an evaluation, one per set of prices and mode, played in parallel if that is faster."""
 
+from __future__ import annotations
+
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clarify_env.costs import Prices
 from clarify_env.evaluation.played import Played, Score, play_all
 from clarify_env.games.agents import Agent, RemoteAgent
+from clarify_env.selfplay import Batched
 from trainers.evaluation.scores import Similarity, gold_logprobs
 from trainers.runs.experiment import Experiment
-from trainers.runs.processes import Report, check_transfer, run_processes
+
+if TYPE_CHECKING:
+    from trainers.runs.processes import Report
 
 # Makes the players at a sampling temperature of the policy.
 Players = Callable[[float], dict[str, Agent]]
@@ -73,6 +78,8 @@ def play_jobs(
 
     if len(shares) == 1:
         return _play(experiment, episodes, agents, jobs, partial(report, 0))
+    from trainers.runs.processes import run_processes  # imports torch
+
     check_players(experiment, agents.values())
     # Pickle everything together, so that objects that agents share (model, task) are sent once.
     common = pickle.dumps((experiment, episodes, agents))
@@ -98,19 +105,23 @@ def check_players(experiment: Experiment, players: Iterable[Mapping[str, Agent]]
     """
     players = list(players)
     if _at_once(players) > 1:
+        from trainers.runs.processes import check_transfer  # imports torch
+
         roles = {role: agent for agents in players for role, agent in agents.items()}
         check_transfer({f"task {experiment.task.name}": experiment.task, "the experiment": experiment} | roles)
 
 
 def _at_once(players: Iterable[Mapping[str, Agent]]) -> int:
+    playing = [agent for agents in players for agent in agents.values()]
+    if any(isinstance(agent, RemoteAgent) for agent in playing):
+        return 1  # one process keeps the limits of a server and stores its replies
+    if not any(isinstance(agent, Batched) for agent in playing):
+        return 1  # and torch, which takes seconds to import, is not needed
     import torch
 
     from agents.hf import SMALL, HFAgent
 
-    players = list(players)
-    if any(isinstance(agent, RemoteAgent) for agents in players for agent in agents.values()):
-        return 1  # one process keeps the limits of a server and stores its replies
-    models = [agent.sampler.model for agents in players for agent in agents.values() if isinstance(agent, HFAgent)]
+    models = [agent.sampler.model for agent in playing if isinstance(agent, HFAgent)]
     # A larger model uses all cores in one process, and several copies would need too much memory.
     small = [model for model in models if model.device.type == "cpu" and model.num_parameters() <= SMALL]
     return torch.get_num_threads() if models and len(small) == len(models) else 1

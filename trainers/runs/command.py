@@ -124,13 +124,13 @@ class Command:
         return Prepared(identity, arguments, (run_dir(config) / "config.json").exists())
 
     def load(self, prepared: "Prepared") -> None:
-        """Seeds torch and loads the models of the players, before the run directory is made.
+        """Seeds torch and loads the models of the players, before the run directory is made; without a model, neither.
 
         Raises:
             ValueError: A model cannot be loaded; the message names its option.
         """
         keep_freed()
-        if self.with_experiment:
+        if self.with_experiment and (self.learns or prepared.arguments["experiment"].has_models):
             import torch  # takes seconds, as transformers does
             from transformers.utils.logging import disable_progress_bar
 

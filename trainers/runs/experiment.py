@@ -135,6 +135,12 @@ class Experiment:
         return tuple(role for role in others if isinstance(self.blocks[role], Self))
 
     @property
+    def has_models(self) -> bool:
+        """Returns whether a model may be loaded: one that plays a role, or one that measures what was played."""
+        plays = any(not isinstance(block, Scripted) for block in self.blocks.values())
+        return plays or self.evaluation.similarity is not None or self.rater.kind is not None
+
+    @property
     def partners_are_scripted(self) -> bool:
         """Returns whether a scripted player of the game plays every role that does not learn by the game's reward."""
         others = [role for role in self.setup.game.roles if role not in self.by_reward]

@@ -130,21 +130,24 @@ class Trackers:
 
 
 class TensorBoard:
-    """Event files in ``tensorboard/`` of the run directory."""
+    """Event files in ``tensorboard/`` of the run directory; of a run without metrics, none."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]):
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._folder, self._writer = folder / "tensorboard", None
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """See `Tracker`."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # imports torch: not for runs that learn nothing
+
+            self._writer = SummaryWriter(str(self._folder))
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """See `Tracker`."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Trackio:
