@@ -1,13 +1,14 @@
 """Ranks methods by a cheap and a strong rater, and says which share of the money of strong ratings alone that takes.
 
-``python benchmarks/rating_ranks.py sql``, or ``ambigqa --path DEV_LIGHT_JSON``, with ``--models FOLDER ...``, pocket
-models of the task (`trainers.pretrain`). Every method plays the same episodes once, one game each. The strong rater is
-the task's own score (exact match, or execution of queries), the cheap one token F1 or the similarity of a model's
-embeddings, each replaced by what it says of the strong rating (`trainers.evaluation.recalibrate`). On sql, scripted
-players make slips: some wrong, some only spelled otherwise. Strong ratings alone, of half the episodes, give the width
-to reach; each policy is given the least share of that money at which its mean width is as small. Then methods are
-ranked ``--repeats`` times with other draws: ``ranked`` is the share of repeats in which every pair of methods that all
-strong ratings together tell apart is in their order, ``pairs`` the share of such pairs.
+``python benchmarks/rating_ranks.py sql``, ``almanac``, ``ledger``, or ``ambigqa --path DEV_LIGHT_JSON``, with
+``--models NAME=FOLDER ...``, pocket models of the task and policies that learned from them, each sampled and greedy.
+Every method plays the same episodes once, one game each. The strong rater is the task's own score (exact match, or
+execution of queries), the cheap one token F1 or the similarity of a model's embeddings, each replaced by what it says
+of the strong rating (`trainers.evaluation.recalibrate`). On sql, scripted players make slips: some wrong, some only
+spelled otherwise. Strong ratings alone, of half the episodes, give the width to reach; each policy is given the least
+share of that money at which its mean width is as small. Then methods are ranked ``--repeats`` times with other draws:
+``ranked`` is the share of repeats in which every pair of methods that all strong ratings together tell apart is in
+their order, ``pairs`` the share of such pairs.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from trainers.evaluation.recalibrate import Recalibrated
 from trainers.rating.estimate import compare, estimate
 from trainers.rating.policies import Prices
 from trainers.rating.ratings import of_arrays
-from trainers.rating.sequential import Pending, Rules, rate
+from trainers.rating.rules import Rules
+from trainers.rating.sequential import Pending, rate
 
 # Costs of a question and of a word in every game.
 COSTS = (0.3, 0.03)
@@ -199,9 +201,9 @@ def markdown(rated: Rated, tables: dict[str, list[dict[str, Any]]]) -> str:
 def main() -> None:
     """Prints the tables of a task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("ambigqa", "sql"))
+    parser.add_argument("task", choices=("ambigqa", "sql", "almanac", "ledger"))
     parser.add_argument("--path", help="AmbigQA's data file")
-    parser.add_argument("--models", nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--models", nargs="*", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--embeddings", metavar="FOLDER", help="model of the cheap rater similarity")
     parser.add_argument("--episodes", type=int, default=1400)
     parser.add_argument("--repeats", type=int, default=200)
@@ -250,7 +252,8 @@ class Slips:
 
 def play_task(name: str, path: str | None, models: Sequence[str], embeddings: str | None, count: int) -> Rated:
     """Plays scripted methods and models on a task and rates them."""
-    task = make_task("ambigqa", path=path) if name == "ambigqa" else make_task("sql", test=count)
+    options: dict[str, Any] = {"ambigqa": {"path": path}, "sql": {"test": count}}.get(name, {})
+    task = make_task(name, **options)
     setup = Setup(find_game("clarification"), task)
     episodes = [episode for split in ("test", "validation", "train") for episode in task_episodes(task, split, count)]
     methods: dict[str, Agent] = {
@@ -259,13 +262,14 @@ def play_task(name: str, path: str | None, models: Sequence[str], embeddings: st
     if name == "sql":
         slips = {f"slips {wrong:g}, {other:g}": Slips(methods["guess"], wrong, other) for wrong, other in SLIPS}
         methods |= slips
-    for folder in models:
+    for model in models:
         from agents.hf import HFAgent, load
 
+        label, _, folder = model.partition("=")
         for title, temperature in (("sampled", 1.0), ("greedy", 0.0)):
             loaded = load(folder, device="cpu")
-            methods[f"{Path(folder).name} {title}"] = HFAgent(*loaded, style="pocket", temperature=temperature)
-    strong = partial(by_text, "em") if name == "ambigqa" else by_execution
+            methods[f"{label} {title}"] = HFAgent(*loaded, style="pocket", temperature=temperature)
+    strong = by_execution if name == "sql" else partial(by_text, "em")
     cheap: dict[str, Score] = {"f1": partial(by_text, "f1")}
     if embeddings is not None:
         from agents.hf import load
@@ -276,7 +280,8 @@ def play_task(name: str, path: str | None, models: Sequence[str], embeddings: st
 
 def task_episodes(task: Any, split: str, count: int) -> list[Any]:
     """Returns up to ``count`` episodes of a split."""
-    return [task.episode(split, index) for index in range(min(count, task.sizes[split]))]
+    size = task.sizes[split]
+    return [task.episode(split, index) for index in range(count if size is None else min(count, size))]
 
 
 if __name__ == "__main__":

@@ -49,3 +49,9 @@ def test_the_methods_play_the_same_games_of_sql():
     assert played.strong.shape == played.cheap["f1"].shape == (7, 6)
     guess, slips = played.methods.index("guess"), played.methods.index("slips 0.45, 0.2")
     assert played.strong[slips].sum() <= played.strong[guess].sum()
+
+
+def test_models_play_sampled_and_greedy_under_their_names(tiny_folder):
+    played = BENCHMARK["play_task"]("almanac", None, [f"tiny={tiny_folder}"], str(tiny_folder), 2)
+    assert played.methods == ["guess", "threshold", "tiny sampled", "tiny greedy"]
+    assert set(played.cheap) == {"f1", "similarity"} and played.strong.shape == (4, 2)
