@@ -1,8 +1,6 @@
 """The helpers' game with a local model of random weights: it plays all roles, and the jobs learn, resume and report."""
 
 import json
-import subprocess
-import sys
 from itertools import islice
 
 import numpy as np
@@ -17,6 +15,7 @@ from clarify_env.evaluation.reference import reference
 from clarify_env.evaluation.summary import summarize
 from clarify_env.games.setup import Setup
 from clarify_env.selfplay import Start, play
+from trainers import imitate, rest, sft
 from trainers.reporting.report import write_report
 from trainers.runs.store import write_json
 
@@ -63,17 +62,17 @@ def test_a_report_draws_the_hedges_and_says_who_searches(tmp_path):
 @pytest.mark.parametrize(
     ("method", "few"),
     [
-        ("rest", ["budget.games=64", "rest.hindsight=1", "rest.least_value=null"]),
-        ("imitate", ["budget.games=20"]),
-        ("sft", ["budget.games=20"]),
+        (rest, ["budget.games=64", "rest.hindsight=1", "rest.least_value=null"]),
+        (imitate, ["budget.games=20"]),
+        (sft, ["budget.games=20"]),
     ],
+    ids=["rest", "imitate", "sft"],
 )
-def test_the_jobs_learn_resume_and_report(untrained, tmp_path, method, few):
+def test_the_jobs_learn_resume_and_report(command, drawn, untrained, tmp_path, method, few):
     small = ["size=quick", "eval.episodes=3", "eval.validation=2", "eval.grid=2", f"assistant.model={untrained}"]
-    line = [sys.executable, "-m", f"trainers.{method}", "game=helpers", *small, *few, f"run_dir={tmp_path / 'run'}"]
     for _ in range(2):  # the second time it finds its work done
-        done = subprocess.run(line, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
+        code, error = command(method, "game=helpers", *small, *few, f"run_dir={tmp_path / 'run'}")
+        assert code == 0, error
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["game"] == "helpers" and "steering" in summary and (tmp_path / "run" / "report.html").exists()
     row = next(iter(next(iter(summary["eval"].values())).values()))

@@ -441,24 +441,26 @@ update.runs=1 eval.validation=20 eval.episodes=20 eval.modes=[temperature]""".sp
 
 
 @pytest.mark.slow
-def test_rest_by_best_of_n_raises_their_reward(setup, installed, tmp_path):
-    """From the command line to the report, with a tiny model that all roles share."""
+def test_rest_by_best_of_n_raises_their_reward(command, drawn, setup, installed, tmp_path):
+    """From the command line to the report, learning in a process of its own, with a tiny model that all roles share."""
     import tiny_players
 
     tiny_players.make(setup, tmp_path / "model")
     chosen = [f"game={setup.game.name}", f"task={setup.task.name}", f"assistant.model={tmp_path / 'model'}", *BEST_OF_N]
+    fit = [word for word in chosen if word.startswith(("game", "task", "assistant", "eval"))]
+    code, error = command(prompted, *fit, f"run_dir={tmp_path / 'prompted'}")
+    assert code == 0, error
     environment = os.environ | {"PYTHONPATH": f"{installed}:{SOURCE.parents[1]}", "NO_PROGRESS": "1"}
+    line = [sys.executable, "-m", "trainers.rest", *chosen, f"run_dir={tmp_path / 'rest'}"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     rewards = {}
-    for command, learning in (("prompted", False), ("rest", True)):
-        fit = [word for word in chosen if learning or word.startswith(("game", "task", "assistant", "eval"))]
-        line = [sys.executable, "-m", f"trainers.{command}", *fit, f"run_dir={tmp_path / command}"]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        summary = json.loads((tmp_path / command / "summary.json").read_text())
+    for name in ("prompted", "rest"):
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
         assert summary["players"] == dict.fromkeys(setup.game.roles, "hf")
         assert "steering" not in summary and "oracle" not in summary["eval"]["fixed"]["temperature"]
-        assert (tmp_path / command / "report.html").stat().st_size
-        rewards[command] = summary["eval"]["fixed"]["temperature"]["reward"]
+        assert (tmp_path / name / "report.html").stat().st_size
+        rewards[name] = summary["eval"]["fixed"]["temperature"]["reward"]
     assert rewards["rest"] > rewards["prompted"] + 0.1, rewards
     stored = ChunkLog(tmp_path / "rest" / "trajectories" / "iteration-1.jsonl")
     games = [game for chunk in stored.read(setup) for game in chunk]
