@@ -133,7 +133,8 @@ class TensorBoard:
     """Event files in ``tensorboard/`` of the run directory; of a run without metrics, none."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]):
-        self._folder, self._writer = folder / "tensorboard", None
+        self._folder = folder / "tensorboard"
+        self._writer: Any = None
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """See `Tracker`."""
