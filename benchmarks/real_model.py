@@ -54,9 +54,9 @@ STAGES = (
 
 
 # Overrides of the quick form: every step of it, little of each. Its figures mean nothing but that it works.
-QUICK = ("eval.episodes=5", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
+QUICK = ("eval.episodes=2", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
 QUICK_STAGES = {
-    "warm": ("budget.games=24", "sft.lessons=10"),
+    "warm": ("budget.games=24", "sft.lessons=5"),
     # So little is learned that few episodes are solved: what is best of each is learned all the same.
     "rest": ("budget.games=90", "rest.hindsight=6", "rest.least_value=null", "update.batch=16"),
     "grpo": ("budget.games=16", "grpo.games_a_step=8"),

@@ -54,7 +54,7 @@ def games(setup, count, rng):
             yield role, view, text
 
 
-def make(setup, folder, count=3000):
+def make(setup, folder, count=1200):
     """Trains a tiny model on such games and saves it."""
     moves = list(games(setup, count, np.random.default_rng(0)))
     texts = [message["content"] for _, view, _ in moves[:300] for message in setup.game.chat(view, "plain")]
