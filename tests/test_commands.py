@@ -118,7 +118,8 @@ def check_files(folder, *names):
         *names,
     ):
         assert (folder / name).stat().st_size, name
-    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    events = list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    assert bool(events) == (folder / "metrics.jsonl").exists(), "metrics are sent on, if there are any"
     assert not list(folder.rglob("*.part")), "nothing half-written"
     assert not [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")], "no pickles"
     html = (folder / "report.html").read_text()
