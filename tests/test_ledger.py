@@ -188,6 +188,34 @@ def test_facts_are_all_that_a_table_says(task):
             assert number in (read[0], read[-1] - read[0], sum(read)) or 100 * (read[1] - read[0]) == number * read[0]
 
 
+def test_working_is_right_beside_the_answer_and_is_demonstrated():
+    task, plain = make_task("ledger", derived=1.0, working=True), make_task("ledger", derived=1.0)
+    kinds = Counter()
+    for index in range(100):
+        episode, same = task.episode("train", index), plain.episode("train", index)
+        for i, (reading, other) in enumerate(zip(episode.interpretations, same.interpretations, strict=True)):
+            assert reading.answers[0] == other.answers[0] and task.score(reading.answers[0], i, episode) == 1
+            if episode.meta["what"] == "cell":
+                assert reading.answers == other.answers and task.demonstrated(i, episode) is None
+                continue
+            steps, _, result = task.demonstrated(i, episode).rpartition(" = ")
+            assert result == reading.answers[0] and task.score(f"{steps} = {result}", i, episode) == 1
+            assert plain.score(f"{steps} = {result}", i, same) == 0 == task.score(f"9{steps} = {result}", i, episode)
+            before, after = (
+                cells(episode.context)[rows_asked(reading, cells(episode.context)), year]
+                for year in YEAR.findall(reading.text)
+            )
+            rise = f"{after} - {before} = {after - before}"
+            formula = {
+                "sum": f"{before} + {after}",
+                "difference": f"{after} - {before}",
+                "percentage": f"{rise}, {after - before} / {before}",
+            }
+            assert steps == formula[episode.meta["what"]]
+            kinds[episode.meta["what"]] += 1
+    assert min(kinds[what] for what in ledger.words.DERIVED) > 10
+
+
 def test_lessons_hold_about_as_many_derived_figures_as_the_queries():
     for share in (0.0, 0.1, 0.2):
         task = make_task("ledger", derived=share)

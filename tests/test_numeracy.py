@@ -57,11 +57,12 @@ def test_what_two_years_give_is_right_and_whole():
         expected = set()
         for first, last in combinations(sorted(figures), 2):
             before, after = figures[first], figures[last]
-            expected.add(f"in {first} and {last} together: {before + after}")
+            expected.add(f"in {first} and {last} together: {before} + {after} = {before + after}")
             if after > before:
-                expected.add(f"rise from {first} to {last}: {after - before}")
+                expected.add(f"rise from {first} to {last}: {after} - {before} = {after - before}")
                 if (percent := 100 * (after - before) / before).is_integer():
-                    expected.add(f"percentage from {first} to {last}: {percent:.0f} percent")
+                    working = f"{after} - {before} = {after - before}, {after - before} / {before} = {percent:.0f}"
+                    expected.add(f"percentage from {first} to {last}: {working} percent")
         lines = reply.splitlines()
         assert set(lines) == expected and len(lines) == len(expected)
         stated.update(line.split()[0] for line in lines)

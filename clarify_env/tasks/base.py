@@ -257,6 +257,10 @@ class Task:
         facts = self.facts(episode)
         return [facts[i] for i in rng.permutation(len(facts))]
 
+    def demonstrated(self, intent: int, episode: Episode) -> str | None:
+        """A right answer to show in demonstrations; ``None``, as here: the shortest one."""
+        return None
+
     def read_out(self, episode: Episode, rng: np.random.Generator) -> str:
         """Rewords or reorders the context, for pretraining; by default its lines are permuted."""
         lines = episode.context.splitlines()

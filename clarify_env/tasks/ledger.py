@@ -57,6 +57,9 @@ class Ledger(Task):
             number of words that identify a row.
         derived: Share of queries for a difference, a sum or a percentage of the figures of two years, among those that
             leave out neither year nor unit.
+        working: Whether a derived figure may also be answered with the way to it, "34 + 51 = 85 tonnes", every word of
+            which is charged. Demonstrations and lessons then show it: a small model adds figures that it has written
+            down, and not figures that it must look up at once.
 
     Version history: 1, first version.
     """
@@ -77,6 +80,7 @@ class Ledger(Task):
         cells: int = 8,
         dimensions: int = 1,
         derived: float = 0.15,
+        working: bool = False,
     ):
         if not _MOST_YEARS <= cells <= _MOST_CELLS:
             raise ValueError(f"task.cells must lie in {_MOST_YEARS} to {_MOST_CELLS}, not {cells}")
@@ -86,7 +90,7 @@ class Ledger(Task):
             raise ValueError(f"task.derived must lie in 0 to 1, not {derived}")
         if min(validation, test) < 1:
             raise ValueError(f"task ledger needs at least one episode in each split, not {validation} and {test}")
-        self.world_seed, self._options = world_seed, (world_seed, cells, dimensions, derived)
+        self.world_seed, self._options = world_seed, (world_seed, cells, dimensions, derived, working)
         self.sizes = {"train": None, "validation": validation, "test": test}
 
     def _episode(self, split: str, index: int) -> Episode:
@@ -104,6 +108,11 @@ class Ledger(Task):
     def facts(self, episode: Episode) -> list[tuple[str, str]]:
         """Every figure of the table, and every difference, sum and whole percentage of consecutive years of a row."""
         return [fact for _, fact in self._facts(episode)]
+
+    def demonstrated(self, intent: int, episode: Episode) -> str | None:
+        """The answer with its working, where the task accepts one."""
+        _, *worked = episode.interpretations[intent].answers
+        return worked[0] if worked else None
 
     def lessons(self, episode: Episode, rng: np.random.Generator) -> list[tuple[str, str]]:
         """Facts in a random order, with at most the share of derived figures that queries have (``derived``)."""
@@ -123,8 +132,9 @@ class Ledger(Task):
         """Whether a figure is derived, and (query, answer), of every fact."""
         split, _, index = episode.id.partition("/")
         _, table, figures = _draw(*self._options, split, int(index))
+        working = figures if self._options[-1] else None
         return [
-            (meaning.what != "cell", (_query_text(meaning, 0, set(), form), _answer_text(meaning, 0, table)))
+            (meaning.what != "cell", (_query_text(meaning, 0, set(), form), _answers(meaning, 0, table, working)[-1]))
             for meaning in all_meanings(table, figures)
             for form in range(len(words.ASKED[meaning.what]))
         ]
@@ -133,7 +143,7 @@ class Ledger(Task):
 # Cached: a game uses its episode several times.
 @lru_cache(maxsize=4096)
 def _draw(
-    world_seed: int, most_cells: int, dimensions: int, derived: float, split: str, index: int
+    world_seed: int, most_cells: int, dimensions: int, derived: float, working: bool, split: str, index: int
 ) -> tuple[Episode, Table, Figures]:
     rng = np.random.default_rng([world_seed, _SPLITS.index(split), index])
     _, left_out, n, skew, lengths = PROFILES[rng.choice(len(PROFILES), p=[share for share, *_ in PROFILES])]
@@ -148,7 +158,7 @@ def _draw(
         f"{split}/{index}",
         _query(meaning, left_out, rng),
         _context(table, figures, rng),
-        tuple(_readings(meaning, table, left_out, geometric(n, skew))),
+        tuple(_readings(meaning, table, left_out, geometric(n, skew), figures if working else None)),
         {"entity": f"{split}/{index}", "open": left_out or "", "what": what},
     )
     return episode, table, figures
@@ -174,7 +184,7 @@ def _query_text(meaning: Meaning, reading: int, left_out: set[str | None], form:
 
 
 def _readings(
-    meaning: Meaning, table: Table, omitted: str | None, weights: Sequence[float]
+    meaning: Meaning, table: Table, omitted: str | None, weights: Sequence[float], working: Figures | None
 ) -> Iterator[Interpretation]:
     for i, (row, weight) in enumerate(zip(meaning.rows, weights, strict=True)):
         attributes = {name: value for name, value in row.items() if name != "measure"}
@@ -183,18 +193,21 @@ def _readings(
         yield Interpretation(
             label=attributes[omitted] if omitted else "only",
             text=_query_text(meaning, i, set(), 0),
-            answers=(_answer_text(meaning, i, table),),
+            answers=_answers(meaning, i, table, working),
             weight=weight,
             attributes=tuple(attributes.items()),
         )
 
 
-def _answer_text(meaning: Meaning, reading: int, table: Table) -> str:
-    """Answer of a reading as text, with its unit."""
-    unit = words.PERCENT
+def _answers(meaning: Meaning, reading: int, table: Table, working: Figures | None) -> tuple[str, ...]:
+    """Answer of a reading with its unit; then, for a derived figure, with its working from the figures."""
+    unit, row = words.PERCENT, meaning.rows[reading]
     if meaning.what != "percentage":
-        unit = next((unit for unit in table.units if unit.endswith(meaning.rows[reading].get("unit", ""))), "")
-    return f"{meaning.answers[reading]} {unit}".rstrip()
+        unit = next((unit for unit in table.units if unit.endswith(row.get("unit", ""))), "")
+    texts = [str(meaning.answers[reading])]
+    if working and meaning.what != "cell":
+        texts.append(words.working(meaning.what, *(working[*row.values(), year] for year in meaning.years)))
+    return tuple(f"{text} {unit}".rstrip() for text in texts)
 
 
 def _context(table: Table, figures: Figures, rng: np.random.Generator) -> str:

@@ -25,6 +25,20 @@ ASKED = {
 DERIVED = ("difference", "sum", "percentage")
 PERCENT = "percent"
 
+# How derived figures are worked out, from the figures before and after.
+WORKING = {
+    "difference": "{after} - {before} = {rise}",
+    "sum": "{before} + {after} = {sum}",
+    "percentage": "{after} - {before} = {rise}, {rise} / {before} = {percent}",
+}
+
+
+def working(what: str, before: int, after: int) -> str:
+    """Writes how a derived figure is worked out; ``what`` is one of `DERIVED`."""
+    rise = after - before
+    return WORKING[what].format(before=before, after=after, rise=rise, sum=before + after, percent=100 * rise // before)
+
+
 CUES = {
     "year": ("year", "when", "period"),
     "region": ("region", "where", "country"),

@@ -37,7 +37,7 @@ def sums(rng: np.random.Generator) -> Demonstration:
 
 
 def derived(rng: np.random.Generator) -> Demonstration:
-    """Draws a row of figures by year, and states what each two years give: their sum, their rise, the rise in percent.
+    """Draws a row of figures by year, and works out what each two years give: their sum, rise, and rise in percent.
 
     As in a table, figures are looked up by their years first. A row has as many results per token as can be: a model
     that reads and does not calculate learns to do both at once.
@@ -54,10 +54,11 @@ def derived(rng: np.random.Generator) -> Demonstration:
     row = ", ".join(f"{year} {figure}" for year, figure in zip(years, figures, strict=True))
     lines = []
     for (last, after), (first, before) in combinations(zip(years, figures, strict=True), 2):
-        lines.append(f"in {first} and {last} together: {before + after}")
+        lines.append(f"in {first} and {last} together: {words.working('sum', before, after)}")
         if after > before:
-            lines.append(f"rise from {first} to {last}: {after - before}")
+            lines.append(f"rise from {first} to {last}: {words.working('difference', before, after)}")
             if 100 * (after - before) % before == 0:
-                lines.append(f"percentage from {first} to {last}: {100 * (after - before) // before} {words.PERCENT}")
+                percentage = words.working("percentage", before, after)
+                lines.append(f"percentage from {first} to {last}: {percentage} {words.PERCENT}")
     messages = (("user", f"{name}: {row}\nWhat do each two years give?"), ("assistant", "\n".join(lines)))
     return Demonstration(messages, "derived")

@@ -47,10 +47,10 @@ class Demonstrator:
         if action == 2:
             size = len(possible) if self.rng.random() < _LIST_ALL else int(self.rng.integers(1, len(possible) + 1))
             return list_message(
-                (shortest_label(self.task, episode, i), shortest_answer(self.task, episode, i)) for i in possible[:size]
+                (shortest_label(self.task, episode, i), _answer(self.task, episode, i)) for i in possible[:size]
             )
         reading = possible[self.rng.choice(len(possible), p=weights / weights.sum())]
-        return f"#ANSWER {shortest_answer(self.task, episode, reading)}"
+        return f"#ANSWER {_answer(self.task, episode, reading)}"
 
     def _helpful(self, questions: list[str], remaining: list[int], episode: Episode) -> list[str]:
         """Questions whose replies differ between the ``remaining`` readings; all questions if there are none."""
@@ -65,6 +65,12 @@ class Demonstrator:
             questions_asked.append(action.question)
             remaining = [i for i in remaining if self.task.reply(action.question, i, episode) == answer.text]
         return questions_asked, remaining
+
+
+def _answer(task: Task, episode: Episode, reading: int) -> str:
+    """The task's own choice of a right answer to demonstrate, or the shortest one."""
+    own_task, own_episode = task.own(episode)
+    return own_task.demonstrated(reading, own_episode) or shortest_answer(task, episode, reading)
 
 
 def turns(task: Task, episode: Episode, costs: Costs, rng: np.random.Generator, **options: Any) -> list[Turn]:
