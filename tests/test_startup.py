@@ -15,7 +15,7 @@ HEAVY = tuple(
 )
 NAMES = (
     *("rest", "rwsft", "contrastive", "stargate", "grpo", "imitate", "prompted", "evaluate", "pretrain", "compare"),
-    *("export", "import", "reverify"),
+    *("export", "import", "reverify", "mix"),
 )
 # Command lines that end with an answer: help, slips, wrong values, and values that do not fit together.
 LINES = [
@@ -40,6 +40,7 @@ MORE = [
     ("export", "run=/nowhere"),
     ("import", "import.path=/nowhere"),
     ("reverify", "run=/nowhere"),
+    ("mix", "runs=[/nowhere,/elsewhere]"),
     ("rest", "report_to=carrier_pigeon"),
 ]
 SCRIPT = """

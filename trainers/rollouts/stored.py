@@ -5,7 +5,7 @@ from typing import Any
 
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Reply, Trajectory, Turn
-from trainers.data.stored import open_run
+from trainers.data.stored import StoredRun, open_run
 from trainers.runs.experiment import Experiment
 
 
@@ -24,11 +24,25 @@ def check_stored(experiment: Experiment, folder: str) -> None:
             raise ValueError(f"rollouts.games: {folder} holds games of {name} {theirs}, not of {ours}")
     if stored.experiment.setup.options != setup.options:
         raise ValueError(f"rollouts.games: the games of {folder} were played with other options of game.*")
+    check_training(stored, "rollouts.games")
     for name in stored.episode_ids():
-        if name.rpartition("/")[0] != "train":
-            raise ValueError(f"rollouts.games: {folder} holds games on {name}, which is no training episode")
         if stored.experiment.task.lookup(name) != setup.task.lookup(name):
             raise ValueError(f"rollouts.games: {name} in {folder} is another episode: it has other options of task.*")
+
+
+def check_training(stored: StoredRun, option: str) -> None:
+    """Checks that the games of a run were played on training episodes.
+
+    Args:
+        stored: The run.
+        option: Name of the option that chose it, for errors.
+
+    Raises:
+        ValueError: They were not.
+    """
+    for name in stored.episode_ids():
+        if name.rpartition("/")[0] != "train":
+            raise ValueError(f"{option}: {stored.folder} holds games on {name}, which is no training episode")
 
 
 def stored_groups(
