@@ -82,6 +82,7 @@ def build_model(
     heads: int,
     kv_heads: int,
     feed_forward: int,
+    init: float | None = None,
 ) -> PreTrainedModel:
     """Makes a model with random weights (drawn from torch's global generator) for the tokenizer.
 
@@ -95,6 +96,7 @@ def build_model(
         kv_heads: Number of key-value heads. Few heads make a small cache; reading it limits the speed of decoding on a
             CPU.
         feed_forward: Inner width of the feed-forward blocks.
+        init: Standard deviation of the initial weights; ``None``: 0.02, transformers' default.
 
     Raises:
         ValueError: A layer's kind is unknown.
@@ -113,6 +115,7 @@ def build_model(
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
+        **({} if init is None else {"initializer_range": init}),
     }
     if isinstance(layers, int):
         return LlamaForCausalLM(LlamaConfig(**common))

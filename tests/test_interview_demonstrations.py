@@ -8,7 +8,7 @@ import pytest
 from configs import config_of
 
 from clarify_env.games import find_game
-from clarify_env.games.interview.demonstrations import Demonstrator, note, page, price, row, turns
+from clarify_env.games.interview.demonstrations import Demonstrator, note, page, price, turns
 from clarify_env.games.interview.oracle import Solved
 from clarify_env.tasks.registry import make_task
 
@@ -32,7 +32,7 @@ def test_kinds_are_drawn_by_their_shares():
     kinds = [d.kind for d in shown(CHEAP, 600)]
     assert set(kinds) == {"game", "row", "page", "note", "price", "user"}
     assert 0.2 < kinds.count("game") / 600 < 0.4 and 0.15 < kinds.count("page") / 600 < 0.35
-    with pytest.raises(ValueError, match=r"shares must be of game, row, page, note, price, user, not sums"):
+    with pytest.raises(ValueError, match=r"shares must be of game, aloud, pair, row, .*, user, not sums"):
         shown(CHEAP, 1, sums=1.0)
 
 
@@ -92,18 +92,37 @@ def test_pages_state_the_posterior():
                 assert abs(100 * (best - solved.right(solved.everyone)) - gain) <= 2.5 + 1e-9
 
 
-def test_rows_are_read_from_the_page():
-    rng, facts = np.random.default_rng(2), 0
+def entries_of(context):
+    lines = [line.rstrip(".").rpartition(": ")[2].split(", ") for line in context.splitlines()[1:]]
+    return [tuple(entry.split()) for line in lines for entry in line]
+
+
+@pytest.mark.parametrize("kind", ["aloud", "pair", "row"])
+def test_what_is_read_stands_in_the_list(kind):
+    asked, causes = [], []
+    for shown_chat in shown(CHEAP, 40, **{kind: 1.0}):
+        (_, context), *chat = shown_chat.messages
+        entries = entries_of(context)
+        if kind != "row":
+            assert len({value for value, *_ in entries}) == len(entries) == 8
+            causes.append(tuple(cause for _, cause, _ in entries))
+        queries = [query.split(" ", 1) for _, query in chat[::2]]
+        assert len({fact for _, fact in queries}) == len(queries), "none is repeated, so that nothing can be copied"
+        for (verb, fact), (_, reply) in zip(queries, chat[1::2], strict=True):
+            listed = [entry for entry in entries if fact.endswith(f" {entry[0]}.")]
+            texts = [" ".join(entry if verb == "Read" else entry[1:]) for entry in listed]
+            assert listed and reply == f"#ANSWER {', '.join(texts)}"
+        asked += [verb for verb, _ in queries]
+    assert kind == "row" or (len(set(causes)) > 30 and any(len(set(drawn)) < 8 for drawn in causes)), "drawn apart"
+    assert set(asked) == ({"Read"} if kind == "aloud" else {"Read", "If"})
+
+
+def test_pages_repeat_no_query():
+    rng = np.random.default_rng(2)
     for index in range(30):
-        (_, context), *chat = row(Solved(TASK, TASK.episode("train", index), 4), rng).messages
-        lines = context.splitlines()[1:]
-        for (_, query), (_, reply) in zip(chat[::2], chat[1::2], strict=True):
-            word = query.rstrip(".").split()[-1]
-            own = [line for line in lines if line.startswith(f"{word} ")]
-            listed = [line.split(":")[0] for line in lines if word in line.rstrip(".").split()]
-            assert reply == f"#ANSWER {own[0] if own else ', '.join(listed)}"
-            facts += not own
-    assert 60 < facts < 180, "some of both"
+        chat = page(Solved(TASK, TASK.episode("train", index), 4), rng).messages
+        sets = [frozenset(text.removeprefix("If").rstrip(".").split(". ")) for role, text in chat if role == "user"]
+        assert len(set(sets)) == len(sets)
 
 
 def test_notes_add_a_fact_at_a_time():

@@ -150,14 +150,15 @@ def test_options_of_the_workshop(options, message):
 def test_probabilities_are_those_of_the_page(causes):
     """The weight of a case is its cause's share times that of each finding, as the page states them."""
     for episode in make_task("workshop", causes=causes, validation=20).episodes("validation"):
-        first, *lines = episode.context.splitlines()
-        entries = first.removeprefix("Of 100 cases, as listed: ").rstrip(".").split(", ")
-        reliability = {name: int(sure) / 100 for name, sure in map(str.split, entries)}
-        listed, shares = {}, {}
-        for line in lines:
-            cause, share, *values = line.replace(":", "").rstrip(".").split()
-            shares[cause], listed[cause] = int(share), dict(zip(reliability, values, strict=True))
-        assert list(shares.values()) == sorted(shares.values(), reverse=True) and sum(shares.values()) == 100
+        listed, shares, reliability = {}, {}, {}
+        for line in episode.context.splitlines()[1:]:
+            header, entries = line.rstrip(".").split(": ")
+            name, sure = header.split()
+            reliability[name] = int(sure) / 100
+            for entry in entries.split(", "):
+                value, cause, share = entry.split()
+                assert shares.setdefault(cause, int(share)) == int(share), "each line states the same shares"
+                listed.setdefault(cause, {})[name] = value
         for reading in episode.interpretations:
             (cause,) = reading.answers
             weight = shares[cause] / 100

@@ -130,6 +130,15 @@ def test_the_model_fits_the_tokenizer(tokenizer, layers):
     assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
 
 
+@pytest.mark.parametrize("layers", [2, ["conv", "full_attention"]])
+@pytest.mark.parametrize(("init", "deviation"), [(None, 0.02), (0.125, 0.125)])
+def test_initial_weights_have_the_chosen_deviation(tokenizer, layers, init, deviation):
+    model = build_model(tokenizer, width=64, layers=layers, heads=2, kv_heads=1, feed_forward=128, init=init)
+    for name, weights in model.named_parameters():
+        if weights.ndim > 1:
+            assert weights.std().item() == pytest.approx(deviation, rel=0.25), name
+
+
 def test_layers_there_are_not(tokenizer):
     with pytest.raises(ValueError, match=r"pretrain\.model\.layers: conv or full_attention, not lstm"):
         build_model(tokenizer, width=16, layers=["conv", "lstm"], heads=2, kv_heads=1, feed_forward=16)

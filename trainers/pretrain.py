@@ -57,6 +57,8 @@ class ModelOptions:
     """Heads of keys and values."""
     feed_forward: int = option(384, least=1, most=1_000_000)
     """Inner width of the feed-forward blocks."""
+    init: float | None = option(None, above=0, most=10)
+    """Standard deviation of the initial weights; null: 0.02, at which convolutions of narrow layers hardly begin."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads or self.heads % self.kv_heads:
@@ -240,6 +242,8 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
     # Leave out newer options at their defaults, so that manifests written before them stay valid.
     if not options.whole:
         sections["pretrain"].pop("whole", None)
+    if options.model["init"] is None:
+        sections["pretrain"]["model"] = {k: v for k, v in sections["pretrain"]["model"].items() if k != "init"}
     for key in ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing"):
         sections["update"].pop(key, None)
     digests = [

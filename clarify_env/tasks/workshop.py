@@ -1,8 +1,8 @@
 """The `workshop` task: machines that fail, causes and findings with known probabilities, for the game `interview`.
 
-The assistant's context is a page of a handbook: of 100 cases, how many are of each cause, and of those with each value
-of a finding, how many are of each cause. The user has the machine before it and can tell its findings; nobody can see
-the cause. Everything follows from ``world_seed``; no page is in two splits.
+The assistant's context is a page of a handbook: for each finding, how often in 100 cases it is as listed, and the value
+listed for each cause, with the cause's share in 100 cases. The user has the machine before it and can tell its
+findings; nobody can see the cause. Everything follows from ``world_seed``; no page is in two splits.
 """
 
 from functools import lru_cache
@@ -23,6 +23,7 @@ _USELESS = 0.2
 # Share of pages with an unreliable finding, and how often in 100 cases it is as listed.
 _UNRELIABLE, _RELIABILITY = 0.5, (80, 90)
 _SPLITS = ("train", "validation", "test")
+HEADER = "Of 100 cases: how many are as listed, and how many are of each cause."
 
 
 @register
@@ -38,11 +39,12 @@ class Workshop(Task):
         test: Number of test pages. The train split is endless, and holds no page of the other two.
         causes: Most causes of a page, from 2 to 4.
 
-    Version history: 1, first version; 2, pages that count cases, and other shares of the causes.
+    Version history: 1, first version; 2, pages that count cases, and other shares of the causes; 3, pages by finding,
+    each value right before its cause.
     """
 
     name = "workshop"
-    version = 2
+    version = 3
     attributes = words.CUES
     pretraining = ("train",)
 
@@ -112,11 +114,11 @@ def _page(rng: np.random.Generator, most: int) -> Episode:
     machine = words.MACHINES[rng.integers(len(words.MACHINES))]
     complaint = words.COMPLAINTS[rng.integers(len(words.COMPLAINTS))]
     readings = _possibilities(causes, shares, names, listed, reliability)
-    sure = ", ".join(f"{name} {share}" for name, share in zip(names, reliability, strict=True))
-    lines = [f"Of 100 cases, as listed: {sure}."]
-    for i in sorted(range(count), key=lambda i: -shares[i]):
-        findings = (words.FINDINGS[name][values[i]] for name, values in zip(names, listed, strict=True))
-        lines.append(f"{causes[i]} {shares[i]}: {' '.join(findings)}.")
+    by_share = sorted(range(count), key=lambda i: -shares[i])
+    lines = [HEADER]
+    for name, values, share in zip(names, listed, reliability, strict=True):
+        entries = (f"{words.FINDINGS[name][values[i]]} {causes[i]} {shares[i]}" for i in by_share)
+        lines.append(f"{name} {share}: {', '.join(entries)}.")
     meta = {"entity": " ".join(lines), "options": causes}
     return Episode("", f"The {machine} {complaint}. Why?", "\n".join(lines), readings, meta)
 

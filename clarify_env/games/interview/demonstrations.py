@@ -1,12 +1,14 @@
 """What a pocket model of the interview is pretrained on: games played without regard to the costs, and their facts.
 
 Kinds: ``game`` (a whole game of a demonstrator who asks with probability 1/2 as long as a question parts the cases, and
-answers by the posterior), ``row`` (a line of a page, or the answers listed with a fact), ``page`` (the likeliest answer
-and the most telling question after some facts of a case, for several cases of one page), ``note`` (the same as the
-facts of one case come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which
-action is worth its costs.
+answers by the posterior), ``aloud`` and ``pair`` (the cause that stands behind a value in a list of all values, with or
+without the value before it), ``row`` (the causes that a page lists with a fact), ``page`` (the likeliest answer and the
+most telling question after some facts of a case, for several cases of one page), ``note`` (the same as the facts of one
+case come in), ``price`` (which of two prices is larger) and ``user`` (the user's turns). None shows which action is
+worth its costs.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,9 +23,13 @@ from clarify_env.games.interview.prompts import costs_line, messages
 from clarify_env.games.interview.rules import MAX_QUESTIONS, InterviewGame
 from clarify_env.games.interview.users import ScriptedUser
 from clarify_env.tasks.base import ENDLESS, Task
+from clarify_env.tasks.workshop import HEADER
+from clarify_env.tasks.workshop_words import CAUSES, FINDINGS
 
-KINDS = ("game", "row", "page", "note", "price", "user")
+KINDS = ("game", "aloud", "pair", "row", "page", "note", "price", "user")
 SHARES = {"game": 0.3, "row": 0.1, "page": 0.25, "note": 0.25, "price": 0.07, "user": 0.03}
+# Share of the queries of pairs and rows that are answered aloud, the value before each cause.
+_ALOUD = 0.5
 # Number of queries of a page and of a chat on prices.
 QUERIES, COMPARISONS = 10, 4
 # Probabilities of 0, 1, … facts in a query of a page.
@@ -32,6 +38,8 @@ FACTS = (0.15, 0.5, 0.2, 0.15)
 _STEP = 5
 # Demonstrations of an episode that follow each other: to solve it takes longer than to make one.
 _REPEATS = 4
+# An entry of a page: a value of a finding, a cause of which it is listed, and the cause's share.
+_ENTRY = re.compile(r"[a-z]+ [a-z]+ \d+(?=[,.])")
 
 
 class Demonstrator:
@@ -82,27 +90,46 @@ def _played(turn: Turn, kind: str) -> Demonstration:
     return Demonstration((*chat, ("assistant", turn.reply.text or "")), kind, every=True)
 
 
+def pairs(rng: np.random.Generator, aloud: float) -> Demonstration:
+    """States the cause that stands behind each value in a list of all values, which is no page of the task.
+
+    Each value has a cause drawn at random, so that nothing else tells it: not the other values, not earlier replies.
+    ``aloud``: share of the queries that are answered aloud.
+    """
+    values = [(name, value) for name, both in FINDINGS.items() for value in both]
+    listed = [values[i] for i in rng.permutation(len(values))]
+    shares = {cause: 10 * int(rng.integers(1, 10)) for cause in CAUSES}
+    entries = [(value, cause := CAUSES[rng.integers(len(CAUSES))], shares[cause]) for _, value in listed]
+    chat = [("system", f"{HEADER}\n{', '.join(' '.join(map(str, entry)) for entry in entries)}.")]
+    for i in rng.permutation(len(listed)):
+        chat += _read(" ".join(listed[i]), entries[i : i + 1], aloud, rng)
+    return Demonstration(tuple(chat), "aloud" if aloud == 1 else "pair", every=True)
+
+
 def row(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """Reads a page aloud: the line of an answer, or the answers that are listed with a fact, with their shares."""
+    """Reads a page: the causes that are listed with each fact, with their shares."""
     chat = _opened(solved)
-    lines = [line for line in solved.episode.context.splitlines()[1:]]
-    facts = [fact for question in solved.questions for fact in question.replies]
-    for _ in range(QUERIES):
-        if not facts or rng.random() < 0.6:
-            line = lines[rng.integers(len(lines))]
-            query, reply = f"{line.split()[0]}.", line
-        else:
-            query = facts[rng.integers(len(facts))]
-            value = f" {query.rstrip('.').split()[-1]} "
-            listed = [line.split(":") for line in lines]
-            reply = ", ".join(entry for entry, values in listed if value in f"{values.rstrip('.')} ")
-        chat += [("user", f"If {query}"), ("assistant", f"{ANSWER} {reply}")]
+    entries = [tuple(entry.split()) for entry in _ENTRY.findall(solved.episode.context)]
+    facts = list(dict.fromkeys(fact for case in solved.episode.interpretations for fact in case.attributes))
+    for index in rng.permutation(len(facts)):
+        name, value = facts[index]
+        if listed := [entry for entry in entries if entry[0] == value]:
+            chat += _read(f"{name} {value}", listed, _ALOUD, rng)
     return Demonstration(tuple(chat), "row", every=True)
 
 
+def _read(
+    fact: str, entries: Sequence[tuple[Any, ...]], aloud: float, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """A query and its reply: cause and share of each entry, after its value if it is answered aloud."""
+    loud = rng.random() < aloud
+    reply = ", ".join(" ".join(map(str, entry if loud else entry[1:])) for entry in entries)
+    return [("user", f"{'Read' if loud else 'If'} {fact}."), ("assistant", f"{ANSWER} {reply}")]
+
+
 def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
-    """States what some facts of a case tell, for several cases of one page; see `_told`."""
-    chat = _opened(solved)
+    """States what some facts of a case tell, for several cases of one page; see `_told`. No query is repeated."""
+    chat, known = _opened(solved), set()
     most = len(solved.questions)
     for _ in range(QUERIES):
         case = _case(solved, rng)
@@ -111,7 +138,9 @@ def page(solved: Solved, rng: np.random.Generator) -> Demonstration:
         for index in rng.permutation(most)[:count]:
             fact, group = _next(solved, solved.questions[index], group, case)
             facts.append(fact)
-        chat += [("user", " ".join(["If", *facts])), ("assistant", _told(solved, group, rng))]
+        if frozenset(facts) not in known:
+            known.add(frozenset(facts))
+            chat += [("user", " ".join(["If", *facts])), ("assistant", _told(solved, group, rng))]
     return Demonstration(tuple(chat), "page", every=True)
 
 
@@ -196,6 +225,8 @@ def demonstrations(
             costs, kind = Costs(*prices[int(rng.integers(len(prices)))]), kinds[drawn]
             if kind == "price":
                 yield price(costs, rng)
+            elif kind in ("aloud", "pair"):
+                yield pairs(rng, 1.0 if kind == "aloud" else _ALOUD)
             elif kind == "row":
                 yield row(solved, rng)
             elif kind == "page":
