@@ -137,6 +137,40 @@ def test_batches():
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.3, "but not one length after the other"
 
 
+def test_steps_of_mixed_lengths():
+    rows = [Example((1,) * (i % 7 + 1), (2,) * (i % 3 + 1)) for i in range(1000)]
+    steps = trainers_of_updates.Steps(rows, 8, np.random.default_rng(0), mixed=True)
+    lengths = [[len(row.prompt_ids) + len(row.ids) for row in batch] for batch in steps.batches]
+    assert sum(map(len, lengths)) == 1000 and max(map(len, lengths)) == 8, "each row once"
+    assert np.mean([max(batch) - min(batch) for batch in lengths]) > 4, "rows of all lengths stand together"
+    assert steps.terms == pytest.approx(sum(len(row.ids) for row in rows) / 125)
+    parts = trainers_of_updates.Form(0, "left", mixed=True).parts(
+        [Example((1,) * n, (2,)) for n in (40, 4) * 10], 10**6
+    )
+    assert [{len(row.prompt_ids) for row in part} for part in parts] == [{4}, {40}], "computed with little padding"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("lengths", "tokens"), [("mixed", 16_384), ("mixed", 1), ("alike", 16_384)])
+def test_tokens_weigh_the_same_whatever_the_length_of_their_examples(tiny, lengths, tokens, packed):
+    """At rate 0, the mean loss of the steps is the mean over all tokens, unless steps are means over their own."""
+    rows = [Example((2, 9, 50 + i), (30 + i,)) for i in range(4)]
+    rows += [Example((2, 10, 50 + i), (20, 21, 22, 23, 24, 25, 26, 27)) for i in range(4)]
+    logged = {}
+    config = UpdateOptions(
+        learning_rate=0.0, epochs=1, batch=4, lengths=lengths, tokens=tokens, packed=packed, contexts=1
+    )
+    learned(tiny[0], rows, config, report=lambda step, steps, logs: logged.update(logs))
+    with torch.no_grad():
+        of_tokens = weighted_loss(tiny[0], collate(rows, 0)).item()
+        of_steps = np.mean([weighted_loss(tiny[0], collate(part, 0)).item() for part in (rows[:4], rows[4:])])
+    assert abs(of_tokens - of_steps) > 0.005, "the two differ here"
+    if lengths == "mixed":
+        assert logged["train_loss"] == pytest.approx(of_tokens, abs=1e-4)
+    elif not packed:
+        assert logged["train_loss"] == pytest.approx(of_steps, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("rows", "error"),
     [

@@ -246,6 +246,8 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
         sections["pretrain"]["model"] = {k: v for k, v in sections["pretrain"]["model"].items() if k != "init"}
     for key in ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing"):
         sections["update"].pop(key, None)
+    if sections["update"].get("lengths") == "alike":
+        del sections["update"]["lengths"]
     digests = [
         hashlib.sha256(
             json.dumps([list(d.messages) for d in islice(stream(experiment, stage, experiment.seed), 1000)]).encode()

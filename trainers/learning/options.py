@@ -22,6 +22,10 @@ class UpdateOptions:
     """Fewest optimizer steps; epochs that make fewer are repeated, since few examples would be learned too little."""
     batch: int = option(64, least=1)
     """Examples a step and device; at least 1."""
+    lengths: str = option("alike", choices=("alike", "mixed"))
+    """Examples of a step. alike: of similar length (little padding), and the loss is the mean over the step's own
+    tokens, so that a token of a short example weighs more than one of a long example. mixed: of all lengths, and the
+    loss of every step is divided by the mean number of tokens of a step, so that all tokens weigh the same."""
     warmup: float = option(0.05, least=0, most=1)
     """Share of the steps in which the learning rate rises, in [0, 1]; it then falls to zero along a cosine."""
     weight_decay: float = option(0.01, least=0)

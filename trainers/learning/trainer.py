@@ -19,6 +19,12 @@ from trainers.runs.processes import Report
 LOG = logging.getLogger("clarify_env.run.update")
 
 
+# Longest example of a part, in lengths of its shortest, where a step holds examples of all lengths.
+_ALIKE = 1.4
+# Fewest examples of such a part: each part is a pass of its own.
+_FEWEST = 8
+
+
 class Form(NamedTuple):
     """How examples become tensors: rows padded to one length, or a prefix tree.
 
@@ -26,23 +32,26 @@ class Form(NamedTuple):
         pad: Id to pad with.
         side: Side of the padding.
         packed: Whether prefixes that examples share are computed once (`learning.packing`).
+        mixed: Whether steps hold examples of all lengths, so that padded parts are to be of similar length.
     """
 
     pad: int
     side: Literal["left", "right"]
     packed: bool = False
+    mixed: bool = False
 
     def parts(self, examples: Sequence[Example], tokens: int) -> list[list[Example]]:
         """Splits a step's examples into parts of at most ``tokens`` tokens; a longer example is a part by itself."""
         if self.packed:
             return split(examples, tokens)
         parts: list[list[Example]] = []
-        longest = 0
-        for example in examples:
-            length = len(example.prompt_ids) + len(example.ids)
-            if not parts or max(longest, length) * (len(parts[-1]) + 1) > tokens:
+        longest = shortest = 0
+        for example in sorted(examples, key=length_of) if self.mixed else examples:
+            length = length_of(example)
+            full = not parts or max(longest, length) * (len(parts[-1]) + 1) > tokens
+            if full or (self.mixed and len(parts[-1]) >= _FEWEST and length > _ALIKE * shortest):
                 parts.append([])
-                longest = 0
+                longest, shortest = 0, length
             parts[-1].append(example)
             longest = max(longest, length)
         return parts
@@ -78,17 +87,29 @@ class Step:
 class Steps(Dataset):
     """Steps of ``size`` examples each.
 
-    In the padded form, examples of a step have similar lengths. In the packed form, a step holds ``contexts`` groups of
-    `packing.neighbours`; one group alone would make a step of one episode.
+    In the padded form, examples of a step have similar lengths, or are drawn at random (``mixed``). In the packed form,
+    a step holds ``contexts`` groups of `packing.neighbours`; one group alone would make a step of one episode.
 
     Args:
         examples: The examples.
         size: Examples of a step.
         rng: Draws the order.
         contexts: Groups that a step of the packed form mixes; 0: the padded form.
+        mixed: Whether steps of the padded form hold examples of all lengths.
+
+    Attributes:
+        batches: The examples of each step.
+        terms: Mean number of tokens with loss of a step.
     """
 
-    def __init__(self, examples: Sequence[Example], size: int, rng: np.random.Generator, contexts: int = 0):
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        size: int,
+        rng: np.random.Generator,
+        contexts: int = 0,
+        mixed: bool = False,
+    ):
         batches: list[list[Example]] = []
         if contexts:
             groups = neighbours(examples, max(size // contexts, 1))
@@ -96,13 +117,12 @@ class Steps(Dataset):
             batches = [mixed[k : k + size] for k in range(0, len(mixed), size)]
         else:
             order = rng.permutation(len(examples))
-            window = 32 * size
+            window = size if mixed else 32 * size
             for start in range(0, len(order), window):
-                by_length = sorted(
-                    order[start : start + window], key=lambda i: len(examples[i].prompt_ids) + len(examples[i].ids)
-                )
+                by_length = sorted(order[start : start + window], key=lambda i: length_of(examples[i]))
                 batches += [[examples[i] for i in by_length[k : k + size]] for k in range(0, len(by_length), size)]
         self.batches = [batches[i] for i in rng.permutation(len(batches))]
+        self.terms = sum(map(loss_terms, examples)) / max(len(batches), 1)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -123,6 +143,7 @@ class WeightedTrainer(Trainer):
     Args:
         form: How examples become tensors.
         tokens: Most tokens computed at once. If memory runs out, it is halved, and the step computed again.
+        terms: Number of tokens by which the loss of every step is divided; ``None``: the step's own.
 
     Attributes:
         steps: Steps learned from so far.
@@ -131,9 +152,9 @@ class WeightedTrainer(Trainer):
 
     steps = examples = 0
 
-    def __init__(self, *args: Any, form: Form, tokens: int, **options: Any):
+    def __init__(self, *args: Any, form: Form, tokens: int, terms: float | None = None, **options: Any):
         super().__init__(*args, **options)
-        self.form, self.tokens = form, tokens
+        self.form, self.tokens, self.terms = form, tokens, terms
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """Computes loss and gradients of a step, part by part."""
@@ -153,8 +174,8 @@ class WeightedTrainer(Trainer):
 
     def _computed(self, model: torch.nn.Module, parts: Sequence[Sequence[Example]]) -> torch.Tensor:
         terms = [sum(map(loss_terms, part)) for part in parts]
-        total = max(sum(terms), 1)
-        shares = [1.0] if len(parts) == 1 else [count / total for count in terms]
+        total = self.terms or max(sum(terms), 1)
+        shares = [1.0] if len(parts) == 1 and self.terms is None else [count / total for count in terms]
         losses = [
             super(WeightedTrainer, self).training_step(model, Step(part, share))
             for part, share in zip(parts, shares, strict=True)
@@ -169,6 +190,11 @@ class WeightedTrainer(Trainer):
     def floating_point_ops(self, inputs):
         """Not counted."""
         return 0
+
+
+def length_of(example: Example) -> int:
+    """Returns the number of tokens of an example."""
+    return len(example.prompt_ids) + len(example.ids)
 
 
 def loss_terms(example: Example) -> int:

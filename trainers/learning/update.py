@@ -90,7 +90,7 @@ def update(
 
 def choose_form(model: PreTrainedModel, examples: Sequence[Example], config: UpdateOptions, pad: int) -> Form:
     """Returns the form in which a model learns from examples; the log says what ``update.packed`` saves, or why not."""
-    padded = Form(pad, batching_of(model).side)
+    padded = Form(pad, batching_of(model).side, mixed=config.lengths == "mixed")
     if not config.packed:
         return padded
     reason = refusal(model, max(len(example.prompt_ids) + len(example.ids) for example in examples))
@@ -102,7 +102,7 @@ def choose_form(model: PreTrainedModel, examples: Sequence[Example], config: Upd
     steps = Steps(examples, config.batch, np.random.default_rng(0), config.contexts).batches
     mixed = float(np.mean([contexts(step) for step in steps]))
     LOG.info("update: a step mixes %.0f of %d contexts; more update.contexts mix more", mixed, contexts(examples))
-    return padded._replace(packed=True)
+    return padded._replace(packed=True, mixed=False)
 
 
 def parallel_runs(model: PreTrainedModel, config: UpdateOptions) -> int:
@@ -144,7 +144,8 @@ def _trained(
     half = model.device.type == "cuda" and model.dtype == torch.bfloat16 and not config.lora_rank
     torch.manual_seed(seed)  # initial weights of adapters are random
     model = trainable(model, config)
-    data = Steps(examples, config.batch, np.random.default_rng(seed), config.contexts if form.packed else 0)
+    contexts = config.contexts if form.packed else 0
+    data = Steps(examples, config.batch, np.random.default_rng(seed), contexts, form.mixed)
     steps = number_of_steps(len(examples), config)
     arguments = UpdateArguments(
         **training_options(config, steps, seed),
@@ -161,6 +162,7 @@ def _trained(
         optimizers=optimizers(model, config),
         form=form,
         tokens=config.tokens,
+        terms=data.terms if config.lengths == "mixed" else None,
     )
     trainer.remove_callback(PrinterCallback)
     with in_blocks():  # activations may be computed anew
