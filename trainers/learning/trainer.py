@@ -113,8 +113,8 @@ class Steps(Dataset):
         batches: list[list[Example]] = []
         if contexts:
             groups = neighbours(examples, max(size // contexts, 1))
-            mixed = [example for i in rng.permutation(len(groups)) for example in groups[i]]
-            batches = [mixed[k : k + size] for k in range(0, len(mixed), size)]
+            row = [example for i in rng.permutation(len(groups)) for example in groups[i]]
+            batches = [row[k : k + size] for k in range(0, len(row), size)]
         else:
             order = rng.permutation(len(examples))
             window = size if mixed else 32 * size
