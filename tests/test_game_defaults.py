@@ -33,6 +33,7 @@ OPENINGS = {
     "pandora": ["look", "commit"],
     "interview": ["ask", "answer"],
     "ping": ["end"],
+    "helpers": ["search", "assert", "hedge"],
 }
 
 

@@ -66,7 +66,7 @@ def test_where_all_earned_the_same():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rule": "luck"}, "rest.rule must be one of action, best, top_k, threshold, percentile, not 'luck'"),
+        ({"rule": "luck"}, "rest.rule must be one of action, by_role, best, top_k, threshold, percentile, not 'luck'"),
         ({"k": 0}, "rest.k must be a whole number of at least 1"),
         ({"threshold": [0.9, 0.5]}, r"rest.threshold must be rising numbers in \[0, 1\]"),
         ({"threshold": []}, "rest.threshold"),

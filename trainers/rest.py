@@ -27,6 +27,7 @@ from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
+from trainers.selection.decisions import answers, best_decisions
 from trainers.selection.keep import RULES, keep_games, keep_messages, rule
 from trainers.selection.partners import partner_turns
 from trainers.selection.returns import ScoredMessage, earned, expected
@@ -69,7 +70,8 @@ class RestOptions:
     temperature: float = option(0.0, least=0)
     """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
     rule: str = option("action", choices=RULES)
-    """Selection: the best decision (action), or games by their reward (best, top_k, threshold, percentile)."""
+    """Selection: the best decision (action); where several roles learn, that of each role by its mean reward over games
+    (by_role); or games by their reward (best, top_k, threshold, percentile)."""
     k: int = option(4, least=1)
     """Games that top_k keeps of an episode; at least 1."""
     threshold: list[float] = option([0.7, 0.8, 0.9], least=0, most=1)
@@ -133,6 +135,11 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
     if options.rule == "action" and experiment.by_reward:
         check_role(experiment.setup.game, experiment.at(learns=experiment.by_reward).learning_role("rest.rule=action"))
     games = experiment.budget.games // options.iterations
+    if options.rule == "by_role" and not set(experiment.by_reward) & set(experiment.setup.game.openings):
+        raise ValueError(
+            f"rest.rule=by_role: no learning role of game {experiment.setup.game.name} has openings, which tell its "
+            "decisions apart; choose another rule"
+        )
     check_budget(experiment, rollouts, options.iterations, games, shared_by="rest.iterations")
 
 
@@ -164,6 +171,8 @@ def select(
             for game in games:
                 tree.add(game)
             examples += by_action(options, renderer, tree, prices, rng)
+        elif options.rule == "by_role":
+            examples += by_role(experiment, options, renderer, games, prices)
         else:
             examples += by_rule(experiment, options, rollouts, renderer, games, prices, iteration)
         if options.partner_turns and experiment.by_conduct:
@@ -238,6 +247,41 @@ def with_tag(
         return Example(prompt, ids, first_weights=(weight,) * tag)
     # Tags differ in one token; later tokens of the tag follow from it and have full weight.
     return Example(prompt, ids, first_weights=(weight,) * (differs + 1), relabel=(differs, best[differs]))
+
+
+def by_role(
+    experiment: Experiment,
+    options: RestOptions,
+    renderer: "Renderer",
+    games: Sequence[Trajectory],
+    prices: Sequence[Prices],
+) -> list[Example]:
+    """Selects each role's best decision at each price vector, and the answers of games of the highest score.
+
+    The loss weight of a tag is clip(margin / ``rest.margin``, LEAST, 1). A message that plays on, or that its game
+    scored with, is learned as a whole, at each price or once (``rest.replies``); else its tag alone. Messages of roles
+    without openings depend on no decision, and are learned once.
+    """
+    setup, roles = experiment.setup, experiment.by_reward
+    examples: list[Example] = []
+    whole_messages: set[tuple[object, ...]] = set()
+    for vector in prices:
+        for game, turn, margin, worth in best_decisions(setup, games, vector, roles):
+            ids = turn.reply.ids
+            assert ids is not None, "the replies are no language model's"
+            message = (turn.role, turn.view.heard, ids)
+            whole = worth and (options.replies == "each" or message not in whole_messages)
+            opening = setup.game.opening_length(turn.reply.text or "")
+            tag = renderer.leading(ids, opening) if opening else 0
+            if whole:
+                whole_messages.add(message)
+            elif not tag:
+                continue
+            weight = np.clip(margin / options.margin, LEAST, 1).item() if options.margin else 1.0
+            view = setup.view_at(game, turn, vector)
+            examples.append(Example(renderer.encode(view), ids if whole else ids[:tag], first_weights=(weight,) * tag))
+    others = [role for role in roles if role not in setup.game.openings]
+    return examples + [Example.of(renderer.encode(turn.view), turn.reply) for _, turn in answers(games, others)]
 
 
 def by_rule(

@@ -17,6 +17,9 @@ from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.options import RolloutOptions
 
+# Most roles whose first messages are forced; seeds of groups lie far more apart than games of so many.
+_MOST_ROLES = 64
+
 
 class Group(NamedTuple):
     """Episode, prices and seed of the games of a group.
@@ -58,8 +61,11 @@ def play_groups(
             the first mover knows what is hidden.
     """
     mover = setup.deal(groups[0].episode, 0, groups[0].prices).to_move
-    openings = forced_openings(setup, rollouts, mover)
-    if mover in setup.game.blind and mover in agents:
+    openings = [] if rollouts.each_role else forced_openings(setup, rollouts, mover)
+    if rollouts.each_role:
+        prefixes = prefixes_by_game(setup, rollouts)
+        by_group = [list(_with_prefixes(setup, group, prefixes)) for group in groups]
+    elif mover in setup.game.blind and mover in agents:
         by_group = _from_openings(setup, rollouts, groups, agents[mover], mover, openings)
     elif rollouts.marginal:
         raise ValueError(
@@ -67,7 +73,8 @@ def play_groups(
             "rollouts=plain"
         )
     else:
-        by_group = [list(_without_openings(setup, group, mover, openings)) for group in groups]
+        prefixes = [{mover: opening} if opening and mover else {} for opening in openings]
+        by_group = [list(_with_prefixes(setup, group, prefixes)) for group in groups]
     starts: list[Start] = []
     for of_group in by_group:
         if most is not None and len(starts) + len(of_group) > most:
@@ -90,6 +97,8 @@ def most_games(setup: Setup, rollouts: RolloutOptions, group: Group) -> int:
 
     A first message is played for every hidden possibility, and ``follow_ups`` times where its sender moves again.
     """
+    if rollouts.each_role:
+        return len(prefixes_by_game(setup, rollouts))
     mover = setup.deal(group.episode, 0, group.prices).to_move
     openings = forced_openings(setup, rollouts, mover)
     if not rollouts.marginal or mover not in setup.game.blind:
@@ -101,7 +110,8 @@ def most_games(setup: Setup, rollouts: RolloutOptions, group: Group) -> int:
 
 def was_played(rollouts: RolloutOptions, group: Group, games: Sequence[Trajectory]) -> bool:
     """Returns whether games of a group are among some games: their seeds count on from that of the group."""
-    last = 2 * (rollouts.free + rollouts.forced * len(rollouts.actions)) + rollouts.follow_ups
+    roles = _MOST_ROLES if rollouts.each_role else 1
+    last = 2 * (rollouts.free + roles * rollouts.forced * len(rollouts.actions)) + rollouts.follow_ups
     return any(0 <= game.seed - group.seed <= last for game in games)
 
 
@@ -118,6 +128,33 @@ def forced_openings(setup: Setup, rollouts: RolloutOptions, role: str | None) ->
             f"{', '.join(known) or 'no openings'} (rollouts.forced=0 forces none)"
         )
     return [""] * rollouts.free + [known[action] for action in rollouts.actions for _ in range(rollouts.forced)]
+
+
+def prefixes_by_game(setup: Setup, rollouts: RolloutOptions) -> list[dict[str, str]]:
+    """Returns how first messages must start, by role, in each game of a group of ``rollouts.each_role``.
+
+    The free games come first, then ``forced`` games for each role and each of its actions.
+
+    Raises:
+        ValueError: No role has an action that is named, or ``rollouts.marginal`` is set.
+    """
+    if rollouts.marginal:
+        raise ValueError("rollouts.each_role needs rollouts.marginal=false: roles that move later are forced as well")
+    openings = setup.game.openings
+    known = list(dict.fromkeys(action for by_action in openings.values() for action in by_action))
+    if rollouts.forced and (unknown := [action for action in rollouts.actions if action not in known]):
+        raise ValueError(
+            f"rollouts.actions: {', '.join(unknown)} cannot be forced in game {setup.game.name}; its roles have "
+            f"{', '.join(known) or 'no openings'} (rollouts.forced=0 forces none)"
+        )
+    forced = [
+        {role: by_action[action]}
+        for role, by_action in openings.items()
+        for action in rollouts.actions
+        if action in by_action
+        for _ in range(rollouts.forced)
+    ]
+    return [{} for _ in range(rollouts.free)] + forced
 
 
 def _from_openings(
@@ -159,10 +196,9 @@ def _every_possibility(
                 yield Start(episode, hidden, group.prices, seed, reply, prefixes)
 
 
-def _without_openings(setup: Setup, group: Group, mover: str | None, openings: list[str]) -> Iterator[Start]:
-    for k, (hidden, opening) in enumerate(zip(_draw(setup, group, len(openings)), openings, strict=True)):
-        prefixes = {mover: opening} if opening and mover else {}
-        yield Start(group.episode, hidden, group.prices, group.seed + len(openings) + k, None, prefixes)
+def _with_prefixes(setup: Setup, group: Group, prefixes: Sequence[Mapping[str, str]]) -> Iterator[Start]:
+    for k, (hidden, of_game) in enumerate(zip(_draw(setup, group, len(prefixes)), prefixes, strict=True)):
+        yield Start(group.episode, hidden, group.prices, group.seed + len(prefixes) + k, None, of_game)
 
 
 def _draw(setup: Setup, group: Group, size: int) -> list[int]:

@@ -167,7 +167,7 @@ def check_budget(
 def _too_small(setup: Setup, rollouts: RolloutOptions, group: Group, budget: int, shared_by: str = "") -> str:
     """Returns the sentence that says that a group does not fit a budget."""
     needed, possibilities = most_games(setup, rollouts, group), len(setup.weights(group.episode))
-    messages = rollouts.free + rollouts.forced * len(rollouts.actions)
+    messages = needed if rollouts.each_role else rollouts.free + rollouts.forced * len(rollouts.actions)
     each = f", each for {possibilities} possibilities" if rollouts.marginal and possibilities > 1 else ""
     return (
         f"budget.games: {budget} games an iteration do not hold one group of rollouts.*, which needs up to {needed} "

@@ -80,6 +80,10 @@ class RolloutOptions:
     """Play each distinct first message for every interpretation; false: for one intent, drawn by weight."""
     follow_ups: int = option(3, least=1, most=10_000)
     """Games of each clarifying question and interpretation, under ``marginal``; at least 1."""
+    each_role: bool = option(False)
+    """Force the first message of each role that has openings, one role a game, while the others play as they do: so
+    every decision of every role is tried against the others' own play; false: of the role that moves first alone.
+    Needs marginal=false."""
     temperature: float = option(1.0, least=0)
     """Sampling temperature of the assistant; 0 is greedy."""
     games: str | None = option(None)

@@ -9,17 +9,17 @@ from trainers.selection.returns import ScoredMessage
 
 # Maps rewards, shape [n], to a boolean mask, shape [n], of those to keep.
 Keep = Callable[[np.ndarray], np.ndarray]
-RULES = ("action", "best", "top_k", "threshold", "percentile")
+RULES = ("action", "by_role", "best", "top_k", "threshold", "percentile")
 
 
 def rule(name: str, *, k: int, threshold: Sequence[float], percentile: float, iteration: int) -> Keep:
     """Returns the selection rule of a name.
 
     Args:
-        name: One of `RULES` except ``action``. ``best``: the highest reward (best of n). ``top_k``: the k highest.
-            ``threshold``: reward >= min + threshold (max - min), a threshold that rises over iterations (ReST, arXiv
-            2308.08998, section 3). ``percentile``: reward >= that percentile of the group. If all rewards are equal,
-            ``threshold`` and ``percentile`` keep nothing. Ties go to the first.
+        name: One of `RULES` that keeps games: not ``action`` or ``by_role``. ``best``: the highest reward (best of n).
+            ``top_k``: the k highest. ``threshold``: reward >= min + threshold (max - min), a threshold that rises over
+            iterations (ReST, arXiv 2308.08998, section 3). ``percentile``: reward >= that percentile of the group. If
+            all rewards are equal, ``threshold`` and ``percentile`` keep nothing. Ties go to the first.
         k: Number of messages of ``top_k``.
         threshold: Thresholds in [0, 1], one per iteration; the last one also serves later iterations.
         percentile: Percentile in [0, 100].
