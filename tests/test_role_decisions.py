@@ -131,6 +131,10 @@ def test_openings_of_each_role_are_forced_in_turn():
             r"rollouts\.each_role needs rollouts\.marginal=false",
         ),
         (
+            ["rollouts.each_role=true", "rollouts.forced=0", "rollouts.marginal=false"],
+            r"rollouts\.each_role forces openings of each role, and rollouts\.forced=0 forces none",
+        ),
+        (
             ["rollouts.each_role=true", "rollouts.forced=1", "rollouts.actions=[ask]"],
             r"rollouts\.actions: ask cannot be forced in game helpers; its roles have search, assert, hedge",
         ),

@@ -136,16 +136,18 @@ def prefixes_by_game(setup: Setup, rollouts: RolloutOptions) -> list[dict[str, s
     The free games come first, then ``forced`` games for each role and each of its actions.
 
     Raises:
-        ValueError: No role has an action that is named, or ``rollouts.marginal`` is set.
+        ValueError: No role has an action that is named, nothing is forced, or ``rollouts.marginal`` is set.
     """
     if rollouts.marginal:
         raise ValueError("rollouts.each_role needs rollouts.marginal=false: roles that move later are forced as well")
+    if not rollouts.forced:
+        raise ValueError("rollouts.each_role forces openings of each role, and rollouts.forced=0 forces none")
     openings = setup.game.openings
     known = list(dict.fromkeys(action for by_action in openings.values() for action in by_action))
-    if rollouts.forced and (unknown := [action for action in rollouts.actions if action not in known]):
+    if unknown := [action for action in rollouts.actions if action not in known]:
         raise ValueError(
             f"rollouts.actions: {', '.join(unknown)} cannot be forced in game {setup.game.name}; its roles have "
-            f"{', '.join(known) or 'no openings'} (rollouts.forced=0 forces none)"
+            f"{', '.join(known) or 'no openings'}"
         )
     forced = [
         {role: by_action[action]}
