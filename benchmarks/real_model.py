@@ -43,13 +43,11 @@ class Stage(NamedTuple):
     overrides: tuple[str, ...]
 
 
-# A figure worked out from two of a table may be answered with its working, which lessons and exercises show.
-LEDGER = ("task=ledger", "task.working=true", "costs=ledger", "size=laptop")
 WARM = ("assistant=hf", "assistant.model={warm}", "assistant.max_new_tokens=96")
 PROMPTED = ("natural", "brief", "budget", "relative", "few_shot", "reasoning", "prior")
 STAGES = (
     *(Stage(style, "prompted", ("assistant={model}", f"prompts={style}")) for style in PROMPTED),
-    Stage("warm", "sft", ("assistant={model}", "prompts=relative", "sft.exercises=450", "sft.kinds=[derived]")),
+    Stage("warm", "sft", ("assistant={model}", "prompts=relative")),
     Stage("rest", "rest", (*WARM, "prompts=relative")),
     Stage("grpo", "grpo", (*WARM, "prompts=relative")),
 )
@@ -58,7 +56,7 @@ STAGES = (
 # Overrides of the quick form: every step of it, little of each. Its figures mean nothing but that it works.
 QUICK = ("eval.episodes=2", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
 QUICK_STAGES = {
-    "warm": ("budget.games=24", "sft.lessons=5", "sft.exercises=8"),
+    "warm": ("budget.games=24", "sft.lessons=5"),
     # So little is learned that few episodes are solved: what is best of each is learned all the same.
     "rest": ("budget.games=90", "rest.hindsight=6", "rest.least_value=null", "update.batch=16"),
     "grpo": ("budget.games=16", "grpo.games_a_step=8"),
@@ -72,7 +70,7 @@ def run(stage: Stage, folder: Path, model: str, quick: bool, overrides: list[str
     values = {"model": model, "warm": folder / "warm" / "checkpoints" / "iteration-1"}
     words = [word.format(**values) for word in stage.overrides]
     smaller = [*QUICK, *QUICK_STAGES.get(stage.name, ())] if quick else []
-    command = ["-m", f"trainers.{stage.command}", *LEDGER]
+    command = ["-m", f"trainers.{stage.command}", "task=ledger", "costs=ledger", "size=laptop"]
     command += [*words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
     print(" ".join(["python", *command]), flush=True)
     subprocess.run([sys.executable, *command], check=True)
