@@ -60,9 +60,9 @@ def test_a_lucky_answer_does_not_make_guessing_the_best_decision():
     assert first.margin == pytest.approx(2 / 3 - 0.2 - 1 / 4)
     assert second.turn.reply.text == f"I know: {GOLD}" and second.margin == pytest.approx(1)
     assert ("helper_1", 1) not in chosen, "it has tried one action alone"
-    dear = by_point(games, 0.6)
-    assert dear["helper_0", 1].turn.reply.text == LUCKY[0], "a search is worth less than its price"
-    assert ("helper_0", 3) not in dear, "play does not come there"
+    expensive = by_point(games, 0.6)
+    assert expensive["helper_0", 1].turn.reply.text == LUCKY[0], "a search is worth less than its price"
+    assert ("helper_0", 3) not in expensive, "play does not come there"
 
 
 def test_words_of_a_wrong_answer_are_not_learned():

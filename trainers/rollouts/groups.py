@@ -17,7 +17,7 @@ from clarify_env.games.base import Reply, Trajectory
 from clarify_env.games.setup import Setup
 from trainers.runs.options import RolloutOptions
 
-# Most roles whose first messages are forced; seeds of groups lie far more apart than games of so many.
+# Largest number of roles whose first messages are forced: `was_played` looks at the seeds that their games can have.
 _MOST_ROLES = 64
 
 
