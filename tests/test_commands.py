@@ -235,7 +235,8 @@ def test_another_config_is_refused(command, unmeasured, tmp_path):
         assert part in said
     assert (folder / "config.json").read_bytes() == before
     code, said = command(prompted, *SMALL, f"run_dir={folder}")
-    assert code == 1 and '- "command": "rest"' in said and '+ "command": "prompted"' in said
+    sentence = f"run_dir: {folder} holds a run of trainers.rest, not of trainers.prompted; choose another run_dir"
+    assert (code, said) == (1, f"error: {sentence}\n")
 
 
 BAD = [

@@ -271,6 +271,36 @@ def test_messages_without_tokens_are_tokenized_by_the_model_that_learns(run, gam
     assert [game for _, group in groups for game in group] == games, "ids that are the message stay"
 
 
+def test_openings_that_were_given_are_still_known_in_the_tokens_of_another_model(games, agents, tmp_path):
+    from configs import arguments_of
+
+    from trainers.rollouts.grow import generated_tokens
+    from trainers.rollouts.stored import stored_groups
+
+    foreign = [
+        game._replace(
+            turns=tuple(
+                turn._replace(reply=turn.reply._replace(prompt_ids=(0, *turn.reply.prompt_ids)))
+                if turn.reply.prompt_ids
+                else turn
+                for turn in game.turns
+            )
+        )
+        for game in games
+    ]
+    folder = stored_run(tmp_path / "foreign", "evaluate", (), foreign)
+    experiment = arguments_of("rwsft", f"rollouts.games={folder}")["experiment"]
+    read = [game for _, group in stored_groups(experiment, agents, str(folder), 1, len(games)) for game in group]
+    given = {
+        (before.reply.forced > 0, 0 < after.reply.forced < len(after.reply.ids))
+        for one, other in zip(games, read, strict=True)
+        for before, after in zip(one.moves(("assistant",)), other.moves(("assistant",)), strict=True)
+    }
+    assert given == {(True, True), (False, False)}
+    own = [game._replace(turns=game.moves(("assistant",))) for game in read]
+    assert generated_tokens(own) == 0, "none was sampled in these tokens"
+
+
 def test_iterations_share_the_stored_games(run, games, agents):
     from configs import arguments_of
 

@@ -31,6 +31,11 @@ class StoredRun(NamedTuple):
     experiment: Experiment
     files: tuple[Path, ...]
 
+    @property
+    def finished(self) -> bool:
+        """Returns whether the run has ended: its last step writes the summary."""
+        return (self.folder / "summary.json").exists()
+
     def games(self) -> Iterator[tuple[Path, Trajectory]]:
         """Yields each game with its file, replayed by the rules.
 
@@ -65,7 +70,11 @@ class StoredRun(NamedTuple):
 
 
 def open_run(
-    folder: str | Path, option: str = "run", files: tuple[Path, ...] | None = None, hint: str = ""
+    folder: str | Path,
+    option: str = "run",
+    files: tuple[Path, ...] | None = None,
+    hint: str = "",
+    empty: bool = False,
 ) -> StoredRun:
     """Opens a run directory.
 
@@ -74,6 +83,7 @@ def open_run(
         option: Name of the option that chose it, for errors.
         files: Files of trajectories to read; ``None``: those of ``trajectories``, by iteration.
         hint: What helps where there are no games, for errors.
+        empty: Whether it may hold no games.
 
     Raises:
         ValueError: It holds no run, or one without games.
@@ -92,10 +102,24 @@ def open_run(
     numbers = {path.stem.removeprefix("iteration-"): path for path in trajectories.glob("iteration-*.jsonl")}
     if files is None:
         files = tuple(numbers[number] for number in sorted(filter(str.isdecimal, numbers), key=int))
-    if not any(ChunkLog(path).chunks for path in files):
-        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {place}{hint}")
+    if not empty:
+        _check_chunks(folder, option, files, f"{place}{hint}")
     try:
         experiment = build(OmegaConf.create(identity), learns=False, measures=False)
     except (ValueError, OmegaConfBaseException) as error:
         raise ValueError(f"{option}: {folder / 'config.json'}: {sentence(error)}") from error
     return StoredRun(folder, command, experiment, files)
+
+
+def check_games(stored: StoredRun, option: str) -> None:
+    """Checks that a run holds games.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    _check_chunks(stored.folder, option, stored.files, str(stored.folder / "trajectories"))
+
+
+def _check_chunks(folder: Path, option: str, files: tuple[Path, ...], place: str) -> None:
+    if not any(ChunkLog(path).chunks for path in files):
+        raise ValueError(f"{option}: {folder} holds no games: there is no whole chunk in {place}")

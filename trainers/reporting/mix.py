@@ -48,11 +48,10 @@ def markdown(results: Results) -> str:
     return "\n".join(["# One policy of several games", "", *markdown_table(COLUMNS, rows(results)), ""])
 
 
-def card(experiments: Sequence[Experiment], text: str) -> str:
-    """Returns the model card of the checkpoint: what it learned from in the header, then the page."""
-    first = experiments[0]
+def card(experiments: Sequence[Experiment], model: str, text: str) -> str:
+    """Returns the model card of the checkpoint: model and what it learned from in the header, then the page."""
     names = (name for one in experiments for name in (one.setup.game.name, one.task.name))
-    base = base_id(first.language_model().model, first.task.name)
+    base = base_id(model, experiments[0].task.name)
     header = {
         **({"base_model": base} if base else {}),
         "library_name": "transformers",

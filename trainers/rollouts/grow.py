@@ -185,11 +185,14 @@ def _by_group(experiment: Experiment, games: Sequence[Trajectory]) -> Iterator[t
 
 
 def generated_tokens(games: Sequence[Trajectory]) -> int:
-    """Returns the number of tokens sampled in some games; shared turns count once, forced tokens do not count."""
+    """Returns the number of tokens sampled in some games.
+
+    Shared turns count once; forced tokens, and replies that were tokenized from their text, do not count.
+    """
     distinct = {
         (turn.view, turn.reply.ids): len(turn.reply.ids) - turn.reply.forced
         for game in games
         for turn in game.turns
-        if turn.reply.ids is not None
+        if turn.reply.ids is not None and not (turn.reply.forced and turn.reply.logprobs is None)
     }
     return sum(distinct.values())

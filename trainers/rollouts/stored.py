@@ -5,6 +5,7 @@ from typing import Any
 
 from clarify_env.games.agents import Agent
 from clarify_env.games.base import Reply, Trajectory, Turn
+from clarify_env.games.description import Description
 from trainers.data.stored import StoredRun, open_run
 from trainers.runs.experiment import Experiment
 
@@ -85,19 +86,24 @@ def stored_groups(
 def _tokenized(experiment: Experiment, agents: Mapping[str, Agent], game: Trajectory) -> Trajectory:
     """Returns a game whose messages of the policy's roles have token ids of the policy's tokenizer.
 
-    Ids on file are kept if they are the message in this tokenizer. Others are tokenized from the text, and count as
-    given, not as sampled.
+    Ids on file are kept if they are the message in this tokenizer. Others are tokenized from the text, without
+    log-probabilities: given are the tokens of an opening that was given to the model, or all of them if none was.
     """
     roles = {*experiment.learns, *experiment.partners}
-    turns = tuple(_with_ids(turn, agents[turn.role]) if turn.role in roles else turn for turn in game.turns)
+    description = experiment.setup.game
+    turns = tuple(
+        _with_ids(turn, agents[turn.role], description) if turn.role in roles else turn for turn in game.turns
+    )
     return game._replace(turns=turns)
 
 
-def _with_ids(turn: Turn, agent: Any) -> Turn:
+def _with_ids(turn: Turn, agent: Any, description: Description) -> Turn:
     renderer, reply = agent.renderer, turn.reply
     text = reply.text or ""
     prompt_ids = renderer.encode(turn.view)
     if reply.ids is not None and reply.prompt_ids == prompt_ids and renderer.decode(reply.ids) == text:
         return turn
     ids = renderer.tokenize_reply(text)
-    return turn._replace(reply=Reply(text, prompt_ids, ids, None, len(ids)))
+    opened = 0 < reply.forced < len(reply.ids or ())
+    given = max(renderer.leading(ids[:-1], description.opening_length(text)), 1) if opened else len(ids)
+    return turn._replace(reply=Reply(text, prompt_ids, ids, None, given))

@@ -63,6 +63,8 @@ class Command:
         root: Whether ``options`` is the root of the config and there is no experiment.
         tries: Whether a run first tries whether its chat model can play at all, and says so where it cannot.
         served: Whether a server can play what it learns from: with the model it starts from, and with checkpoints.
+        load: Loads what the function needs, before the run directory is made; takes some of the function's parameters,
+            and returns others by name.
     """
 
     def __init__(
@@ -76,10 +78,11 @@ class Command:
         root: bool,
         tries: bool,
         served: bool,
+        load: Callable[..., dict[str, Any]] | None,
     ):
         self.name, self.function, self.check = name, function, check
         self.learns, self.measures, self.plays = learns, measures, plays
-        self.root, self.tries, self.served = root, tries, served
+        self.root, self.tries, self.served, self.load_arguments = root, tries, served, load
         self.parameters: dict[str, tuple[str, type]] = {}  # parameter: section and dataclass
         self.with_experiment = False
         for parameter in inspect.signature(function).parameters.values():
@@ -140,6 +143,8 @@ class Command:
             disable_progress_bar()  # of transformers: it would disturb ours
             if self.plays:
                 experiment.load_models(prepared.continues)
+        if self.load_arguments is not None:
+            prepared.arguments.update(self.load_arguments(**_taken(self.load_arguments, prepared.arguments)))
 
     def run(self, config: DictConfig, prepared: "Prepared") -> None:
         """Runs the command in its run directory, with the result of `prepare` and its models loaded."""
@@ -175,7 +180,7 @@ class Command:
         if self.with_experiment:
             arguments["experiment"] = build(config, learns=self.learns, measures=self.measures)
         if self.check is not None:
-            self.check(**{name: arguments[name] for name in inspect.signature(self.check).parameters})
+            self.check(**_taken(self.check, arguments))
         if self.with_experiment and self.plays:
             arguments["experiment"].check_players()
             if self.learns:
@@ -213,6 +218,10 @@ class Prepared(NamedTuple):
     continues: bool = False
 
 
+def _taken(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: arguments[name] for name in inspect.signature(function).parameters}
+
+
 def run_dir(config: DictConfig) -> Path:
     """Returns the run directory of a config.
 
@@ -242,10 +251,11 @@ def command(
     root: bool = False,
     tries: bool = False,
     served: bool = False,
+    load: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[], None]:
     """Makes a command from a function; NAME in ``conf/NAME.yaml`` is the function's module. See `Command`."""
     name = Path(function.__code__.co_filename).stem  # `__module__` may be "__main__"
-    entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries, served)
+    entry = COMMANDS[name] = Command(name, function, check, learns, measures, plays, root, tries, served, load)
     OmegaConf.register_new_resolver("run_hash", lambda *, _root_: config_hash(_root_), replace=True)
     OmegaConf.register_new_resolver("task_of", task_of, replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)

@@ -230,6 +230,10 @@ class Experiment:
         """
         if self.policy_options is not None:
             self.load_policy()
+        self.load_partners(continues)
+
+    def load_partners(self, continues: bool = False) -> None:
+        """Loads the models that the policy is not, those that measure what was played among them; see `load_models`."""
         for role, block in self.blocks.items():
             section = self.sections.get(role, role)
             if role not in self.learns and isinstance(block, HF):

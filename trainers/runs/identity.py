@@ -43,14 +43,21 @@ def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
         identity["players"] = {
             role: servers.identity(block) if isinstance(block, dict) else block for role, block in players.items()
         }
-    # A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
     model = plain_at_home(OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False))
-    manifest = Path(model_path(str(model), config.task.name)) / "manifest.json" if model else None
-    if manifest and is_folder(manifest.parent) and manifest.exists():
-        identity["weights"] = read_json(manifest).get("sha256")
-    elif model and is_gguf(str(model)) and Path(str(model)).is_file():
-        identity["weights"] = digest(Path(str(model)))
+    if model and (weights := weights_digest(str(model), config.task.name)) is not None:
+        identity["weights"] = weights
     return identity
+
+
+def weights_digest(model: str, task: str) -> Any:
+    """Returns the digest of the weights of a pocket model or of a GGUF file; ``None``: it is another model.
+
+    A pocket model may be rebuilt in the same folder, so its digest counts; other models have a name and a revision.
+    """
+    manifest = Path(model_path(model, task)) / "manifest.json"
+    if is_folder(manifest.parent) and manifest.exists():
+        return read_json(manifest).get("sha256")
+    return digest(Path(model)) if is_gguf(model) and Path(model).is_file() else None
 
 
 def model_path(model: str, task: str) -> str | Path:
@@ -93,6 +100,11 @@ def check_claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return {"date": date.today().isoformat()} | identity
     began = {"date": date.today().isoformat()} | read_json(stored)
     identity = {"date": began["date"]} | identity
+    if began.get("command") != identity["command"]:
+        raise ValueError(
+            f"run_dir: {folder} holds a run of trainers.{began.get('command')}, not of trainers.{identity['command']}; "
+            "choose another run_dir"
+        )
     before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (began, identity))
     if before != now:
         changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
