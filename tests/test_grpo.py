@@ -441,6 +441,7 @@ BAD = [
     (["update.epochs=1.5"], "update.epochs must be a whole number of at least 1, not 1.5", "half an update"),
     (["update.least_steps=9"], "update.least_steps must be 0", "steps without games"),
     (["update.runs=2"], "update.runs must be 1", "two policies"),
+    (["update.lengths=mixed"], "update.lengths=mixed has no effect on grpo, whose steps TRL's", "steps of its own"),
     (["grpo.beta=-1"], "grpo.beta must be a number of at least 0, not -1", "a push from the reference"),
     (["grpo.beta=much"], "grpo.beta must be a number of at least 0, not 'much'", "no number"),
     (["grpo.beta=0.1", "update.lora_rank=0"], "grpo.beta needs update.lora_rank", "no reference"),

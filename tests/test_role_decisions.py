@@ -139,8 +139,14 @@ def test_openings_of_each_role_are_forced_in_turn():
             r"rollouts\.actions: ask cannot be forced in game helpers; its roles have search, assert, hedge",
         ),
         (["game.alone=asker", "learn=[asker]", "rest.rule=by_role"], r"rest\.rule=by_role: no learning role"),
+        (["game=clarification", "rest.rule=by_role"], r"rest\.rule=by_role needs rollouts\.marginal=false"),
+        (["rest.temperature=0.1"], r"rest\.temperature has no effect with rest\.rule=best: it is of rest\.rule=action"),
+        (["rest.k=2"], r"rest\.k has no effect with rest\.rule=best: it is of rest\.rule=top_k"),
+        (["rest.threshold=[0.5]"], r"rest\.threshold has no effect with rest\.rule=best"),
+        (["rest.percentile=50"], r"rest\.percentile has no effect with rest\.rule=best"),
     ],
 )
 def test_what_cannot_be_forced_or_selected_is_said_before_any_game(overrides, sentence):
+    game = [] if any(word.startswith("game=") for word in overrides) else ["game=helpers"]
     with pytest.raises(ValueError, match=sentence):
-        arguments_of("rest", "game=helpers", *overrides)
+        arguments_of("rest", *game, *overrides)

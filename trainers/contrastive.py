@@ -16,7 +16,7 @@ from clarify_env.games.base import Trajectory
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, prefer
-from trainers.learning.options import UpdateOptions, passes
+from trainers.learning.options import UpdateOptions, check_alike, passes
 from trainers.rollouts.grow import check_budget, generated_tokens, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
@@ -75,6 +75,7 @@ def check(experiment: Experiment, options: ContrastiveOptions, rollouts: Rollout
     mover = setup.deal(experiment.task.episode("train", 0), 0, experiment.plane.train()[0]).to_move
     if role != mover:
         raise ValueError(f"contrastive: {role} learns, but {mover} moves first in game {game.name}: learn=[{mover}]")
+    check_alike(update, "contrastive")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: contrastive training makes one update a round")
     if not (rollouts.marginal and rollouts.forced and set(rollouts.actions) == set(game.actions)):

@@ -24,7 +24,7 @@ from clarify_env.games.setup import Setup
 from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, checkpoint
-from trainers.learning.options import UpdateOptions, check_finite
+from trainers.learning.options import UpdateOptions, check_alike, check_finite
 from trainers.rollouts.grow import generated_tokens
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment, Policy
@@ -65,6 +65,7 @@ def check(experiment: Experiment, options: GrpoOptions, update: UpdateOptions) -
         raise ValueError(f"update.epochs must be a whole number of at least 1, not {update.epochs}")
     if update.least_steps:
         raise ValueError("update.least_steps must be 0: how many steps there are follows from budget.games")
+    check_alike(update, "grpo")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: each step's games are played by the policy of the step before")
     for name, part in (("grpo.generations", options.generations), ("update.batch", update.batch)):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # All games played on an episode so far, by the episode's id.
 Pool = Mapping[str, Sequence[Trajectory]]
 
+# Options of one rule, which no size or game sets; options of several rules say so in their help.
+_OF_RULE = {"temperature": "action", "k": "top_k", "threshold": "threshold", "percentile": "percentile"}
 # Minimum loss weight of a tag: even if actions have about the same value, messages must begin with a tag.
 LEAST = 0.1
 
@@ -56,19 +58,22 @@ class RestOptions:
     word_ends: float = option(0.1, least=0, most=1)
     """Probability that a drawn beta is replaced by the smallest one, and the same for the largest."""
     margin: float = option(0.05, least=0)
-    """Margin over the second-best action, in units of reward, from which a tag counts in full; 0: all tags do."""
+    """Margin over the second-best action, in units of reward, from which a tag counts in full; 0: all tags do; of rules
+    action and by_role."""
     least_value: float | None = option(None)
     """Expected reward of the best action, or highest reward of the games of a group, from which messages are learned; 0
     leaves out those of episodes that no game of the group solved, which a model that reads badly would learn as answers
-    (a wrong answer that costs nothing earns 0 itself: then a little more); null: all are learned."""
+    (a wrong answer that costs nothing earns 0 itself: then a little more); null: all are learned, as under by_role."""
     replies: str = option("each", choices=("each", "once"))
     """Where a message is the best of its action at several costs, it is learned at each of them; or once, and at the
-    others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens."""
+    others its tag alone: the decision is what depends on the costs, and a tag is a fraction of the tokens; of rules
+    action and by_role."""
     constant: int | None = option(None, least=1)
     """Most costs at which a point of a game is learned whose best action is the same at all that were drawn: it tells
-    nothing of how to act on costs, and a question's answer mostly is such a point; null: all of them."""
+    nothing of how to act on costs, and a question's answer mostly is such a point; null: all; of rule action."""
     temperature: float = option(0.0, least=0)
-    """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone."""
+    """Messages are drawn with odds exp(value / temperature), each the best of its action; 0: the best one alone; of
+    rule action."""
     rule: str = option("action", choices=RULES)
     """Selection: the best decision (action); where several roles learn, that of each role by its mean reward over games
     (by_role); or games by their reward (best, top_k, threshold, percentile)."""
@@ -125,8 +130,12 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
 
     Raises:
         ValueError: Several roles learn by reward, the one that does can tell what is hidden, no message would be
-            learned, or a group does not fit the budget.
+            learned, an option has no effect with ``rest.rule``, or a group does not fit the budget.
     """
+    defaults = RestOptions()
+    for name, of_rule in _OF_RULE.items():
+        if options.rule != of_rule and getattr(options, name) != getattr(defaults, name):
+            raise ValueError(f"rest.{name} has no effect with rest.rule={options.rule}: it is of rest.rule={of_rule}")
     if experiment.served is not None and options.start == "previous" and options.iterations > 1:
         raise ValueError("rest.start must be base with assistant.kind=api: adapters belong to the model that is served")
     if not experiment.by_reward and not options.partner_turns:
@@ -139,6 +148,11 @@ def check(experiment: Experiment, options: RestOptions, rollouts: RolloutOptions
         raise ValueError(
             f"rest.rule=by_role: no learning role of game {experiment.setup.game.name} has openings, which tell its "
             "decisions apart; choose another rule"
+        )
+    if options.rule == "by_role" and rollouts.marginal:
+        raise ValueError(
+            "rest.rule=by_role needs rollouts.marginal=false: it takes means over games whose hidden possibility is "
+            "drawn by weight, and rollouts.marginal plays each of them equally often"
         )
     check_budget(experiment, rollouts, options.iterations, games, shared_by="rest.iterations")
 

@@ -71,3 +71,13 @@ def check_finite(name: str, value: float) -> None:
     """Raises FloatingPointError if a value is not finite."""
     if not math.isfinite(value):
         raise FloatingPointError(f"the {name} became {value}; a lower update.learning_rate may help")
+
+
+def check_alike(options: UpdateOptions, method: str) -> None:
+    """Checks that an update by TRL's trainers, which make its steps themselves, is asked for no other steps.
+
+    Raises:
+        ValueError: ``update.lengths`` is not ``alike``.
+    """
+    if options.lengths != "alike":
+        raise ValueError(f"update.lengths={options.lengths} has no effect on {method}, whose steps TRL's trainer makes")
