@@ -89,6 +89,20 @@ def test_scripted_assistants_earn_their_value(name):
         assert entry["asked_late"] > 0.05
 
 
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_the_oracle_of_a_game_of_few_questions_decides_as_well_as_can_be(most):
+    setup, episodes = Setup(GAME, TASK, {"max_questions": most, "leaks": "count"}), EPISODES[:6]
+    against = reference(solve(TASK, episodes, most), PRICES)
+    players = {
+        "assistant": GAME.player("assistant", TASK, "oracle", max_questions=most),
+        "user": GAME.player("user", TASK, "scripted"),
+    }
+    played = play_all(setup, episodes, PRICES, players, ("assistant",), seed=0, chunk=64)
+    np.testing.assert_allclose(played.values["questions"], played.values["oracle_questions"])
+    entry = summarize(GAME, played, against, episodes, 0)
+    assert entry["optimal_match"] == 1 and entry["stopped_early"] == entry["asked_late"] == 0
+
+
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [

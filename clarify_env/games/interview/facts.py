@@ -13,12 +13,14 @@ class AssistantFacts(NamedTuple):
         context: What is known of such cases; may be empty.
         costs: The costs.
         episode_id: Identifies the episode in its task.
+        max_questions: Most questions of the game.
     """
 
     query: str
     context: str
     costs: Costs
     episode_id: str
+    max_questions: int
 
 
 class UserFacts(NamedTuple):

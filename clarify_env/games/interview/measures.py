@@ -45,15 +45,13 @@ def measures(task: Task, episode: Episode, game: Game | Trajectory) -> dict[str,
 # Games of one episode at one price vector are measured together.
 @lru_cache(maxsize=512)
 def _solved(task: Task, episode_id: str, prices: Prices) -> tuple[Solved, np.ndarray]:
-    episode = task.lookup(episode_id)
-    # As many questions as are useful: the limit of a game is not known after its end, and matters where it is lower.
-    solved = Solved(task, episode, 0)
-    solved.max_questions = len(solved.questions)
+    solved = Solved(task, task.lookup(episode_id), 0)
+    solved.max_questions = len(solved.questions)  # as many as are useful
     return solved, np.array([prices])
 
 
 def beside_oracle(task: Task, game: Game | Trajectory, episode_id: str) -> dict[str, float]:
-    """Compares the decisions of a finished game with the oracle's, which may ask as often as it pays.
+    """Compares the decisions of a finished game with the oracle's, who may ask as often as the game allows.
 
     Returns:
         ``decisions``: valid messages; ``optimal_decisions``: those whose effect is worth as much as the oracle's best;
@@ -63,8 +61,9 @@ def beside_oracle(task: Task, game: Game | Trajectory, episode_id: str) -> dict[
         ``oracle_questions``: expected number of questions of the oracle.
     """
     solved, costs = _solved(task, episode_id, tuple(game.prices))
-    # A question that tells nothing leaves as many as before.
-    group, left = solved.everyone, solved.max_questions
+    most = game.turns[0].view.facts.max_questions
+    group, left = solved.everyone, min(most, solved.max_questions)
+    oracle = solved.best(costs, group, left)
     counts = dict.fromkeys(("decisions", "optimal_decisions", "early", "late", "worth", "paid"), 0.0)
     turns = game.turns
     for index, turn in enumerate(turns):
@@ -78,6 +77,8 @@ def beside_oracle(task: Task, game: Game | Trajectory, episode_id: str) -> dict[
             )
             counts["early"] += bool(best.ask[0] > best.stop[0] + MARGIN)
             continue
+        most -= 1
+        left = min(most, solved.max_questions)
         after, price = _after(solved, turn.action.question, costs, group, left)
         counts["optimal_decisions"] += after - price * mass >= best.value[0] - MARGIN
         counts["late"] += bool(best.ask[0] <= best.stop[0] + MARGIN)
@@ -85,7 +86,6 @@ def beside_oracle(task: Task, game: Game | Trajectory, episode_id: str) -> dict[
         counts["paid"] += price
         reply = turns[index + 1].reply.text if index + 1 < len(turns) else None
         group = solved.after(group, turn.action.question, reply or "")
-    oracle = solved.best(costs, solved.everyone, solved.max_questions)
     return {name: float(count) for name, count in counts.items()} | {"oracle_questions": float(oracle.questions[0])}
 
 

@@ -74,7 +74,7 @@ def messages(view: View, style: str = "natural") -> Messages:
 # Cached: constant during a game and used at each turn.
 @lru_cache(maxsize=_CACHE)
 def _beginning(facts: Any, style: str) -> tuple[dict[str, str], ...]:
-    query, context, costs, _ = facts
+    query, context, costs = facts[:3]
     system = "\n".join(filter(None, (RULES[style], context)))
     opening = {"role": "user", "content": f"{query}\n{costs_line(costs, style)}"}
     return ({"role": "system", "content": system}, opening) if system else (opening,)

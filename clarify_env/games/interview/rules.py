@@ -57,7 +57,7 @@ class InterviewGame(Game):
         episode = self.episode
         if role == "assistant":
             costs = prices if type(prices) is Costs else Costs(*prices)
-            return assemble(AssistantFacts, (episode.query, episode.context, costs, episode.id))
+            return assemble(AssistantFacts, (episode.query, episode.context, costs, episode.id, self.max_questions))
         if role == "user":
             known = episode.interpretations[self.hidden].attributes
             return assemble(UserFacts, (episode.query, known, episode.id, self.hidden))
