@@ -173,17 +173,19 @@ def test_the_asker_trusts_what_is_asserted(replies, answer):
     assert weighed(replies) == answer
 
 
+@pytest.mark.parametrize("calls", [0, 1, 2])
 @pytest.mark.parametrize("alone", ["none", "asker", "helper_0", "helper_1"])
-def test_plans_are_what_the_scripted_players_earn(alone):
+def test_plans_are_what_the_scripted_players_earn(alone, calls):
     prices = ((0.1,), (0.5,), (1.2,))
-    setup = Setup(GAME, TASK, {"alone": alone})
-    against = reference(GAME.solve(TASK, EPISODES, alone=alone), prices)
+    setup = Setup(GAME, TASK, {"alone": alone, "calls": calls})
+    against = reference(GAME.solve(TASK, EPISODES, alone=alone, calls=calls), prices)
     for name in ("oracle", *FIXED):
         played = play_all(setup, EPISODES, prices, players(name, name) | dict(TOOLS), GAME.roles, seed=0, chunk=1000)
         value = against.oracle if name == "oracle" else against.fixed[name]
         np.testing.assert_allclose(played.values["reward"], value, atol=1e-9, err_msg=name)
         if name == "oracle":
             np.testing.assert_allclose(played.values["calls"], against.used["calls"])
+            assert not played.values["invalid"].any()
             assert (played.first == against.action).all() or alone.startswith("helper")  # which asserts, or hedges
             assert (played.values["optimal_decisions"] == played.values["decisions"]).all()
     assert (against.oracle >= np.stack(list(against.fixed.values())).max(0) - 1e-9).all()

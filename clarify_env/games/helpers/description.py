@@ -156,7 +156,7 @@ class Helpers(Description):
 
     def solve(self, task: PassageTask, episodes: Sequence[Episode], **options: Any) -> list[plans.Plans] | None:
         """Prices the joint plans of each episode; see `clarify_env.games.helpers.plans`."""
-        chosen = {name: options[name] for name in ("results", "alone") if name in options}
+        chosen = {name: options[name] for name in ("calls", "results", "alone") if name in options}
         return plans.solve(task, episodes, **chosen)
 
 

@@ -35,6 +35,7 @@ class HelperFacts(NamedTuple):
         archive: What its archive is about.
         prices: Price of a call.
         wording: Option `HelpersOptions.wording`.
+        calls: Most calls of the helper.
         results: Most passages that a call returns.
         query: The question, where it plays alone; else empty, and it hears what the asker writes.
         episode_id: For scripted players; no prompt states it.
@@ -43,6 +44,7 @@ class HelperFacts(NamedTuple):
     archive: str
     prices: tuple[float, ...]
     wording: str
+    calls: int
     results: int
     query: str
     episode_id: str

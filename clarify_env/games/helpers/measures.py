@@ -68,14 +68,14 @@ def _optimal(task: PassageTask, episode: Episode, game: Game | Trajectory, calls
     facts = next(turn.view.facts for turn in game.turns if turn.role in HELPERS)
     assert isinstance(facts, HelperFacts), "a helper has a helper's facts"
     alone = HELPERS[next(iter(calls))] if len(calls) == 1 else "none"
-    plans = _plans(task, episode.id, facts.results, alone).best(game.prices[0])
+    plans = _plans(task, episode.id, facts.calls, facts.results, alone).best(game.prices[0])
     return max(sum(called == (plan == f"call_{i}") for i, called in calls.items()) for plan in plans)
 
 
 @lru_cache(maxsize=4096)
-def _plans(task: PassageTask, episode_id: str, results: int, alone: str) -> Plans:
+def _plans(task: PassageTask, episode_id: str, calls: int, results: int, alone: str) -> Plans:
     """Plans of an episode; a task is the same as long as it lives."""
-    solved = solve(task, [task.lookup(episode_id)], results, alone)
+    solved = solve(task, [task.lookup(episode_id)], calls, results, alone)
     assert solved is not None, "the task knows what memory holds"
     return solved[0]
 

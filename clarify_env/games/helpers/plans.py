@@ -35,7 +35,7 @@ class Plans:
     average; a wrong memory that is right by luck may earn more.
 
     Args:
-        plans: Each plan by name: ``memory``, ``call_i`` of each helper ``i`` that plays, and the strategies
+        plans: Each plan by name: ``memory``, ``call_i`` of each helper ``i`` that may call, and the strategies
             ``careful`` (all call where memory is not sure) and ``search`` (all always call).
         alone: Whether a helper plays alone, so that the first message is its own.
     """
@@ -66,7 +66,7 @@ class Plans:
         rewards = self._rewards(self._candidates, costs)
         values = np.full((len(costs), len(ACTIONS)), -np.inf)
         if self._alone:
-            values[:, _SEARCH] = rewards[1:].max(0)
+            values[:, _SEARCH] = rewards[1:].max(0, initial=-np.inf)
             values[:, _ASSERT] = values[:, _HEDGE] = rewards[0]
         else:
             values[:, _SAY] = rewards.max(0)
@@ -82,19 +82,22 @@ class Plans:
         return {"calls": calls[self._rewards(self._candidates, costs).argmax(0)]}
 
 
-def solve(task: PassageTask, episodes: Sequence[Episode], results: int = 1, alone: str = "none") -> list[Plans] | None:
+def solve(
+    task: PassageTask, episodes: Sequence[Episode], calls: int = 1, results: int = 1, alone: str = "none"
+) -> list[Plans] | None:
     """Tries memory and the archives on some episodes.
 
     Args:
         task: The task.
         episodes: The episodes.
+        calls: Most calls of each helper; a second one finds nothing that the first did not.
         results: Most passages that a call returns.
         alone: Who plays alone; as the game's option.
 
     Returns:
         Their plans; ``None``: the task knows nothing of any memory.
     """
-    helpers = [i for i, helper in enumerate(HELPERS) if alone in ("none", helper)]
+    helpers = [i for i, helper in enumerate(HELPERS) if calls and alone in ("none", helper)]
     solved = []
     for episode in episodes:
         memory = task.memory(episode)

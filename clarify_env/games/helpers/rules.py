@@ -72,7 +72,8 @@ class HelpersGame(Game):
             raise ValueError(f"game helpers has no role {role!r}")
         own = query if options["alone"] == role else ""
         about = corpora[HELPERS.index(role)].about
-        return HelperFacts(about, tuple(prices), options["wording"], options["results"], own, self.episode.id)
+        limits = options["calls"], options["results"]
+        return HelperFacts(about, tuple(prices), options["wording"], *limits, own, self.episode.id)
 
     def move(self, role: str, text: str | None) -> Action | None:
         """Plays a message of the asker, a helper or an archive."""

@@ -58,9 +58,10 @@ class ScriptedHelper:
 
     def _searches(self, view: View, facts: HelperFacts, episode: Episode, sure: bool) -> bool:
         if self.name == "oracle":
-            solved = solve(self.task, [episode], facts.results, view.role if facts.query else "none")
+            alone = view.role if facts.query else "none"
+            solved = solve(self.task, [episode], facts.calls, facts.results, alone)
             return solved is not None and solved[0].best(facts.prices[0])[0] == f"call_{HELPERS.index(view.role)}"
-        return self.name == "search" or (self.name == "careful" and not sure)
+        return facts.calls > 0 and (self.name == "search" or (self.name == "careful" and not sure))
 
 
 class ScriptedAsker:
