@@ -307,7 +307,11 @@ def test_the_budget_is_kept(run, budget, policy):
     report = rate_study(open_study(run), options, *both).report
     (entry,) = report["methods"].values()
     assert report["money"] <= budget and entry["money"] == pytest.approx(report["money"], abs=11)
-    assert Ratings(run / FOLDER).spent("em") <= budget, "equal answers are rated once"
+    journal = Ratings(run / FOLDER)
+    assert report["paid"] == journal.spent("em") + journal.spent("f1") <= report["money"], "equal answers: once"
+    stated = f" counted, {report['paid']:,g} paid (equal answers are rated once"
+    assert (stated in caption(report)) == (report["paid"] < report["money"])
+    assert budget < 1000 or report["paid"] < report["money"]
 
 
 TYPED = "y\nn\n2\nperhaps\n0,5\n\nq\n"
@@ -527,6 +531,7 @@ REFUSED = [
     (["rating.burn_in=61"], "rating.burn_in 61 is more than there are: 60"),
     (["rating.burn_in=20", "rating.budget=99"], "rating.burn_in 20 is more than a budget of 99 pays for: 9"),
     (["rating.transfer={run}"], "rating.transfer must be another run than run"),
+    (["rating.games=59"], "rating.games=59 is of the evaluation that stores games: "),
     (["rater.price=1e308"], "rater.price must be a number between 0 and 1e+09"),
     (["rating.policy=best"], "rating.policy must be one of always, uniform, active, not 'best'"),
     (["action=rate"], "action must be one of estimate, export, import, ask, plan, not 'rate'"),

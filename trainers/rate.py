@@ -62,6 +62,11 @@ def check(options: RateOptions, rater: RaterOptions, cheap_rater: CheapRaterOpti
     if options.action in _BY_HAND and rater.kind != PERSON:
         raise ValueError(f"action={options.action} is for rater.kind=person; rater.kind={rater.kind} rates by itself")
     study = open_study(options.run)
+    if rating.games is not None and rating.games < len(study.entities):
+        raise ValueError(
+            f"rating.games={rating.games} is of the evaluation that stores games: {options.run} holds "
+            f"{len(study.entities)}, all of which are rated"
+        )
     policy_options, methods = study.run.experiment.policy_options, len(study.items)
     games, plans = len(study.entities), options.action == "plan"
     check_rating(rating, rater, cheap_rater, study.setup, policy_options, games, methods, plans)

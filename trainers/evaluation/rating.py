@@ -96,7 +96,8 @@ def rate_study(
     rules = rules_of(rating, rater, cheap, len(flat))
     with _opened(study, rater, cheap) as ((strong, weak), judges):
         learned = transferred(rating, strong, weak)
-        cheap_ratings, strong_ratings = (_looked_up(one, study, flat, journal, advance) for one in (weak, strong))
+        paid: dict[tuple[str, str], float] = {}
+        cheap_ratings, strong_ratings = (_looked_up(one, study, flat, journal, advance, paid) for one in (weak, strong))
         burn_in = list[str]()
         strong_ratings = _first_of(strong_ratings, lambda items: burn_in.extend(flat[item].id for item in items))
         if rating.recalibrated:
@@ -118,7 +119,7 @@ def rate_study(
         drawn = outcome.items[outcome.sampled], outcome.rates[outcome.sampled]
         rates = {flat[item].id: float(rate) for item, rate in zip(*drawn, strict=True)}
         write_drawn(study.folder, strong.name, weak.name, rates)
-        report = _report(study, outcome, methods, rating, rules, strong, weak)
+        report = _report(study, outcome, methods, rating, rules, strong, weak) | {"paid": sum(paid.values())}
         if judges.has_servers:
             report["servers"] = judges.servers.usage()
     return Rated(report, [])
@@ -182,13 +183,26 @@ def _opened(study: Study, rater: RaterOptions, cheap: RaterOptions) -> Any:
 
 
 def _looked_up(
-    rater: Rater, study: Study, items: Sequence[Item], journal: Journal, advance: Callable[[int], None]
+    rater: Rater,
+    study: Study,
+    items: Sequence[Item],
+    journal: Journal,
+    advance: Callable[[int], None],
+    paid: dict[tuple[str, str], float] | None = None,
 ) -> Lookup:
     """Returns a function from indices of items to their ratings, from the journal or else by the rater.
 
     A game without a closing answer is rated 0 by everyone. A person's ratings that are missing are ``None``.
+
+    Args:
+        rater: The rater.
+        study: The games.
+        items: Their items.
+        journal: The ratings so far.
+        advance: Called with the number of ratings just made.
+        paid: Receives the price of each rating that is looked up, by rater and item.
     """
-    setup = study.setup
+    setup, paid = study.setup, {} if paid is None else paid
     empty = {item.id for item in items if not shown(setup, item.game)["answer"]}
 
     def ratings(indices: list[int]) -> Sequence[Any]:
@@ -202,6 +216,8 @@ def _looked_up(
             journal.add(rater.name, dict(zip([item.id for item in chunk], values, strict=True)), rater.price)
             advance(len(chunk))
         known = journal.of(rater.name)
+        names = {items[index].id for index in indices}
+        paid.update({(rater.name, name): rater.price for name in names & known.keys() - empty})
         return [0.0 if items[index].id in empty else known.get(items[index].id) for index in indices]
 
     return ratings

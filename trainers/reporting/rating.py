@@ -42,13 +42,15 @@ def rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 def caption(report: Mapping[str, Any]) -> str:
     """Returns a sentence on raters, prices, policy and money."""
-    prices, budget = report["prices"], report["budget"]
+    prices, budget, paid = report["prices"], report["budget"], report.get("paid", report["money"])
+    saved = "equal answers are rated once, and games without an answer not at all"
+    spent = f"counted, {_money(paid)} paid ({saved})" if paid < report["money"] - 1e-9 else "spent"
     of_budget = "" if budget is None else f" of {_money(budget)}"
     return (
         f"Mean rating by {report['rater']} (at {_money(prices['strong'])}) and {report['cheap_rater']} (at "
         f"{_money(prices['cheap'])}), policy {report['policy']}, {report['games']:,} games of each method; "
         f"{100 * report['confidence']:.10g}% interval ({report['interval']}); "
-        f"{_money(report['money'])}{of_budget} spent. "
+        f"{_money(report['money'])}{of_budget} {spent}. "
         "Always strong: what strong ratings alone would cost for the same width."
     )
 
