@@ -44,7 +44,7 @@ class Echo:
             for view, opening in zip(views, openings, strict=True)
         ]
         return [
-            Reply(text, ids=(len(opening), 1, 2), forced=bool(opening))
+            Reply(text, ids=(len(opening), 1, 2), logprobs=(0.0, -1.0, -1.0), forced=bool(opening))
             for text, opening in zip(texts, openings, strict=True)
         ]
 

@@ -61,7 +61,8 @@ def beside_oracle(task: Task, game: Game | Trajectory, episode_id: str) -> dict[
         ``oracle_questions``: expected number of questions of the oracle.
     """
     solved, costs = _solved(task, episode_id, tuple(game.prices))
-    most = game.turns[0].view.facts.max_questions
+    facts: Any = game.turns[0].view.facts
+    most = facts.max_questions
     group, left = solved.everyone, min(most, solved.max_questions)
     oracle = solved.best(costs, group, left)
     counts = dict.fromkeys(("decisions", "optimal_decisions", "early", "late", "worth", "paid"), 0.0)
