@@ -44,6 +44,8 @@ def test_the_measures_of_a_game():
     expected |= {"called_0": 1, "called_1": 0, "asserted_0": 1, "hedged_0": 0, "right_0": 1}
     expected |= {"asserted_1": 0, "hedged_1": 0, "right_1": 0}
     assert row == expected
+    both = GAME.measures(TASK, episode, play(episode, ["who?", "zzz", "zzz", "x"]))
+    assert both["invalid"] == 1, "reports show the share of games"
     alone = GAME.measures(TASK, episode, play(episode, [f"I think: {gold}"], alone="helper_1"))
     assert alone["em"] == alone["hedged_1"] == alone["right_1"] == 1 and alone["asserted_0"] == 0
 

@@ -21,7 +21,7 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
 
     Returns:
         ``score``, ``f1``, ``em`` (of the final answer) and ``calls``; ``any_right``: whether a helper's answer is an
-        exact match; ``invalid``: messages that the asker does not hear; of each helper ``i`` ``called_i``,
+        exact match; ``invalid``: whether the asker does not hear one of the messages; of each helper ``i`` ``called_i``,
         ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task knows what
         memory holds, ``known`` and ``partly``: whether that is right, or only in part; ``decisions``: to call or not,
         one for each helper that plays; and ``optimal_decisions``: those of the best joint plan that agrees with most of
@@ -43,7 +43,7 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
             f"hedged_{i}": float(bool(actions) and isinstance(actions[-1], Hedge)),
             f"right_{i}": right,
         }
-        entry["invalid"] += sum(isinstance(action, Invalid) for action in actions)
+        entry["invalid"] = max(entry["invalid"], float(any(isinstance(action, Invalid) for action in actions)))
         entry["any_right"] = max(entry["any_right"], right)
         if ASKER not in last and actions:
             answer = reply
