@@ -21,11 +21,11 @@ def measures(task: PassageTask, episode: Episode, game: Game | Trajectory) -> di
 
     Returns:
         ``score``, ``f1``, ``em`` (of the final answer) and ``calls``; ``any_right``: whether a helper's answer is an
-        exact match; ``invalid``: whether the asker does not hear one of the messages; of each helper ``i`` ``called_i``,
-        ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task knows what
-        memory holds, ``known`` and ``partly``: whether that is right, or only in part; ``decisions``: to call or not,
-        one for each helper that plays; and ``optimal_decisions``: those of the best joint plan that agrees with most of
-        them.
+        exact match; ``invalid``: whether a message is one that the asker does not hear; of each helper ``i``
+        ``called_i``, ``asserted_i``, ``hedged_i``, and ``right_i``: whether its answer is an exact match. If the task
+        knows what memory holds, ``known`` and ``partly``: whether that is right, or only in part; ``decisions``: to
+        call or not, one for each helper that plays; and ``optimal_decisions``: those of the best joint plan that agrees
+        with most of them.
     """
     result = game.result
     assert result is not None, "only a finished game is measured"
