@@ -102,6 +102,7 @@ def test_a_contrastive_run_goes_on_after_a_kill(command, tmp_path, monkeypatch):
             "update.lengths=mixed has no effect on contrastive, whose steps TRL's",
         ),
         (["rollouts=plain"], "choose rollouts=all_readings"),
+        (["rollouts.each_role=true"], "rollouts.each_role must be false: contrastive training forces"),
         pytest.param(
             ["contrastive.max_tokens=5", "budget.games=120"],
             "round 1 has no pairs to learn from",

@@ -78,6 +78,8 @@ def check(experiment: Experiment, options: ContrastiveOptions, rollouts: Rollout
     check_alike(update, "contrastive")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: contrastive training makes one update a round")
+    if rollouts.each_role:
+        raise ValueError("rollouts.each_role must be false: contrastive training forces the first message of one role")
     if not (rollouts.marginal and rollouts.forced and set(rollouts.actions) == set(game.actions)):
         raise ValueError(
             "rollouts: contrastive training needs reference games of every action for every reading; "
