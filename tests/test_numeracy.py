@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clarify_env.costs import CostPlane
-from clarify_env.games.clarification.pretraining.arithmetic import derived, sums
+from clarify_env.games.clarification.pretraining.arithmetic import calculations, derived, sums
 from clarify_env.games.clarification.pretraining.numeracy import price, worth
 
 CELLS = CostPlane().train()
@@ -67,3 +67,22 @@ def test_what_two_years_give_is_right_and_whole():
         assert set(lines) == expected and len(lines) == len(expected)
         stated.update(line.split()[0] for line in lines)
     assert min(stated[word] for word in ("in", "rise", "percentage")) > 100
+
+
+def test_calculations_are_right_and_mostly_differences():
+    rng, worked_out = np.random.default_rng(0), Counter()
+    for _ in range(100):
+        (_, queries), (_, reply) = calculations(rng).messages
+        lines = reply.splitlines()
+        queries = queries.removeprefix("Work out: ").split("; ")
+        for query, line in zip(queries, lines, strict=True):
+            first, sign, second = query.removesuffix(" in percent").split(" ")
+            value = int(first) + int(second) if sign == "+" else int(first) - int(second)
+            expected = f"{first} {sign} {second} = {value}"
+            if query.endswith(" in percent"):
+                assert 100 * value % int(second) == 0
+                expected += f", {value} / {second} = {100 * value // int(second)} percent"
+            assert line == expected and value > 0
+            worked_out["percent" if query.endswith("percent") else sign] += 1
+    assert 0.5 < worked_out["-"] / worked_out.total() < 0.7
+    assert min(worked_out.values()) > 0.05 * worked_out.total()

@@ -52,12 +52,12 @@ class Chats:
         return (text,)
 
 
-@pytest.mark.parametrize(("kind", "messages"), [("sums", 8), ("derived", 1)])
+@pytest.mark.parametrize(("kind", "messages"), [("sums", 8), ("derived", 1), ("calculations", 1)])
 def test_exercises_are_learned_in_the_model_s_own_template(kind, messages):
     experiment = arguments_of("sft", "task=ledger")["experiment"]
     rows = sft.exercises(experiment, Chats(), sft.SftOptions(exercises=3, kinds=[kind]))
     assert len(rows) == 3 * messages
     assert rows[0].prompt_ids and (messages == 1 or rows[1].prompt_ids[:2] == (*rows[0].prompt_ids, *rows[0].ids))
     assert sft.exercises(experiment, Chats(), sft.SftOptions()) == []
-    with pytest.raises(ValueError, match=r"shares must be of page, .*derived, not other"):
+    with pytest.raises(ValueError, match=r"shares must be of page, .*calculations, not other"):
         sft.exercises(experiment, Chats(), sft.SftOptions(exercises=1, kinds=["other"]))

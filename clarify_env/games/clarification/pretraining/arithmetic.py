@@ -8,8 +8,11 @@ from clarify_env.games.demonstration import Demonstration
 from clarify_env.tasks import ledger_words as words
 from clarify_env.tasks.tables import rising
 
-# Exercises in one chat.
+# Exercises in one chat: questions in words, and calculations without words.
 _SUMS = 8
+_CALCULATIONS = 24
+# Shares of the calculations of a chat. Sums are learned soonest.
+_SHARES = {"sum": 0.1, "difference": 0.6, "percentage": 0.3}
 # Rows of years: the last year, the share of rows with a whole percentage, and of those that name a region.
 _LAST_YEAR = (2007, 2025)
 _WHOLE_PERCENT = 0.35
@@ -62,3 +65,23 @@ def derived(rng: np.random.Generator) -> Demonstration:
                 lines.append(f"percentage from {first} to {last}: {percentage} {words.PERCENT}")
     messages = (("user", f"{name}: {row}\nWhat do each two years give?"), ("assistant", "\n".join(lines)))
     return Demonstration(messages, "derived")
+
+
+def calculations(rng: np.random.Generator) -> Demonstration:
+    """Draws a chat of calculations with two-digit numbers, worked out as in answers (`ledger_words.working`).
+
+    A difference takes a tenth of the tokens that a query about a table takes, and a model of 100M weights needs
+    thousands of them before it subtracts numbers that it never saw together.
+    """
+    kinds = list(_SHARES)
+    queries, lines = [], []
+    for index in rng.choice(len(kinds), size=_CALCULATIONS, p=list(_SHARES.values())):
+        what = kinds[index]
+        before, after = sorted(int(n) for n in rng.choice(np.arange(10, 100), size=2, replace=False))
+        if what == "percentage":
+            before, after, _ = rising(10, 99, rng)
+        line = words.working(what, before, after) + (f" {words.PERCENT}" if what == "percentage" else "")
+        queries.append(line.split(" = ")[0] + (" in percent" if what == "percentage" else ""))
+        lines.append(line)
+    messages = (("user", "Work out: " + "; ".join(queries)), ("assistant", "\n".join(lines)))
+    return Demonstration(messages, "calculations")

@@ -12,7 +12,7 @@ from clarify_env.costs import Costs
 from clarify_env.games.base import Reply, View
 from clarify_env.games.clarification.actions import kind
 from clarify_env.games.clarification.plans import list_message, shortest_answer, shortest_label
-from clarify_env.games.clarification.pretraining.arithmetic import derived, sums
+from clarify_env.games.clarification.pretraining.arithmetic import calculations, derived, sums
 from clarify_env.games.clarification.pretraining.demonstrator import turns
 from clarify_env.games.clarification.pretraining.numeracy import price, worth
 from clarify_env.games.clarification.prompts import messages
@@ -178,6 +178,7 @@ KINDS = (
     "worth",
     "sums",
     "derived",
+    "calculations",
 )
 
 # Default shares of the kinds of demonstrations. Pages state the most facts per token, but facts learned from pages
@@ -249,6 +250,8 @@ def demonstrations(
                     yield sums(rng)
                 case "derived":
                     yield derived(rng)
+                case "calculations":
+                    yield calculations(rng)
                 case role:
                     yield from (d for d in play(task, episode, pair, rng) if d.kind.startswith(role))
 
