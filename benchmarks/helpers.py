@@ -85,7 +85,7 @@ def run(stage: Stage, seed: int, folder: Path, model: str, quick: bool, override
     command = ["-m", f"trainers.{stage.command}", "game=helpers", f"seed={seed}"]
     command += [*words, *smaller, *overrides, f"run_dir={path}"]
     print(" ".join(["python", *command]), flush=True)
-    if status := subprocess.run([sys.executable, *command]).returncode:
+    if status := subprocess.run([sys.executable, *command], check=False).returncode:
         sys.exit(status)  # the command said why
 
 

@@ -73,7 +73,7 @@ def run(stage: Stage, folder: Path, model: str, quick: bool, overrides: list[str
     command = ["-m", f"trainers.{stage.command}", "task=ledger", "costs=ledger", "size=laptop"]
     command += [*words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
     print(" ".join(["python", *command]), flush=True)
-    if status := subprocess.run([sys.executable, *command]).returncode:
+    if status := subprocess.run([sys.executable, *command], check=False).returncode:
         sys.exit(status)  # the command said why
 
 

@@ -14,7 +14,12 @@ SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "helpers.
 @pytest.mark.parametrize("quick", [False, True])
 def test_stages_are_commands_that_a_config_allows(monkeypatch, tmp_path, quick):
     started = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command[2:]))
+
+    def run(command, check):
+        started.append(command[2:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     chosen = [s for s in SCRIPT["STAGES"] if "-helper_1" not in s.name and "sft-" not in s.name]
     for stage in chosen:
         SCRIPT["run"](stage, 1, tmp_path, "MODEL", quick, ["eval.transcripts=0"])

@@ -18,7 +18,12 @@ STAGES = [
 def commands(monkeypatch):
     """The commands that the script starts, which are not run."""
     started = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command[2:]))
+
+    def run(command, check):
+        started.append(command[2:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     return started
 
 

@@ -16,7 +16,12 @@ STAGES = {stage.name: stage for stage in SCRIPT["STAGES"]}
 def commands(monkeypatch):
     """The commands that the script starts, which are not run."""
     started = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: started.append(command[2:]))
+
+    def run(command, check):
+        started.append(command[2:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     return started
 
 
@@ -54,3 +59,10 @@ def test_the_table_holds_what_the_runs_measured(tmp_path):
     (tmp_path / "rest" / "summary.json").write_text(json.dumps(summary))
     *_, row = SCRIPT["table"](tmp_path).splitlines()
     assert row == "| rest | between | 0.450 [0.400, 0.500] | 90.0 | 0.410 | - | 75.0 | 5.0 | 25.0 | 50.0 | 20.0 |"
+
+
+def test_a_stage_that_failed_ends_the_study_with_its_status(monkeypatch, tmp_path):
+    monkeypatch.setattr(subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 3))
+    with pytest.raises(SystemExit) as ended:
+        SCRIPT["run"](STAGES["warm"], tmp_path, "smollm2", False, [])
+    assert ended.value.code == 3
