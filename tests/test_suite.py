@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from trainers import evaluate as evaluating
-from trainers.evaluation.suite import follows, names, players, read_suite
+from trainers.evaluation import suite
+from trainers.evaluation.suite import check_models, follows, names, players, read_suite
 from trainers.reporting.leaderboard import main, page
 
 DOCS = Path(__file__).parents[1] / "docs" / "suite.md"
@@ -47,6 +48,19 @@ def test_what_a_suite_fixes_is_refused(word):
 def test_prompts_may_be_chosen():
     assert players(["assistant=smollm2"]) == ["assistant=smollm2", "prompts=natural"]
     assert players(["assistant=smollm2", "prompts=brief"]) == ["assistant=smollm2", "prompts=brief"]
+
+
+@pytest.mark.parametrize("words", [[], ["assistant=pocket"], ["assistant=pocket", "assistant.model=pocket"]])
+@pytest.mark.parametrize("name", names())
+def test_a_part_without_an_embedded_model_is_refused_before_any_is_played(words, name, monkeypatch, capsys):
+    monkeypatch.setattr(suite, "run_suite", lambda *_: pytest.fail("a part was played"))
+    assert evaluating.of_suite([f"suite={name}", *words]) == 1
+    assert capsys.readouterr().err.startswith("error: assistant.model: no embedded model is made for task preferences")
+
+
+@pytest.mark.parametrize("words", [["assistant=scripted"], ["assistant=pocket", "assistant.model=FOLDER"]])
+def test_a_named_player_plays_all_parts(words):
+    check_models(read_suite("quick"), players(words))
 
 
 def test_every_suite_names_its_parts():
@@ -105,6 +119,12 @@ def test_a_suite_of_two_players_and_its_page(tmp_path, capsys):
 def test_what_is_wrong_is_one_sentence(command, words, sentence):
     code, error = command(evaluating, *words)
     assert code == 1 and re.fullmatch(rf"{re.escape(sentence)}.*\n", error)
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_says_how_the_page_is_made(word, capsys):
+    assert main([word]) == 0
+    assert "NAME=FILE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def evaluate(experiment: Experiment, run: Run) -> None:
 
 def of_suite(words: Sequence[str]) -> int:
     """Runs the suite of a command line and prints its table; returns the exit status."""
-    from trainers.evaluation.suite import players, read_suite, run_suite
+    from trainers.evaluation.suite import check_models, players, read_suite, run_suite
     from trainers.reporting.leaderboard import draw, show
 
     suites, folders = ([w.removeprefix(start) for w in words if w.startswith(start)] for start in (SUITE, RUN_DIR))
@@ -34,6 +34,7 @@ def of_suite(words: Sequence[str]) -> int:
             raise ValueError("give one suite, and the directory of its run, as suite=NAME run_dir=FOLDER")
         suite = read_suite(name := suites[0])
         of_players = players([word for word in words if not word.startswith((SUITE, RUN_DIR))])
+        check_models(suite, of_players)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -76,6 +76,26 @@ def players(words: Sequence[str]) -> list[str]:
     return [*words, *([] if prompted else [DEFAULT_PROMPTS])]
 
 
+def check_models(suite: Suite, words: Sequence[str]) -> None:
+    """Checks that a model is there for the task of every part, before any part is played.
+
+    Args:
+        suite: The suite.
+        words: Result of `players`.
+
+    Raises:
+        ValueError: The assistant is the embedded model, and a part's task has none.
+    """
+    from agents.models import model_path  # imports torch
+
+    chosen = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    embedded = "pocket" if chosen.get("assistant", "pocket") == "pocket" else None
+    model = chosen.get("assistant.model", embedded)
+    for part in suite.parts.values():
+        if model is not None:
+            model_path(model, dict(word.split("=", 1) for word in part)["task"])
+
+
 def run_suite(suite: Suite, words: Sequence[str], folder: Path) -> dict[str, Any]:
     """Runs the parts that are not complete, and writes ``suite.json``.
 

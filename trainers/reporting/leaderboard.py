@@ -140,10 +140,13 @@ def _row(texts: Sequence[str]) -> list[str]:
 
 def main(words: Sequence[str]) -> int:
     """Prints the page of some files; returns the exit status."""
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0
     pairs = [word.rpartition("=") for word in words]
     try:
         if not pairs or not all(name and path for name, _, path in pairs):
-            raise ValueError("name each result, as NAME=FILE")
+            raise ValueError("name each result, as NAME=FOLDER/suite.json")
         names = [name for name, _, _ in pairs]
         if len(set(names)) < len(names):
             raise ValueError(f"two results have the name {max(names, key=names.count)}")
