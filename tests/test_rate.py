@@ -339,6 +339,14 @@ def test_an_answer_cannot_steer_the_terminal(monkeypatch, capsys):
     assert "answer: Bonn\ufffd[2J\ufffdright\ufffd\nAbc\n" in capsys.readouterr().out
 
 
+def test_an_export_prints_the_command_that_reads_the_file(monkeypatch, rating, run, tmp_path):
+    printed = []
+    monkeypatch.setattr("builtins.print", lambda *texts, **_: printed.extend(texts))
+    assert rating("export", *SMALL)[0] == 0
+    path = tmp_path / "export" / "items-1.csv"
+    assert f"python -m trainers.rate run={run} action=import file={path}" in printed
+
+
 def test_a_file_of_an_earlier_export_that_is_broken_is_left_alone(rating, tmp_path):
     rating("export", *SMALL)
     path = tmp_path / "export" / "items-1.csv"
@@ -359,6 +367,7 @@ def test_a_plan_says_what_a_budget_buys(rating, run, tmp_path):
     assert rating("plan", "rater.kind=em", f"run_dir={tmp_path / 'planned'}") == (0, "")
     planned = read_json(tmp_path / "planned" / "plan.json")
     assert set(planned["widths"]) == {"always", "uniform", "active"} and (tmp_path / "planned" / "plan.png").exists()
+    assert (tmp_path / "planned" / "plan.md").read_text().startswith("Width of the 95 % interval by budget")
     assert all(np.diff(widths).max() <= 1e-9 for widths in planned["widths"].values()), "more money, no wider"
 
 

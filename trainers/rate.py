@@ -134,7 +134,8 @@ def _export(options: RateOptions, pending: Sequence[Item], study: Study, run: Ru
         elif not _holds(path, chosen):
             continue
         run.report = path
-        print(f"{len(chosen):,} items to rate; fill in the column rating with numbers from 0 to 1, then action=import")
+        print(f"{len(chosen):,} items to rate; fill in the column rating with numbers from 0 to 1, then read it by")
+        print(f"python -m trainers.rate run={options.run} action=import file={path}")
         return
 
 
@@ -218,7 +219,8 @@ def _plan(study: Study, rating: RatingOptions, rater: RaterOptions, cheap: Cheap
     from trainers.reporting.terminal import markdown_table
 
     planned = plan_study(study, rating, rater, cheap)
-    lines = markdown_table(*plan_rows(planned))
+    title = f"Width of the {100 * rating.confidence:g} % interval by budget and policy of sampling"
+    lines = [title, "", *markdown_table(*plan_rows(planned))]
     write_json(
         run.dir / "plan.json",
         {"budgets": planned.budgets.tolist(), "widths": {name: w.tolist() for name, w in planned.widths.items()}},
