@@ -144,7 +144,7 @@ def fixed(value: float | None, places: int = 3) -> str:
 
 def percent(value: float, of: float = 1.0, places: int = 0) -> str:
     """Formats 100 value / of; a dash where ``of`` is not positive."""
-    return f"{100 * value / of:z.{places}f}" if of > 0 else "–"
+    return fixed(100 * value / of if of > 0 else None, places)
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:

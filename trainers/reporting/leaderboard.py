@@ -26,7 +26,7 @@ def show(result: Mapping[str, Any]) -> None:
     table = Table("part", "costs", *COLUMNS, "best fixed strategy")
     for part, name, entry in entries(result):
         best = max(entry["fixed"], key=entry["fixed"].get)
-        table.add_row(part, name, *cells(entry, result["parts"][part]), f"{best} {entry['fixed'][best]:.3f}")
+        table.add_row(part, name, *cells(entry, result["parts"][part]), f"{best} {fixed(entry['fixed'][best])}")
     print_wide(table)
     print(f"Steers: {result['steers']:.2f} (1: follows the costs as the oracle does; 0: not at all)")
 
@@ -43,7 +43,7 @@ def cells(entry: Mapping[str, Any], part: Mapping[str, Any]) -> list[str]:
     low, high = entry["reward_ci"]
     match = entry["optimal_match"]
     return [
-        f"{entry['reward']:.3f} [{low:.3f}, {high:.3f}]",
+        f"{fixed(entry['reward'])} [{fixed(low)}, {fixed(high)}]",
         percent(entry["reward"] / entry["oracle"], places=1),
         "–" if match is None else percent(match, places=1),
         percent(entry["share"]["invalid"], places=1),
