@@ -81,9 +81,9 @@ def load(options: MixOptions, update: UpdateOptions) -> dict[str, Any]:
         ValueError: A run cannot be learned from, or has no such split, or a model cannot be loaded or trained; the
             message names it.
     """
-    from transformers.utils.logging import disable_progress_bar
-
     learned = parts(options)
+    from transformers.utils.logging import disable_progress_bar  # takes seconds to import
+
     disable_progress_bar()  # of transformers: it would disturb ours
     base = starting_model(options, learned[0])
     check_update(base, update, "model")

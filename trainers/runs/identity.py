@@ -100,7 +100,7 @@ def check_claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return {"date": date.today().isoformat()} | identity
     began = {"date": date.today().isoformat()} | read_json(stored)
     identity = {"date": began["date"]} | identity
-    if began.get("command") != identity["command"]:
+    if began.get("command") != identity.get("command"):
         raise ValueError(
             f"run_dir: {folder} holds a run of trainers.{began.get('command')}, not of trainers.{identity['command']}; "
             "choose another run_dir"
