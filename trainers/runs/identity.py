@@ -100,14 +100,16 @@ def check_claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return {"date": date.today().isoformat()} | identity
     began = {"date": date.today().isoformat()} | read_json(stored)
     identity = {"date": began["date"]} | identity
-    if began.get("command") != identity.get("command"):
-        raise ValueError(
-            f"run_dir: {folder} holds a run of trainers.{began.get('command')}, not of trainers.{identity['command']}; "
-            "choose another run_dir"
-        )
-    before, now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (began, identity))
+    before, now = began.get("command"), identity.get("command")
     if before != now:
-        changes = [line for line in difflib.unified_diff(before, now, lineterm="", n=0) if line[:1] in "+-"][2:]
+        raise ValueError(
+            f"run_dir: {folder} holds a run of trainers.{before}, not of trainers.{now}; choose another run_dir"
+        )
+    lines_before, lines_now = (json.dumps(c, indent=1, sort_keys=True).splitlines() for c in (began, identity))
+    if lines_before != lines_now:
+        changes = [
+            line for line in difflib.unified_diff(lines_before, lines_now, lineterm="", n=0) if line[:1] in "+-"
+        ][2:]
         difference = "; ".join(" ".join(line.split()) for line in changes)
         raise ValueError(f"run_dir: {folder} holds a run of another config ({difference}); choose another run_dir")
     return identity

@@ -70,8 +70,7 @@ def derived(rng: np.random.Generator) -> Demonstration:
 def calculations(rng: np.random.Generator) -> Demonstration:
     """Draws a chat of calculations with two-digit numbers, worked out as in answers (`ledger_words.working`).
 
-    A difference takes a tenth of the tokens that a query about a table takes, and a model of 100M weights needs
-    thousands of them before it subtracts numbers that it never saw together.
+    A difference takes a tenth of the tokens that a query about a table takes.
     """
     kinds = list(_SHARES)
     queries, lines = [], []
