@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -339,12 +340,15 @@ def test_an_answer_cannot_steer_the_terminal(monkeypatch, capsys):
     assert "answer: Bonn\ufffd[2J\ufffdright\ufffd\nAbc\n" in capsys.readouterr().out
 
 
-def test_an_export_prints_the_command_that_reads_the_file(monkeypatch, rating, run, tmp_path):
-    printed = []
+def test_an_export_prints_the_command_that_reads_the_file(monkeypatch, command, run, tmp_path):
+    printed, folder = [], tmp_path / "to rate"
     monkeypatch.setattr("builtins.print", lambda *texts, **_: printed.extend(texts))
-    assert rating("export", *SMALL)[0] == 0
-    path = tmp_path / "export" / "items-1.csv"
-    assert f"python -m trainers.rate run={run} action=import file={path}" in printed
+    assert command(rate, f"run={run}", "action=export", f"run_dir={folder}", *SMALL)[0] == 0
+    shown = next(line for line in printed if line.startswith("python -m trainers.rate "))
+    words = shlex.split(shown)[3:]
+    assert words == [f"run={run}", "action=import", f"file={folder / 'items-1.csv'}"]
+    fill(folder / "items-1.csv", right)
+    assert command(rate, *words, f"run_dir={tmp_path / 'import'}") == (0, "")
 
 
 def test_a_file_of_an_earlier_export_that_is_broken_is_left_alone(rating, tmp_path):

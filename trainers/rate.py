@@ -6,6 +6,7 @@ ratings stand in ``rating/ratings.jsonl`` of the run, and whatever was stopped g
 """
 
 import itertools
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,7 +136,8 @@ def _export(options: RateOptions, pending: Sequence[Item], study: Study, run: Ru
             continue
         run.report = path
         print(f"{len(chosen):,} items to rate; fill in the column rating with numbers from 0 to 1, then read it by")
-        print(f"python -m trainers.rate run={options.run} action=import file={path}")
+        words = f"run={options.run}", "action=import", f"file={path}"
+        print(f"python -m trainers.rate {shlex.join(words)}")
         return
 
 

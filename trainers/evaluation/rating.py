@@ -6,6 +6,7 @@ a command that was killed, or that waits for a person, goes on from the journal.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,8 +158,8 @@ def rate_in_run(
             write_text(study.folder / "rating.md", markdown(rated.report))
     run.progress.stop()
     if rated.report is None:
-        folder, count = study.folder.parent, len(rated.pending)
-        run.log.warning("rater.kind=person: %d games wait: python -m trainers.rate run=%s action=export", count, folder)
+        words = shlex.join([f"run={study.folder.parent}", "action=export"])
+        run.log.warning("rater.kind=person: %d games wait: python -m trainers.rate %s", len(rated.pending), words)
         return None
     print_rating(rated.report)
     return rated.report
