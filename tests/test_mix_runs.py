@@ -78,7 +78,10 @@ def test_one_policy_learns_what_each_run_selects_and_is_measured_on_each(command
     rows = [line for line in page.splitlines() if line.startswith("| pandora-boxes")]
     assert [row.split(" | ")[1:4] for row in rows] == [["between", "greedy", "mixed"], ["between", "greedy", "own"]]
     card = (tmp_path / "out" / "checkpoints" / "iteration-1" / "README.md").read_text()
-    assert all(f"- {tag}\n" in card for tag in ("interview", "pandora", "mix")) and page in card
+    assert all(f"- {tag}\n" in card for tag in ("interview", "pandora", "mix"))
+    named = {"interview-workshop": "ask", "pandora-boxes": "look"}
+    assert all(f"* {part}: validation split of the run `{runs[name]}`\n" in page for part, name in named.items())
+    assert all(row in card for row in rows) and str(tmp_path) not in card, "a card says nothing of folders"
     # The same command goes on: nothing is learned or measured again.
     monkeypatch.setattr(mix, "evaluate", None)
     assert command(mix, *line) == (0, warning) and json.loads((tmp_path / "out" / "mix.json").read_text()) == result
@@ -176,4 +179,4 @@ def test_the_card_names_the_model_that_learned(runs, tmp_path):
     from trainers.reporting.mix import card
 
     experiment = mix.open_part(runs["ask"]).experiment
-    assert "base_model: them/theirs\n" in card([experiment], "them/theirs", "")
+    assert "base_model: them/theirs\n" in card([experiment], "them/theirs", {})

@@ -107,11 +107,10 @@ def mix(options: MixOptions, update: UpdateOptions, run: Run, learned: list[Part
     results = {part.name: measured(part, policy, options, run) for part in learned}
     used = {"examples": len(examples), "update_tokens": update_tokens(examples, update)}
     write_json(run.dir / "mix.json", {"seed": options.seed, "budget": used, "runs": results})
-    text = markdown(results)
-    write_text(run.dir / "mix.md", text)
+    write_text(run.dir / "mix.md", markdown(results))
     assert policy.folder is not None, "it was loaded from the checkpoint"
     model = options.model or first.language_model().model
-    write_text(policy.folder / CARD, card([part.experiment for part in learned], model, text))
+    write_text(policy.folder / CARD, card([part.experiment for part in learned], model, results))
     run.report = run.dir / "mix.md"
     run.progress.stop()
     show(results)

@@ -44,12 +44,17 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(results: Results) -> str:
-    """Returns the page."""
+    """Returns the page of the run: the table, and of which run each row is."""
+    runs = (f"* {part}: {entry['split']} split of the run `{entry['run']}`" for part, entry in results.items())
+    return "\n".join([_table(results), *runs, ""])
+
+
+def _table(results: Results) -> str:
     return "\n".join(["# One policy of several games", "", *markdown_table(COLUMNS, rows(results)), ""])
 
 
-def card(experiments: Sequence[Experiment], model: str, text: str) -> str:
-    """Returns the model card of the checkpoint: model and what it learned from in the header, then the page."""
+def card(experiments: Sequence[Experiment], model: str, results: Results) -> str:
+    """Returns the model card of the checkpoint: model and what it learned from in the header, then the table."""
     names = (name for one in experiments for name in (one.setup.game.name, one.task.name))
     base = base_id(model, experiments[0].task.name)
     header = {
@@ -58,7 +63,7 @@ def card(experiments: Sequence[Experiment], model: str, text: str) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["clarify-env", *dict.fromkeys(names), "mix"],
     }
-    return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n{text}"
+    return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n{_table(results)}"
 
 
 def show(results: Results) -> None:
