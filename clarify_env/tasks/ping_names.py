@@ -22,6 +22,8 @@ FIELDS = (
 )
 VALUES = tuple(tuple(words.split()) for words in FIELDS)
 Record = tuple[str, ...]
+# Near misses of a record that are tried before a whole table is drawn anew.
+_TRIES = 1000
 # Each record is compared with all others.
 MOST_RECORDS = 300
 
@@ -73,20 +75,27 @@ class PingNames(PrivateTask):
         return [values[: self.values] for values in VALUES[: self.fields]]
 
     def _episode(self, split: str, index: int) -> Episode:
-        rng = self._rng(split, index)
-        own: list[Record] = []
-        while len(own) < self.records:
-            _add(own, own, tuple(str(rng.choice(values)) for values in self.words()))
-        twins: list[Record] = []
-        for record in own:
-            others = [row for row in own if row != record]
-            while not _add(twins, [*others, *twins], _changed(record, self.words(), rng)):
-                pass
+        rng, drawn = self._rng(split, index), None
+        while drawn is None:
+            drawn = self._draw(rng)
+        own, twins = drawn
         order = sorted(range(self.records), key=lambda i: own[i])
         bobs = [table(sorted((own[i] if i == shared else twins[i] for i in order), reverse=True)) for shared in order]
         answers = [" ".join(own[i]) for i in order]
         query = "Which record is in both tables?"
         return private_episode(f"{split}/{index}", query, answers, table([own[i] for i in order]), bobs)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[list[Record], list[Record]] | None:
+        """Draws the records and a near miss of each; ``None``: one of them seems to have none that is left."""
+        own: list[Record] = []
+        while len(own) < self.records:
+            _add(own, own, tuple(str(rng.choice(values)) for values in self.words()))
+        twins: list[Record] = []
+        for record in own:
+            others = [*(row for row in own if row != record), *twins]
+            if not any(_add(twins, others, _changed(record, self.words(), rng)) for _ in range(_TRIES)):
+                return None
+        return own, twins
 
 
 def table(records: list[Record]) -> str:

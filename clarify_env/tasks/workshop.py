@@ -60,9 +60,9 @@ class Workshop(Task):
         for split, episodes in self._held_out.items():
             while len(episodes) < (self.sizes[split] or 0):
                 rng = np.random.default_rng([world_seed, _SPLITS.index(split), len(episodes), len(seen)])
-                episode = _page(rng, causes)
-                if (key := _key(episode)) not in seen:
-                    episodes.append(episode._replace(id=f"{split}/{len(episodes)}"))
+                while (key := _key(episode := _page(rng, causes))) in seen:
+                    pass
+                episodes.append(episode._replace(id=f"{split}/{len(episodes)}"))
                 seen.add(key)
         self._keys = frozenset(seen)
 
