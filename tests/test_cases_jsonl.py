@@ -8,6 +8,7 @@ from clarify_env.games import find_game
 from clarify_env.games.base import Reply
 from clarify_env.games.interview.disclosure import disclosed
 from clarify_env.games.setup import Setup
+from clarify_env.tasks.__main__ import main
 from clarify_env.tasks.base import NOT_UNDERSTOOD
 from clarify_env.tasks.facts import fact_asked
 from clarify_env.tasks.registry import make_task
@@ -105,11 +106,21 @@ def test_a_mistake_is_named_with_file_line_and_field(tmp_path, changes, message)
         ({"answer": ..., "answers": ["flu", "influenza"]}, "influenza", 1),
         ({"options": ..., "answer": ..., "answers": ["flu", "influenza"]}, "Influenza", 1),
         ({"options": ["B", "A"], "answer": "A"}, "B", 0),
+        ({"options": ["1.5 mg", "15 mg"], "answer": "1.5 mg"}, "15 mg", 0),
+        ({"options": ["1.5 mg", "15 mg"], "answer": "1.5 mg"}, "1.5 mg", 1),
+        ({"options": ["C", "C++", "C#"], "answer": "C"}, "C++", 0),
+        ({"options": ["+1", "-1"], "answer": "+1"}, "-1", 0),
     ],
 )
 def test_answers(tmp_path, changes, answer, score):
     task = one(tmp_path, **changes)
     assert task.score(answer, 0, task.episode("test", 0)) == score
+
+
+def test_options_that_differ_by_symbols_are_shown_with_their_metric(tmp_path, capsys):
+    path = write(tmp_path, [numbered(n, options=["1.5 mg", "15 mg"], answer="1.5 mg") for n in range(40)])
+    assert main(["check", "cases_jsonl", f"task.path={path}"]) == 0
+    assert "'1.5 mg' and '15 mg' are equal under em, so em_symbols is its metric" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from conftest import ALMANAC, SMALL
 
 from clarify_env.costs import CostPlane
+from clarify_env.games import find_game
 from clarify_env.games.clarification.oracle import solve
 from clarify_env.games.clarification.pretraining.demonstrations import demonstrations
 from clarify_env.tasks import make_task
@@ -85,6 +86,15 @@ def test_kinds_are_shown_in_the_shares_of_each_task(task):
                 {"almanac": {}, "chess": {}, "preferences": {}},
             )
         )
+
+
+def test_a_mix_knows_no_odds_that_one_of_its_tasks_does_not_know(tmp_path):
+    cases = [{"question": f"Which of {n}?", "answers": ["a"], "facts": [f"fact {n}", "more"]} for n in range(12)]
+    path = tmp_path / "cases.jsonl"
+    path.write_text("\n".join(map(json.dumps, cases)), encoding="utf-8")
+    mixed = make_task("mix", tasks={"workshop": {}, "cases_jsonl": {"path": str(path)}})
+    assert not mixed.known_odds and make_task("mix").known_odds
+    assert find_game("interview").solve(mixed, [mixed.episode("test", 0), mixed.episode("test", 1)]) is None
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,7 @@ def _equated_lines(task: Task) -> Iterator[str]:
             part, inner = task.own(episode)
             metric = task.metric_of(episode)
             if metric != part.metric:
-                answers = tuple(reading.answers for reading in inner.interpretations)
-                first, second = next(equated(part.metric, answers))
+                first, second = next(equated(part.metric, part.rivals(inner)))
                 yield f"{episode.id}: {first!r} and {second!r} are equal under {part.metric}, so {metric} is its metric"
 
 

@@ -160,6 +160,10 @@ class Task:
         """Token F1, in [0, 1]; reported in addition to the accuracy."""
         return token_f1(answer, episode.interpretations[intent].answers, self.normal_form(episode))
 
+    def rivals(self, episode: Episode) -> tuple[tuple[str, ...], ...]:
+        """Aliases of each answer that scores must tell from the others: those of each reading."""
+        return tuple([tuple(reading.answers) for reading in episode.interpretations])
+
     def metric_of(self, episode: Episode) -> str:
         """Metric of an episode: `metric`, or its variant that keeps symbols (`clarify_env.scores.metrics`)."""
         readings, metric = episode.interpretations, self.metric
@@ -170,7 +174,7 @@ class Task:
         if entry is None or entry[0] is not readings or entry[1] != metric:
             if len(_METRICS) >= _MOST_METRICS:
                 _METRICS.clear()
-            chosen = episode_metric(metric, tuple([tuple(reading.answers) for reading in readings]))
+            chosen = episode_metric(metric, self.rivals(episode))
             entry = _METRICS[id(readings)] = (readings, metric, chosen)
         return entry[2]
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from clarify_env.scores.answers import normalize_with_symbols
+from clarify_env.scores.metrics import episode_metric
 from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Interpretation, register
 from clarify_env.tasks.facts import content_words, fact_asked
 from clarify_env.tasks.line_files import HOW_WRITTEN, METRICS, fields_of, lines_of
@@ -61,11 +62,12 @@ class CasesJsonl(FileTask):
     Raises:
         ValueError: An option or the file is wrong.
 
-    Version history: 1, first version.
+    Version history: 1, first version; 2, options that differ by symbols alone are told apart.
     """
 
     name = "cases_jsonl"
     known_odds = False
+    version = 2
     unit = "cases"
     pretraining = ("train",)
 
@@ -107,6 +109,14 @@ class CasesJsonl(FileTask):
     def refused(self) -> list[str]:
         """A sentence on each record that is left out: file, line and reason; in the order of the file."""
         return sorted([*self._malformed, *self._unplayable], key=_line_number)
+
+    def rivals(self, episode: Episode) -> tuple[tuple[str, ...], ...]:
+        """The options of a case, each by itself; see `Task.rivals`."""
+        return tuple((option,) for option in episode.meta["options"])
+
+    def metric_of(self, episode: Episode) -> str:
+        """Metric of a case: its options are told apart, "1.5 mg" from "15 mg"; see `Task.metric_of`."""
+        return episode_metric(self.metric, self.rivals(episode))
 
     def reply(self, question: str, intent: int, episode: Episode) -> str:
         """Returns the one fact that a question asks for (`clarify_env.tasks.facts.fact_asked`); else `NOT_UNDERSTOOD`.

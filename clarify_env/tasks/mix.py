@@ -42,6 +42,7 @@ class Mix(Task):
                     f"task.tasks: {first.name} has the splits {', '.join(first.sizes)}, "
                     f"{other.name} {', '.join(other.sizes)}"
                 )
+        self.known_odds = all(task.known_odds for task in self.parts.values())  # type: ignore[misc]
         self.sizes: dict[str, int | None] = {}
         for split in first.sizes:
             finite = [size for task in self.parts.values() if (size := task.sizes[split]) is not None]
