@@ -1,5 +1,7 @@
 """The interview's oracle: exact, against brute force; its strategies, measures and the world it is solved for."""
 
+import json
+
 import numpy as np
 import pytest
 from test_interview import COSTS, GAME, MILL, Looked
@@ -59,6 +61,28 @@ def test_stopping_by_hand():
         assert (solved.oracle(prices)[1][0] == ASK) == (questions > 0), costs
         assert solved.by_action(prices).max() == pytest.approx(value), costs
     assert solved.used(np.array([(5.0, 2.0)]))["words"][0] == 0
+
+
+def answers_of(folder, *readings):
+    """A task with one episode, whose readings are (answer, weight), and which no question parts."""
+    listed = [{"text": answer, "label": answer, "answers": [answer], "weight": weight} for answer, weight in readings]
+    path = folder / "readings.jsonl"
+    path.write_text(json.dumps({"question": "Which?", "interpretations": listed}), encoding="utf-8")
+    task = make_task("qa_jsonl", path=str(path), validation=0, test=1)
+    return task, task.episode("test", 0)
+
+
+def test_the_oracle_leaves_out_the_words_that_score_nothing(tmp_path):
+    task, episode = answers_of(tmp_path, ("The Beatles", 0.75), ("The Who", 0.25))
+    (value,), _ = Solved(task, episode, 0).oracle(np.array([(0.45, 0.05)]))
+    assert value == pytest.approx(0.75 - 0.05)
+
+
+def test_the_scripted_oracle_says_the_answer_that_it_is_worth(tmp_path):
+    task, episode = answers_of(tmp_path, ("New York City", 0.55), ("Rome", 0.45))
+    for costs, said in (((0.9, 0.1), "#ANSWER Rome"), ((0.9, 0.01), "#ANSWER New York City"), ((0.9, 0.6), "#ANSWER")):
+        view = GAME.deal(task, episode, 0, costs).view("assistant")
+        assert GAME.player("assistant", task, "oracle").act([view], [0])[0].text == said
 
 
 def test_a_question_that_parts_nothing_is_worth_its_price_less():
@@ -158,6 +182,13 @@ def test_pages_are_disjoint_and_sum_up():
 def test_options_of_the_workshop(options, message):
     with pytest.raises(ValueError, match=message):
         make_task("workshop", **options)
+
+
+@pytest.mark.parametrize(("options", "seed"), [({}, 27), ({"causes": 2}, 2), ({"causes": 2}, 14)])
+def test_a_page_that_was_drawn_before_is_drawn_again(options, seed):
+    task = make_task("workshop", world_seed=seed, **options)
+    pages = [episode for split in ("validation", "test") for episode in task.episodes(split)]
+    assert len({tuple(sorted((r.attributes, r.answers, r.weight) for r in p.interpretations)) for p in pages}) == 400
 
 
 @pytest.mark.parametrize("causes", [2, 3, 4])

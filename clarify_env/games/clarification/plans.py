@@ -5,7 +5,7 @@ group, the texts that are best at *some* price of a word are computed; answers a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, pairwise, product
 from typing import NamedTuple
@@ -85,17 +85,12 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     task, episode = task.own(episode)
     weights = np.array([reading.weight for reading in episode.interpretations])
     everyone = range(len(weights))
-    name = task.metric.removesuffix(SYMBOLS)
-    texts, accuracy = {"em": _aliases, "f1": _bags, "drop": _greedy_parts}[name](task, episode)
-    lengths = np.array([count_words(text) for text in texts])
-    groups = [group for size in range(1, len(weights) + 1) for group in combinations(everyone, size)]
-    best = {group: _frontier(lengths, accuracy[:, group] @ weights[list(group)]) for group in groups}
-    answer_texts = dict.fromkeys(texts[i] for indices in best.values() for i in indices)
-    plans = [_plan(task, episode, "answer", f"#ANSWER {text}".rstrip()) for text in ("", *answer_texts)]
+    texts, lengths, accuracy, best = _answers(task, episode)
+    plans = [_plan(task, episode, "answer", f"#ANSWER {text}".rstrip()) for text in ("", *_guesses(texts, best))]
 
     # One item for several readings can pay if a text, or one word of it, is right for all of them.
-    shared = accuracy[lengths == 1] if name == "f1" else accuracy
-    useful = [group for group in groups if best[group] and (len(group) == 1 or (shared[:, group] > 0).all(1).any())]
+    shared = accuracy[lengths == 1] if task.metric.removesuffix(SYMBOLS) == "f1" else accuracy
+    useful = [group for group in best if best[group] and (len(group) == 1 or (shared[:, group] > 0).all(1).any())]
     short = [shortest_label(task, episode, i) for i in everyone]
     unique = [
         count_words(short[i]) == 1 and not any(task.match(short[i], j, episode) for j in everyone if j != i)
@@ -104,7 +99,7 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
     plain = {group: " ".join(short[i] for i in group) for group in useful}
     options: dict[Group, list[_Label]] = {}
     lists, values = [], []
-    for parts in (parts for subset in groups for parts in _partitions(subset, useful) if len(parts) > 1):
+    for parts in (parts for subset in best for parts in _partitions(subset, useful) if len(parts) > 1):
         labels = tuple(plain[part] for part in parts)
         if not all(unique[i] for part in parts for i in part) or max(map(len, parts)) > 1:
             for part in parts:
@@ -120,9 +115,30 @@ def closing_plans(task: Task, episode: Episode) -> list[Plan]:
             values.append((sum(map(count_words, labels)) + lengths[list(path)].sum(), item_accuracy))
     if len(lists) > 64:
         length, item_accuracy = np.array([w for w, _ in values]), np.array([g for _, g in values])
-        undominated = {i for group in groups for i in _frontier(length, item_accuracy[:, group] @ weights[list(group)])}
+        undominated = {i for group in best for i in _frontier(length, item_accuracy[:, group] @ weights[list(group)])}
         lists = [lists[i] for i in sorted(undominated)]
     return plans + [_plan(task, episode, "multi_answer", text) for text in lists]
+
+
+def guesses(task: Task, episode: Episode) -> list[str]:
+    """The answers that are best for some of the readings at some price of a word."""
+    texts, _, _, best = _answers(*task.own(episode))
+    return _guesses(texts, best)
+
+
+def _guesses(texts: Sequence[str], best: Mapping[Group, Sequence[int]]) -> list[str]:
+    return list(dict.fromkeys(texts[i] for indices in best.values() for i in indices))
+
+
+def _answers(task: Task, episode: Episode) -> tuple[list[str], np.ndarray, np.ndarray, dict[Group, list[int]]]:
+    """Candidate answers, their words [texts] and accuracy [texts, readings], and by group of readings the best ones."""
+    weights = np.array([reading.weight for reading in episode.interpretations])
+    search = {"em": _aliases, "f1": _bags, "drop": _greedy_parts}[task.metric.removesuffix(SYMBOLS)]
+    texts, accuracy = search(task, episode)
+    lengths = np.array([count_words(text) for text in texts])
+    groups = (group for size in range(1, len(weights) + 1) for group in combinations(range(len(weights)), size))
+    best = {group: _frontier(lengths, accuracy[:, group] @ weights[list(group)]) for group in groups}
+    return texts, lengths, accuracy, best
 
 
 def _plan(task: Task, episode: Episode, action: str, text: str) -> Plan:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clarify_env.costs import Costs
 from clarify_env.games.base import reward
+from clarify_env.games.clarification.plans import guesses
 from clarify_env.tasks.base import NOT_UNDERSTOOD, Episode, Task
 from clarify_env.words import count_words
 
@@ -104,13 +106,20 @@ class Solved:
 
     def stop(self, costs: np.ndarray, group: Group) -> tuple[np.ndarray, np.ndarray]:
         """Returns value and words, shape [C], of the best answer now (times the weight of the state)."""
+        values = self._answers(costs, group)
+        words = np.array([guess.words for guess in self.guesses])[values.argmax(0)]
+        return values.max(0), self.weights[list(group)].sum() * words
+
+    def answer(self, costs: Costs, group: Group) -> Guess:
+        """Returns the best answer now, as of `stop`."""
+        return self.guesses[int(self._answers(np.array([costs]), group)[:, 0].argmax())]
+
+    def _answers(self, costs: np.ndarray, group: Group) -> np.ndarray:
+        """The value of each guess (times the weight of the state), shape [guesses, C]."""
         rows = list(group)
-        mass = self.weights[rows].sum()
         scores = np.array([self.weights[rows] @ guess.score[rows] for guess in self.guesses])[:, None]
         words = np.array([guess.words for guess in self.guesses])[:, None]
-        values = reward(scores, (mass * words,), costs.T[1:])
-        index = values.argmax(0)
-        return values.max(0), mass * words[index, 0]
+        return reward(scores, (self.weights[rows].sum() * words,), costs.T[1:])
 
     def best(self, costs: np.ndarray, group: Group, remaining: int) -> Best:
         """Returns the best continuation from a state, at prices of shape [C, 2]."""
@@ -201,11 +210,10 @@ class Solved:
 
 
 def _guesses(task: Task, episode: Episode) -> list[Guess]:
-    """All answers, each in its shortest form, and none."""
-    texts = dict.fromkeys(min(reading.answers, key=count_words) for reading in episode.interpretations)
+    """All answers, as the oracle of the clarification game finds them, and none."""
     return [
         Guess(text, count_words(text), np.array([_score(task, text, i, episode) for i in _indices(episode)]))
-        for text in (*texts, "")
+        for text in (*guesses(task, episode), "")
     ]
 
 

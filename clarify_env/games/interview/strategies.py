@@ -96,7 +96,6 @@ class ScriptedAssistant:
         question = STRATEGIES[self.name](solved, group, facts.costs, left) if left else None
         if question is not None:
             return f"#ASK {question.text}"
-        # No answer would be best where a right one costs more than it earns.
-        if self.name == "oracle" and solved.stop(np.array([facts.costs]), group)[1][0] == 0:
-            return "#ANSWER"
-        return f"#ANSWER {solved.guess(group).text}"
+        # Where words are dear, the oracle may do better with a shorter answer than the likeliest, or with none.
+        guess = solved.answer(facts.costs, group) if self.name == "oracle" else solved.guess(group)
+        return f"#ANSWER {guess.text}".rstrip()
