@@ -15,6 +15,7 @@ from clarify_env.games.clarification.actions import Clarify, MultiAnswer, parse,
 from clarify_env.games.clarification.oracle import ACTIONS, FIXED, action_map, solve, summarize
 from clarify_env.games.clarification.plans import Plan, closing_plans, list_message, shortest_answer, shortest_label
 from clarify_env.games.clarification.rules import ClarificationGame
+from clarify_env.games.clarification.strategies import ScriptedAssistant
 from clarify_env.games.clarification.users import ScriptedUser
 from clarify_env.tasks import Episode, Interpretation, Task, make_task
 
@@ -274,6 +275,17 @@ def test_fixed_strategies_never_beat_the_oracle(solved):
         fixed = s.fixed(CELLS)
         assert set(fixed) == set(FIXED)
         assert all((earned <= value + 1e-12).all() for earned in fixed.values())
+
+
+def test_without_questions_the_strategies_that_ask_guess():
+    task = make_task("almanac")
+    for episode in islice(task.episodes("test"), 8):
+        fixed = solve(task, [episode], 0)[0].fixed(CELLS)
+        assert (fixed["ask"] == fixed["guess"]).all() and (fixed["threshold"] == fixed["guess"]).all()
+        game = ClarificationGame(task, episode, 0, Costs(0.1, 0.01), max_questions=0)
+        for name in ("ask", "threshold"):
+            (reply,) = ScriptedAssistant(task, name, 0).act([game.view("assistant")], [0])
+            assert reply.text.startswith("#ANSWER ")
 
 
 def test_of_plans_by_action_the_best_is_the_oracles(solved):

@@ -180,6 +180,18 @@ def test_optimal_match_counts_every_decision():
     assert rows["look_all", 0.6]["optimal_game"] < 0.2
 
 
+@pytest.mark.parametrize(("price", "optimal"), [(0.0, 3), (0.1, 2)])
+def test_a_look_for_nothing_after_the_prize_was_found_is_as_good_as_any(price, optimal):
+    episode = TASK.episode("test", 0)
+    assert reservation_price(GAME.weights(episode)) > price
+    order = np.argsort(GAME.weights(episode))[::-1]
+    prize, other = (episode.interpretations[i].label for i in order[:2])
+    game = GAME.deal(TASK, episode, int(order[0]), (price,))
+    for message in (f"#LOOK {prize}", f"#LOOK {other}", f"#COMMIT {prize}"):
+        game.apply(Reply(message))
+    assert GAME.measures(TASK, episode, game)["optimal_decisions"] == optimal
+
+
 def test_two_last_boxes_are_looked_into_alike():
     """Looking into either of two boxes tells all, so both looks are optimal."""
     looks, commitments = decision_values((0.6, 0.4), 0.1)

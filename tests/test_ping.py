@@ -264,6 +264,15 @@ def test_a_budget_of_tokens_counts_token_ids(names):
     assert game.turns[0].action == "talk"
     game.apply(Reply("one", (1,), (5, 6, 7, 8, 2)))
     assert game.turns[1].action == "over"
+    measured = GAME.measures(names, game.episode, finish(game, "x", "y"))
+    assert measured["unused"] == 0 and measured["words"] == 5
+
+
+def test_tables_that_leave_a_record_without_a_near_miss_are_drawn_anew():
+    task = PingNames(records=5, fields=6, values=2)
+    for index in (22, 27, 40):
+        bobs = {reading.label for reading in task.episode("validation", index).interpretations}
+        assert len(bobs) == 5
 
 
 def test_prices_are_held_out():

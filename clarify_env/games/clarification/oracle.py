@@ -188,7 +188,7 @@ class Solved:
         lists = [plan for plan in self.plans if plan.action == "multi_answer"]
         full_list = max(lists, key=self._preference, default=None)
         splits = self._splits(self.everyone)
-        ask = self.ask(costs, splits[0][1] if splits else [self.everyone], 0)
+        ask = guess if not self.max_questions else self.ask(costs, splits[0][1] if splits else [self.everyone], 0)
         return {
             "guess": guess,
             "list": reward(self.weights @ full_list.accuracy, (0, full_list.words), costs.T) if full_list else guess,

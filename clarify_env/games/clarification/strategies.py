@@ -68,7 +68,9 @@ def _list(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
 
 
 def _ask(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:
-    return f"#CLARIFY {solved.questions[0][0]}" if not view.heard else _best_last(solved, view, remaining)
+    if view.heard:
+        return _best_last(solved, view, remaining)
+    return f"#CLARIFY {solved.questions[0][0]}" if solved.max_questions else _guess(solved, view, remaining)
 
 
 def _threshold(solved: Solved, view: View, remaining: tuple[int, ...]) -> str:

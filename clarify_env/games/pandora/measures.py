@@ -42,7 +42,9 @@ def judged(episode: Episode, game: Game | Trajectory) -> tuple[int, int]:
             break
         decisions += 1
         if is_found:
-            optimal += isinstance(action, Commit) and action.box == prize
+            # A look that costs nothing takes nothing from the prize.
+            free = isinstance(action, Look) and price == 0 and discount == 1
+            optimal += free or (isinstance(action, Commit) and action.box == prize)
         else:
             optimal += _is_optimal(action, left, price, discount, worth)
         if isinstance(action, Look):

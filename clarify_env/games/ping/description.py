@@ -12,7 +12,7 @@ from clarify_env.games.base import Game, Trajectory, Turn, View, reward
 from clarify_env.games.demonstration import Demonstration
 from clarify_env.games.description import Decision, Description, Messages, ReplyLimit
 from clarify_env.games.ping import bounds, pretraining, prompts
-from clarify_env.games.ping.budget import UNITS, visible, words_of
+from clarify_env.games.ping.budget import UNITS, used_of, visible, words_of
 from clarify_env.games.ping.facts import END, facts_of, talking
 from clarify_env.games.ping.players import ScriptedPlayer, all_names
 from clarify_env.games.ping.prices import PingPlane
@@ -94,13 +94,14 @@ class Ping(Description):
         """
         result, facts = game.result, facts_of(game.turns[0].view)
         assert result is not None, "only a finished game is measured"
-        turns, words = result.usage["turns"], result.usage["words"]
+        turns = result.usage["turns"]
         talks = [turn for turn in game.turns if turn.action in (TALK, OVER)]
+        used = sum(used_of(turn.reply.text or "", turn.reply.ids, facts.unit) for turn in talks)
         return {
             "success": result.score,
             "turns": turns,
-            "words": words,
-            "unused": 1 - min(words / (facts.turns * facts.limit), 1.0),
+            "words": result.usage["words"],
+            "unused": 1 - min(used / (facts.turns * facts.limit), 1.0),
             "unused_turns": 1 - turns / facts.turns,
             "silent": float(sum(not visible(turn.reply.text) for turn in talks)),
             **{name: float(flag) for name, flag in result.flags.items()},

@@ -1,11 +1,12 @@
 """The rules: Alice and Bob talk in turn, each message within its share of the budget, then answer in private."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from clarify_env.games.base import Game, Reply, Result, Turn
-from clarify_env.games.ping.budget import UNITS, message_limit, visible, words_of
+from clarify_env.games.ping.budget import UNITS, message_limit, used_of, visible, words_of
 from clarify_env.games.ping.facts import END, PlayerFacts
 from clarify_env.tasks.base import Episode
 from clarify_env.tasks.private import ALICE, BOB, PrivateTask
@@ -38,7 +39,7 @@ class PingGame(Game):
 
     name = "ping"
     roles = (ALICE, BOB)
-    __slots__ = ("_answers", "_dealt", "_limit", "_reason", "_tokens", "_words")
+    __slots__ = ("_answers", "_dealt", "_ids", "_limit", "_reason", "_words")
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class PingGame(Game):
             self._dealt[BOB] = _another(task, episode, hidden)
         self._answers: dict[str, float] = {}
         self._words, self._reason = 0, "turns"
-        self._tokens: int | None = None
+        self._ids: Sequence[int] | None = None
 
     def facts(self, role: str, prices: tuple[float, ...]) -> PlayerFacts:
         """Returns what a player is told, the limits of its messages, and the prices."""
@@ -92,7 +93,7 @@ class PingGame(Game):
 
     def apply(self, reply: Reply) -> Turn:
         """Plays a reply; its token ids, if it has any, are what a budget of tokens counts."""
-        self._tokens = None if reply.ids is None else max(len(reply.ids) - 1, 0)  # without the end token
+        self._ids = reply.ids
         return super().apply(reply)
 
     def move(self, role: str, text: str | None) -> str:
@@ -116,11 +117,8 @@ class PingGame(Game):
             self.say(role, END)
             self._next_answer()
             return STOP
-        used = words = words_of(content)
-        if self.options["unit"] == "tokens" and self._tokens is not None:
-            used = self._tokens
-        over = used > self._limit
-        self._words += words
+        over = used_of(content, self._ids, self.options["unit"]) > self._limit
+        self._words += words_of(content)
         arrives = self.options["control"] != "silent" and not over
         self.say(role, content, to=() if arrives else (role,))
         if len(self.turns) + 1 < self.options["turns"]:
