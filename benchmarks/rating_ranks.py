@@ -30,7 +30,7 @@ from clarify_env.selfplay import Start, play
 from trainers.evaluation.raters import MeanPooled, by_execution, by_text
 from trainers.evaluation.rating import of_method
 from trainers.evaluation.recalibrate import Recalibrated
-from trainers.rating.estimate import compare, estimate
+from trainers.rating.estimate import compare
 from trainers.rating.policies import Prices
 from trainers.rating.ratings import of_arrays
 from trainers.rating.rules import Rules
@@ -84,6 +84,7 @@ class Repeats(NamedTuple):
 
     Attributes:
         width: Mean width of the methods' intervals.
+        paired: Mean width of the intervals of differences, 95 % for all pairs together.
         money: Mean money.
         ranked: Share of rankings equal to that by all strong ratings.
         pairs: Share of pairs of methods in its order.
@@ -91,6 +92,7 @@ class Repeats(NamedTuple):
     """
 
     width: float
+    paired: float
     money: float
     ranked: float
     pairs: float
@@ -131,11 +133,12 @@ def repeat(rated: Rated, rater: str, policy: str, prices: Prices, money: float, 
         )
         assert not isinstance(outcome, Pending), "every rating is there"
         parts = [of_method(outcome, number, methods, rules) for number in range(methods)]
-        estimates = [estimate(part) for part in parts]
+        estimates, differences, _ = compare(parts)
         ordered = [estimates[better].mean > estimates[worse].mean for better, worse in pairs]
         covered = [one.low <= mean <= one.high for one, mean in zip(estimates, means, strict=True)]
         width = float(np.mean([one.width for one in estimates]))
-        results.append((width, outcome.money, all(ordered), np.mean(ordered), np.mean(covered)))
+        paired = float(np.mean([one.width for one in differences.values()]))
+        results.append((width, paired, outcome.money, all(ordered), np.mean(ordered), np.mean(covered)))
     return Repeats(*np.mean(np.array(results, dtype=float), axis=0).tolist())
 
 
@@ -168,7 +171,7 @@ def table(rated: Rated, rater: str, repeats: int) -> list[dict[str, Any]]:
             row: dict[str, Any] = {"prices": f"{price:g}:1", "policy": policy, "share": share}
             if share is not None:
                 result = repeat(rated, rater, policy, prices, share * reference.money, range(1000, 1000 + repeats))
-                row |= result._asdict() | {"wanted": reference.width}
+                row |= result._asdict() | {"wanted": reference.width, "paired_wanted": reference.paired}
             rows.append(row)
     return rows
 
@@ -186,14 +189,16 @@ def markdown(rated: Rated, tables: dict[str, list[dict[str, Any]]]) -> str:
         lines.append(f"| {rated.methods[method]} | {strong.mean():.3f} | {' | '.join(cells)} |")
     pairs = len(rated.methods) * (len(rated.methods) - 1) // 2
     lines += ["", f"{len(rated.pairs)} of {pairs} pairs are told apart by all strong ratings.", ""]
-    columns = ("cheap rater", "prices", "policy", "money, %", "width (wanted)", "ranked, %", "pairs, %", "covered, %")
+    columns = ("cheap rater", "prices", "policy", "money, %", "width (wanted)", "of differences (wanted)")
+    columns += ("ranked, %", "pairs, %", "covered, %")
     lines += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for name, rows in tables.items():
         for row in rows:
-            cells = ["more than 100", "", "", "", ""]
+            cells = ["more than 100", "", "", "", "", ""]
             if row["share"] is not None:
                 shares = [f"{100 * row[column]:.1f}" for column in ("ranked", "pairs", "covered")]
-                cells = [f"{100 * row['share']:.0f}", f"{row['width']:.4f} ({row['wanted']:.4f})", *shares]
+                paired = f"{row['paired']:.4f} ({row['paired_wanted']:.4f})"
+                cells = [f"{100 * row['share']:.0f}", f"{row['width']:.4f} ({row['wanted']:.4f})", paired, *shares]
             lines.append(f"| {' | '.join([name, row['prices'], row['policy'], *cells])} |")
     return "\n".join(lines)
 
