@@ -34,7 +34,8 @@ class RoleEnv(gymnasium.Env):
 
     Actions, observations, rewards and the options of `reset` are those of the role in `clarify_env.aec.raw_env`; the
     same game object is stepped. All other roles, and tools, move within `reset` and `step`. A game that the others
-    end before the role has moved is dealt anew.
+    end before the role has moved is dealt anew. If one of them cannot reply (`clarify_env.games.agents.PlayerError`),
+    the game does not go on: `reset` starts another.
 
     Version history: v0, first version.
 
@@ -80,11 +81,13 @@ class RoleEnv(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Starts a game; returns observation and info."""
+        vars(self).pop("game", None)  # a reset that fails leaves no game
         super().reset(seed=None if seed is None else whole_number("seed", seed, least=0))
         for _ in range(MOST_DEALS):
-            self.game = self.dealer.deal(self.np_random, options)
-            self._others_move()
-            if self.game.to_move == self.role:
+            game = self.dealer.deal(self.np_random, options)
+            self._others_move(game)
+            if game.to_move == self.role:
+                self.game = game
                 return self._seen()
         raise ValueError(f"the other roles ended {MOST_DEALS} games before {self.role} was to move")
 
@@ -95,12 +98,14 @@ class RoleEnv(gymnasium.Env):
             Observation, reward, terminated, truncated (never), info.
 
         Raises:
-            ValueError: The game is over.
+            ValueError: The game is over, or another role could not reply.
             ResetNeeded: No game has been started.
         """
         game = self._started()
+        if game.to_move not in (self.role, None):
+            raise ValueError(f"the {game.to_move} has not replied: call reset")
         game.apply(Reply(action))
-        self._others_move()
+        self._others_move(game)
         seen, told = self._seen()
         over = game.result is not None
         reward = game.result.reward(game.prices, self.role) if game.result is not None else 0.0
@@ -111,8 +116,7 @@ class RoleEnv(gymnasium.Env):
             raise ResetNeeded("no game has been started: call reset first")
         return self.game
 
-    def _others_move(self) -> None:
-        game = self.game
+    def _others_move(self, game: Game) -> None:
         while game.to_move not in (self.role, None):
             seed = int(self.np_random.integers(2**31))
             game.apply(self.agents[game.to_move].act([game.view(game.to_move)], [seed])[0])

@@ -16,6 +16,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from toys import Toy
 
 import clarify_env
+from clarify_env.games.agents import PlayerError
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.description import Clarification
 from clarify_env.games.clarification.strategies import ScriptedAssistant
@@ -105,6 +106,44 @@ def test_any_agent_can_be_the_user():
     ((view, seed),) = user.asked
     assert view.role == "user" and view.facts.secret.intent == 0 and not hasattr(view.facts, "costs")
     assert isinstance(seed, int)
+
+
+class Failing(Recorder):
+    """A player that cannot reply the first time."""
+
+    def act(self, views, seeds, openings=None):
+        replies = super().act(views, seeds)
+        if len(self.asked) == 1:
+            raise PlayerError("user.base_url: the server replies 503")
+        return replies
+
+
+@pytest.mark.parametrize("message", ["#CLARIFY Which kind?", "#ANSWER brandt"])
+def test_nobody_speaks_for_a_player_that_could_not_reply(message):
+    env = AssistantEnv(Toy(), user=Failing())
+    env.reset(seed=0, options=ASKED)
+    with pytest.raises(PlayerError, match="503"):
+        env.step(message)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^the user has not replied: call reset$"):
+            env.step("Brandt")
+    assert [turn.role for turn in env.game.turns] == ["assistant"]
+    env.reset(seed=0, options=ASKED)
+    assert env.step("#ANSWER brandt")[1] == pytest.approx(0.97)
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+def test_a_reset_that_fails_leaves_no_game(before):
+    asking = Failing()
+    env = RoleEnv(Toy(), "user", agents={"assistant": asking})
+    if before:
+        env.agents["assistant"] = ScriptedAssistant(Toy(), "guess")
+        env.reset(seed=0)
+        env.agents["assistant"] = asking
+    with pytest.raises(PlayerError, match="503"):
+        env.reset(seed=0)
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
+        env.step("Brandt")
 
 
 def test_after_the_end_no_move_is_taken():
