@@ -12,6 +12,7 @@ from clarify_env import CostPlane, Costs, evaluate
 from clarify_env.evaluation import evaluate as evaluating
 from clarify_env.games.base import Reply
 from clarify_env.games.clarification.strategies import ScriptedAssistant
+from clarify_env.games.clarification.users import ScriptedUser
 
 COSTS = (0.25, 0.03)
 
@@ -320,3 +321,18 @@ def test_the_faults_of_a_user_of_the_callers_are_reported(almanac):
     assert report["kinds"]["ungrounded"]["rate"] == 1.0 and table.by_costs().faults == table.faults
     assert clarify_env.evaluate("ask", almanac, **options).faults == {}, "the scripted user has none"
     assert clarify_env.evaluate("ask", almanac, agents={"user": "scripted"}, **options).faults == {}
+
+
+def test_a_user_of_the_callers_may_know_which_messages_did_not_end(almanac):
+    class Cut(ScriptedUser):
+        """Reaches the longest length in every message."""
+
+        def ended(self, reply):
+            return False
+
+    def unended(user):
+        kinds = evaluate("ask", almanac, COSTS, episodes=2, agents={"user": user}).faults["user"]["kinds"]
+        return kinds["unended"]["count"], kinds["unended"]["of"]
+
+    count, of = unended(Cut(almanac))
+    assert count == of > 0 and unended(ScriptedUser(almanac)) == (0, of), "a player that cannot tell has none"

@@ -8,7 +8,7 @@ import numpy as np
 
 from clarify_env.costs import Plane, Prices, as_prices
 from clarify_env.evaluation.episodes import split_episodes
-from clarify_env.evaluation.faults import FaultCounts
+from clarify_env.evaluation.faults import FaultCounts, ends_of
 from clarify_env.evaluation.played import play_all
 from clarify_env.evaluation.reference import check_not_beaten, reference
 from clarify_env.evaluation.table import CostSet, Table
@@ -223,6 +223,10 @@ class _Player:
             raise TypeError(f"agent {self.name}: act() returned {len(replies)} replies to {len(views)} views")
         texts = [self._text(reply.text if isinstance(reply, Reply) else reply) for reply in replies]
         return [reply if isinstance(reply, Reply) else Reply(text) for reply, text in zip(replies, texts, strict=True)]
+
+    def ended(self, reply: Reply) -> bool:
+        """Whether a reply ended before the limit on its length; see `clarify_env.evaluation.faults.KnowsEnds`."""
+        return ends_of(self._agent)(reply)
 
     def _text(self, value: Any) -> str | None:
         if value is not None and not isinstance(value, str):
