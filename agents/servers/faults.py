@@ -15,6 +15,8 @@ from agents.servers.options import Api
 
 # Status codes beside 5xx that are tried again.
 _AGAIN = (408, 409, 425, 429)
+# Status codes by which a server refuses one request, such as one that a content filter does not let through.
+_THIS_ONE = (400, 422)
 # Codes of status 429 that do not pass by themselves.
 _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
 _LONGEST = 300
@@ -87,8 +89,10 @@ def _of_status(error: openai.APIStatusError, options: Api, section: str, key: st
     if status == 404:
         reason = f"{section}.model: {at} has no model {options.model!r} for {section}.endpoint={options.endpoint} (404)"
         return Fault("404", f"{reason}: {message}{_needs(options)}", missing=True)
+    if status == 402:
+        return Fault("402", f"{section}: {at} asks for money before it replies (402): {message}")
     reason = f"{section}: {at} refuses a request ({status}): {message}{_needs(options)}"
-    return Fault(str(status), reason, refused=True)
+    return Fault(str(status), reason, refused=status in _THIS_ONE)
 
 
 def _needs(options: Api) -> str:

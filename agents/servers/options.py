@@ -99,7 +99,7 @@ class Api:
     max_total_tokens: int | None = option(None, least=1)
     """Most tokens of prompts and replies that the run may use; it stops before it would use more. null: no limit."""
     refused: str = option("stop", choices=("stop", "invalid"))
-    """A message that the server refuses to write (400): the run ends without that game, or the message is invalid."""
+    """A message that the server refuses to write (400, 422): the run ends without its game, or it is invalid."""
     name: str | None = None
     """Recorded with results; null: the model's name."""
     kind: str = "api"
