@@ -70,3 +70,27 @@ def test_which_statuses_refuse_one_message(server, tmp_path, status, sentence, r
             asking.submit(asked()).result()
         assert str(raised.value).endswith(sentence) and isinstance(raised.value, PlayerError) == this_one
         assert asking.usage()["replies"] == 0
+
+
+KEY = "SECRETSECRET0123456789abcdefghijklmn"
+
+
+@pytest.mark.parametrize("before", range(0, 310, 20))
+def test_a_key_is_removed_before_a_text_is_cut(monkeypatch, server, before):
+    """Wherever the key stands in what the server sends, no part of it is shown."""
+    monkeypatch.setenv("STUB_KEY", KEY)
+    text = f"{'x' * before} Bearer {KEY} and so on".encode()
+    with answering(200, text) as stub, pytest.raises(PlayerError, match="no JSON") as told:
+        server(stub, key_env="STUB_KEY", retries=0).submit(asked()).result()
+    ids = {"endpoint": "ids", "weights": "w", "adapters": "vllm"}
+    with Stub(answer=completed, adapters=lambda path, body: (405, text)) as stub:
+        with pytest.raises(ValueError, match="cannot load adapters") as refused:
+            server(stub, key_env="STUB_KEY", **ids).check()
+    assert KEY[:4] not in str(told.value) + str(refused.value) and len(str(told.value)) < 400
+
+
+def completed(body):
+    """A completion of token ids."""
+    logprobs = {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}
+    choice = {"text": "x", "finish_reason": "stop", "token_ids": [5], "logprobs": logprobs}
+    return 200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}

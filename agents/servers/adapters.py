@@ -133,7 +133,7 @@ class Adapters:
         raise ValueError(reason)
 
     def _cannot(self, response: httpx.Response) -> str:
-        text = redacted(" ".join(response.text.split())[:200], self._key)
+        text = redacted(" ".join(response.text.split()), self._key)[:200]
         return (
             f"{self._section}.adapters={self._options.adapters}: the server at {self._options.base_url} cannot load "
             f"adapters ({response.status_code}: {text})"

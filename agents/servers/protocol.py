@@ -144,7 +144,8 @@ async def _post(client: openai.AsyncOpenAI, path: str, body: dict[str, Any]) -> 
     try:
         reply: Any = response.json()
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits included
-        raise UnusableReplyError(f"what it sent is no JSON ({error}): {response.text[:80]!r}") from None
+        # Not cut here: a key is removed first, see `faults.fault_of`.
+        raise UnusableReplyError(f"what it sent is no JSON ({error}): {response.text!r}") from None
     return reply
 
 
