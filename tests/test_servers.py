@@ -1,6 +1,7 @@
 """Players behind a server: games in flight, faults, limits, budgets, stored replies."""
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -471,6 +472,35 @@ def test_stored_answers(tmp_path):
         path.write_text(line + "\n")
         with pytest.raises(ValueError, match=r"a\.jsonl, line 1: no stored reply"):
             Journal(path)
+
+
+def test_a_full_disk_leaves_no_half_line_in_an_open_file(tmp_path):
+    class Full:
+        """A file whose disk is full after ten bytes, until there is room again."""
+
+        def __init__(self, file):
+            self.file, self.writes = file, 0
+
+        def write(self, line):
+            self.writes += 1
+            if self.writes == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(line[:10] if self.writes == 1 else line)
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    path = tmp_path / "a.jsonl"
+    journal = Journal(path)
+    journal.store("first", Answer("a"))
+    journal._file = Full(journal._file)
+    with pytest.raises(OSError, match="No space left"):
+        journal.store("second", Answer("b"))
+    journal.lose(5, 6)
+    journal.store("third", Answer("c"))
+    journal.close()
+    again = Journal(path)
+    assert set(again.answers) == {"first", "third"} and again.lost == (5, 6)
 
 
 BROKEN = [

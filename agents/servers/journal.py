@@ -129,8 +129,13 @@ class Journal:
         if self._file is None:
             return
         line = memoryview(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-        while line:  # a full disk raises OSError at the second write
-            line = line[self._file.write(line) :]
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            while line:  # a full disk raises OSError at the second write
+                line = line[self._file.write(line) :]
+        except OSError:
+            self._file.truncate(size)  # the next line must not continue half a line
+            raise
         self._unsynced += 1
         if self._unsynced >= _SYNC:
             self.sync()
