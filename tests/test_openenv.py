@@ -211,6 +211,25 @@ def test_the_task_routes_list_splits_and_episodes(toy):
     assert endless.num_tasks("train") == 2**31 and len(endless.list_tasks("train")) == 1000
 
 
+RANGES = [
+    ({}, "split train of task ledger is endless: a range of it needs a stop"),
+    ({"start": 2**31 - 5}, "split train of task ledger is endless: a range of it needs a stop"),
+    ({"stop": 100_001}, "a range lists at most 100,000 episodes at once, not 100,001"),
+    ({"start": 1, "stop": -1}, "a range lists at most 100,000 episodes at once, not 2,147,483,646"),
+]
+
+
+@pytest.mark.parametrize(("bounds", "sentence"), RANGES, ids=lambda value: str(value)[:20])
+def test_no_request_lists_an_endless_split(bounds, sentence):
+    environment = openenv.GameEnvironment("ledger", "assistant")
+    with pytest.raises(IndexError, match=rf"^{sentence}$"):
+        environment.get_task_range("train", **bounds)
+    some = environment.get_task_range("train", 3, 5)
+    assert [task["index"] for task in some] == [3, 4] and len(environment.get_task_range("test")) == 400
+    with served(make_app("ledger", "assistant")) as address, pytest.raises(urllib.error.HTTPError, match="400"):
+        ask(address, "/clarify_env/task_range", {"split": "train", **bounds})
+
+
 def test_a_player_of_several_sessions_is_called_by_one_at_a_time():
     class Slow:
         name, inside, most = "slow", 0, 0

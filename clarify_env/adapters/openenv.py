@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Entries of `GameEnvironment.list_tasks`; the interface allows a preview of large splits.
 _PREVIEW = 1000
+# Most episodes that `GameEnvironment.get_task_range` lists at once: data sets whole, no endless split.
+_MOST_LISTED = 100_000
 _SPLITS = ("train", "validation", "test")
 
 
@@ -182,8 +184,17 @@ class GameEnvironment(Environment[MessageAction, GameObservation, GameState]):
         return {"id": f"{split}/{index}", "split": split, "index": index}
 
     def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-        """Episodes of a slice of a split."""
-        return [self.get_task(split, index) for index in range(self.num_tasks(split))[start:stop]]
+        """Episodes of a slice of a split, at most 100,000.
+
+        Raises:
+            IndexError: There is no such split, the slice has no end in an endless one, or it holds too many episodes.
+        """
+        indices = range(self.num_tasks(split))[start:stop]
+        if stop is None and self._task.sizes[split] is None:
+            raise IndexError(f"split {split} of task {self._task.name} is endless: a range of it needs a stop")
+        if len(indices) > _MOST_LISTED:
+            raise IndexError(f"a range lists at most {_MOST_LISTED:,} episodes at once, not {len(indices):,}")
+        return [self.get_task(split, index) for index in indices]
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """Episodes of a split, at most the first 1,000."""
