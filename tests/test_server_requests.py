@@ -1,8 +1,12 @@
 """What becomes of single requests to a server: refusals, adapters, keys, limits."""
 
+import asyncio
+import time
+
 import pytest
 from stub_server import Stub
 
+from agents.servers import limits
 from agents.servers.options import Api
 from agents.servers.protocol import Request
 from agents.servers.server import Server
@@ -83,9 +87,9 @@ def test_a_key_is_removed_before_a_text_is_cut(monkeypatch, server, before):
     with answering(200, text) as stub, pytest.raises(PlayerError, match="no JSON") as told:
         server(stub, key_env="STUB_KEY", retries=0).submit(asked()).result()
     ids = {"endpoint": "ids", "weights": "w", "adapters": "vllm"}
-    with Stub(answer=completed, adapters=lambda path, body: (405, text)) as stub:
-        with pytest.raises(ValueError, match="cannot load adapters") as refused:
-            server(stub, key_env="STUB_KEY", **ids).check()
+    adapters = {"answer": completed, "adapters": lambda path, body: (405, text)}
+    with Stub(**adapters) as stub, pytest.raises(ValueError, match="cannot load adapters") as refused:
+        server(stub, key_env="STUB_KEY", **ids).check()
     assert KEY[:4] not in str(told.value) + str(refused.value) and len(str(told.value)) < 400
 
 
@@ -94,3 +98,78 @@ def completed(body):
     logprobs = {"tokens": ["token_id:5"], "token_logprobs": [-1.0]}
     choice = {"text": "x", "finish_reason": "stop", "token_ids": [5], "logprobs": logprobs}
     return 200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+
+
+# Limits on requests and tokens, tokens of each request, and the minutes in which they are sent.
+RATES = [
+    ((3, None), [9] * 8, [0, 0, 0, 1, 1, 1, 2, 2], "three at once, three after a minute, two after another"),
+    ((None, 20), [9, 9, 9, 30, 1], [0, 0, 1, 2, 3], "a request above the limit has a minute for itself"),
+    ((5, 100), [100] + [10] * 9, [0, 1, 1, 1, 1, 1, 2, 2, 2, 2], "a request is counted when its tokens are there"),
+    ((None, None), [9] * 3, [0, 0, 0], "no limit"),
+]
+
+
+@pytest.mark.parametrize(("most", "tokens", "minutes", "why"), RATES, ids=[row[-1] for row in RATES])
+def test_rates(monkeypatch, most, tokens, minutes, why):
+    monkeypatch.setattr(limits, "_MINUTE", 0.2)
+
+    async def sent(rates, began):
+        async def send(units):
+            await rates.take(units)
+            return time.monotonic() - began
+
+        return await asyncio.gather(*map(send, tokens))
+
+    times = asyncio.run(sent(limits.Rates(*most), time.monotonic()))
+    assert all(minute * 0.2 <= at for at, minute in zip(times, minutes, strict=True)), (why, times)
+    assert times[-1] < minutes[-1] * 0.2 + 2
+
+
+def test_a_pause_that_grows_is_waited_out_before_units_are_taken(monkeypatch):
+    monkeypatch.setattr(limits, "_MINUTE", 0.2)
+
+    async def sent():
+        rates, began = limits.Rates(1), time.monotonic()
+        rates.pause(0.1)
+        waiting = [asyncio.create_task(rates.take(1)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        rates.pause(0.25)
+        await waiting[0]
+        first = time.monotonic() - began
+        await waiting[1]
+        return first, time.monotonic() - began
+
+    first, second = asyncio.run(sent())
+    assert first >= 0.3 and second >= 0.5, "the first counts from when it was sent"
+
+
+def test_a_request_that_was_not_sent_is_not_paid_for(server):
+    with Stub() as stub:
+        asking = server(stub, requests_per_minute=1)
+        replies = [asking.submit(asked(i)) for i in range(2)]
+        assert replies[0].result().text
+        asking.stop()
+        assert len(stub.requests) == 1 and "unanswered_tokens" not in asking.usage()
+
+
+def test_rates_hold_after_a_pause(monkeypatch, server):
+    """Requests that wait as long as a server asks are counted when they are sent, not when they began to wait."""
+    monkeypatch.setattr(limits, "_MINUTE", 0.5)
+    times, answered = [], Stub.answered
+
+    async def slow_down_once(self, writer, *request):
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return self.send(writer, 429, {"error": {"message": "slow down"}}, {"Retry-After": "0.4"})
+        return await answered(self, writer, *request)
+
+    monkeypatch.setattr(Stub, "answered", slow_down_once)
+    with Stub() as stub:
+        asking = server(stub, requests_per_minute=3)
+        replies = [asking.submit(asked(0))]
+        while not times:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        replies += [asking.submit(asked(i)) for i in range(1, 6)]
+        assert all(reply.result().text for reply in replies)
+    assert times[4] - times[0] >= 0.4 + 0.5, "three when the pause is over, the next after a minute"

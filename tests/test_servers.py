@@ -1,6 +1,5 @@
 """Players behind a server: games in flight, faults, limits, budgets, stored replies."""
 
-import asyncio
 import errno
 import json
 import os
@@ -431,17 +430,6 @@ def test_a_cost_that_no_request_fits_is_said(almanac, agent):
         with pytest.raises(StoppedError, match=r"^assistant\.max_cost=1e-05: the budget is spent \(0 so far, and"):
             model.act([first_view(almanac)], [0])
         assert not stub.requests
-
-
-def test_rates(monkeypatch):
-    monkeypatch.setattr(limits, "_MINUTE", 0.2)
-
-    async def take():
-        rate, began = limits.Rate(3), time.monotonic()
-        await asyncio.gather(*(rate.take(1) for _ in range(8)))
-        return time.monotonic() - began
-
-    assert 0.4 <= asyncio.run(take()) < 2, "three at once, three after a minute, two after another"
 
 
 def test_rates_are_kept_to(almanac, agent, monkeypatch):

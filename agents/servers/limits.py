@@ -74,7 +74,7 @@ class Budget:
 
 
 class Rate:
-    """Most units within any 60 seconds.
+    """Units taken within the last 60 seconds.
 
     Args:
         most: The limit; ``None``: there is none.
@@ -84,19 +84,58 @@ class Rate:
         self._most = most
         self._taken: deque[tuple[float, int]] = deque()
         self._total = 0
+
+    def wait(self, units: int, now: float) -> float:
+        """Returns the seconds until it is worth asking again whether the units may be taken; 0: they may."""
+        while self._taken and self._taken[0][0] + _MINUTE - now <= 0:
+            self._total -= self._taken.popleft()[1]
+        if self._most is None or self._total + self._bounded(units) <= self._most:
+            return 0.0
+        return self._taken[0][0] + _MINUTE - now
+
+    def take(self, units: int, now: float) -> None:
+        """Takes units."""
+        if self._most is not None:
+            self._taken.append((now, self._bounded(units)))
+            self._total += self._bounded(units)
+
+    def _bounded(self, units: int) -> int:
+        """A request that is larger than the limit alone has a minute for itself."""
+        return units if self._most is None else min(units, self._most)
+
+
+class Rates:
+    """When requests may be sent: within limits on requests and tokens in any 60 seconds, and in no pause.
+
+    Args:
+        requests: Most requests; ``None``: there is no limit.
+        tokens: Most tokens; ``None``: there is no limit.
+    """
+
+    def __init__(self, requests: int | None = None, tokens: int | None = None):
+        self._requests, self._tokens = Rate(requests), Rate(tokens)
+        self._paused_until = 0.0
         self._lock = asyncio.Lock()
 
-    async def take(self, units: int) -> None:
-        """Waits until the units may be taken, in the order of the calls, and takes them."""
-        if self._most is None:
-            return
-        units = min(units, self._most)  # a request that is larger than the limit alone has a minute for itself
+    def pause(self, seconds: float) -> None:
+        """Lets nothing be sent for some seconds."""
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+    async def unpaused(self) -> None:
+        """Waits until no pause is left."""
+        while (left := self._paused_until - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    async def take(self, tokens: int) -> None:
+        """Waits until a request may be sent, in the order of the calls, and takes what it needs.
+
+        The request must be sent at once: it is counted from now on.
+        """
         async with self._lock:
-            while self._total + units > self._most:
-                now = time.monotonic()
-                while self._taken and self._taken[0][0] <= now - _MINUTE:
-                    self._total -= self._taken.popleft()[1]
-                if self._total + units > self._most:
-                    await asyncio.sleep(self._taken[0][0] + _MINUTE - now)
-            self._taken.append((time.monotonic(), units))
-            self._total += units
+            while (wait := self._wait(tokens, now := time.monotonic())) > 0:
+                await asyncio.sleep(wait)
+            self._requests.take(1, now)
+            self._tokens.take(tokens, now)
+
+    def _wait(self, tokens: int, now: float) -> float:
+        return max(self._paused_until - now, self._requests.wait(1, now), self._tokens.wait(tokens, now))

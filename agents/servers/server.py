@@ -16,7 +16,7 @@ from typing import Any, cast
 from agents.servers import faults, protocol
 from agents.servers.adapters import Adapters
 from agents.servers.journal import Answer, Journal
-from agents.servers.limits import Budget, Rate
+from agents.servers.limits import Budget, Rates
 from agents.servers.options import Api, key_of
 from agents.servers.protocol import Request
 from clarify_env.games.agents import PlayerError
@@ -59,8 +59,8 @@ class Server:
         self._queue: list[tuple[int, int, Request, str]] = []  # a heap
         self._number = itertools.count()
         self._workers: set[asyncio.Task] = set()
-        self._rates = Rate(options.requests_per_minute), Rate(options.tokens_per_minute)
-        self._paused_until = self._answered = 0.0
+        self._rates = Rates(options.requests_per_minute, options.tokens_per_minute)
+        self._answered = 0.0
         self._down: PlayerError | None = None
         self._draw = random.Random()  # of waiting times alone
         self._reported = time.monotonic()
@@ -202,15 +202,18 @@ class Server:
         for attempt in itertools.count():
             if self._down is not None:
                 raise self._down
-            await self._turn(prompt + reply)
             await self._budget.reserve(prompt, reply)
-            answer, fault, loads = None, None, -1
+            answer, fault, loads, sent = None, None, -1, False
             try:
+                await self._rates.unpaused()
                 await self.adapters.ensure(request.adapter)
                 loads = self.adapters.loads
+                await self._rates.take(prompt + reply)  # last, since it is dated then
+                sent = True
                 answer = await asyncio.wait_for(self._post(request), self.options.timeout)
             except asyncio.CancelledError:
-                self._journal.lose(prompt, reply)
+                if sent:
+                    self._journal.lose(prompt, reply)
                 raise
             except Exception as error:  # of the client, or of what it was sent
                 fault = self._fault(error)
@@ -254,14 +257,6 @@ class Server:
             self._down = error  # requests that wait would wait in vain
         return error
 
-    async def _turn(self, tokens: int) -> None:
-        """Waits for the rate limits, and as long as the server has asked all to wait."""
-        requests_rate, tokens_rate = self._rates
-        await requests_rate.take(1)
-        await tokens_rate.take(tokens)
-        while (left := self._paused_until - time.monotonic()) > 0:
-            await asyncio.sleep(left)
-
     async def _wait(self, fault: faults.Fault, attempt: int) -> None:
         """Waits min(longest_wait, backoff 2^attempt) seconds, less up to half at random, or what the server asks."""
         options = self.options
@@ -269,7 +264,7 @@ class Server:
         wait = longest * self._draw.uniform(0.5, 1.0)
         if fault.wait is not None:
             wait = fault.wait + 0.1 * wait
-            self._paused_until = max(self._paused_until, time.monotonic() + fault.wait)
+            self._rates.pause(fault.wait)
         await asyncio.sleep(wait)
 
     async def _post(self, request: Request) -> Answer:
