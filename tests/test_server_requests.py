@@ -173,3 +173,143 @@ def test_rates_hold_after_a_pause(monkeypatch, server):
         replies += [asking.submit(asked(i)) for i in range(1, 6)]
         assert all(reply.result().text for reply in replies)
     assert times[4] - times[0] >= 0.4 + 0.5, "three when the pause is over, the next after a minute"
+
+
+IDS = {"endpoint": "ids", "weights": "w"}
+
+
+class Loading:
+    """A server that loads adapters, with faults at the first requests to do so; a request without its adapter fails.
+
+    Args:
+        kind: vllm or sglang.
+        faults: What happens to the first requests that load an adapter: a status, or ``reset``.
+        said: What is said of an adapter that is not there.
+    """
+
+    def __init__(self, kind="vllm", faults=(), said="The following requested LoRA adapters are not loaded: {}"):
+        self.kind, self.faults, self.said = kind, list(faults), said
+        self.loaded, self.posts, self.verbs = set(), [], ("load",)
+        self.stub = Stub(answer=self.answer, adapters=self.adapters)
+        answered = self.stub.answered
+
+        async def faulty(writer, path, headers, body):
+            if self.faults[:1] == ["reset"] and any(f"/{verb}_lora" in path for verb in self.verbs):
+                self.faults.pop(0)
+                self.posts.append((path, body["lora_name"]))
+                writer.transport.abort()
+                raise ConnectionResetError
+            return await answered(writer, path, headers, body)
+
+        self.stub.answered = faulty
+
+    def adapters(self, path, body):
+        name = body["lora_name"]
+        self.posts.append((path, name))
+        if self.faults and any(f"/{verb}_lora" in path for verb in self.verbs):
+            time.sleep(0.1)
+            return self.faults.pop(0), {"error": {"message": "busy"}}
+        if "unload" in path:
+            if name not in self.loaded:
+                return (404, {"error": {"message": f"no {name}"}}) if self.kind == "vllm" else (400, {"success": False})
+            self.loaded.discard(name)
+        elif name in self.loaded:
+            return 400, {"error": {"message": f"{name} is already loaded"}}
+        else:
+            self.loaded.add(name)
+        return 200, {"success": True}
+
+    def answer(self, body):
+        name = body.get("lora_path") if self.kind == "sglang" else body["model"]
+        if name in {None, "m"} | self.loaded:
+            return completed(body)
+        if self.kind == "vllm":
+            return 404, {"error": {"message": f"no model {name}"}}
+        return 400, {"object": "error", "message": self.said.format(name), "code": 400}
+
+
+def adapter(asking, folder, weights="a"):
+    """The name of an adapter of some weights."""
+    (folder / weights).mkdir()
+    (folder / weights / "adapter_model.safetensors").write_bytes(weights.encode())
+    return asking.adapters.name_of(folder / weights)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
+@pytest.mark.parametrize("faults", [(503,), (409, 503), ("reset",), ("reset", 500, 429)], ids=str)
+def test_loading_an_adapter_is_tried_again(server, tmp_path, kind, faults):
+    loading = Loading(kind, faults)
+    with loading.stub as stub:
+        asking = server(stub, adapters=kind, **IDS)
+        first, second = adapter(asking, tmp_path), adapter(asking, tmp_path, "b")
+        assert asking.submit(asked(1, first)).result().ids == (5,)
+        loading.faults, loading.verbs = list(faults), ("unload",)
+        assert asking.submit(asked(2, second)).result().ids == (5,)
+        assert loading.loaded == {second} and sum(asking.faults.values()) == 2 * len(faults)
+        assert "unanswered_tokens" not in asking.usage(), "an adapter costs no tokens"
+
+
+def test_loading_an_adapter_is_given_up_after_the_retries(server, tmp_path):
+    loading = Loading(faults=[503] * 100)
+    with loading.stub as stub:
+        asking = server(stub, adapters="vllm", retries=1, **IDS)
+        name = adapter(asking, tmp_path)
+        replies = [asking.submit(asked(i, name)) for i in range(20)]
+        for reply in replies:
+            with pytest.raises(PlayerError, match=r"^assistant\.base_url: the server at .* replies 503: busy$"):
+                reply.result()
+        assert len(loading.posts) < 10, "one attempt speaks for all that wait for it"
+        loading.faults.clear()
+        assert asking.submit(asked(0, name)).result().ids == (5,)
+    with pytest.raises(PlayerError, match=r"^assistant\.base_url: no server answers"):
+        asking.submit(asked(1, adapter(asking, tmp_path, "b"))).result()
+
+
+def test_an_adapter_that_cannot_be_loaded_ends_the_run(server, tmp_path):
+    with Stub(answer=completed, adapters=lambda path, body: (400, {"error": {"message": "rank 64"}})) as stub:
+        asking = server(stub, adapters="vllm", **IDS)
+        with pytest.raises(
+            ValueError, match=r"^assistant\.adapters=vllm: .*\(400: .*rank 64.*; start vLLM with"
+        ) as raised:
+            asking.submit(asked(0, adapter(asking, tmp_path))).result()
+        assert not isinstance(raised.value, PlayerError) and len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("refused", ["stop", "invalid"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("vllm", ""),
+        ("sglang", "The following requested LoRA adapters are not loaded: {}"),
+        ("sglang", "Got LoRA adapter that has never been loaded: {}"),
+    ],
+)
+def test_a_server_that_has_lost_its_adapter_is_given_it_again(server, tmp_path, kind, said, refused):
+    loading = Loading(kind, said=said)
+    with loading.stub as stub:
+        asking = server(stub, adapters=kind, refused=refused, **IDS)
+        name = adapter(asking, tmp_path)
+        assert asking.submit(asked(0, name)).result().ids == (5,)
+        loading.loaded.clear()
+        loading.faults = [503, "reset"]
+        assert asking.submit(asked(1, name)).result().ids == (5,)
+        loading.adapters = stub.adapters = lambda path, body: (200, {"success": True})
+        loading.loaded.clear()
+        with pytest.raises(
+            ValueError, match=r"^assistant\.(model|adapters=sglang): .* has no (model|adapter) "
+        ) as raised:
+            asking.submit(asked(2, name)).result()
+        assert not isinstance(raised.value, PlayerError) and asking.usage()["replies"] == 2, "no message is invalid"
+
+
+def test_a_refusal_that_speaks_of_loading_is_one_without_an_adapter(server):
+    with answering(400, {"message": "the picture was not loaded"}) as stub:
+        assert "not loaded" in server(stub, refused="invalid").submit(asked()).result().refused
+
+
+def test_the_check_for_adapters_is_tried_again(server):
+    loading = Loading(faults=["reset"])
+    loading.verbs = ("unload",)
+    with loading.stub as stub:
+        server(stub, adapters="vllm", **IDS).check()
+    assert len(loading.posts) == 2

@@ -19,7 +19,7 @@ class Adapters:
     """Loads adapters of checkpoints into a server, by vLLM's or SGLang's interface.
 
     An adapter is named after its weights, so that equal names are equal weights. When another is loaded, the last one
-    is unloaded.
+    is unloaded. Methods that ask the server raise `openai.APIError` where it may be asked again; see `fault_of`.
 
     Args:
         client: Client of the server.
@@ -38,6 +38,7 @@ class Adapters:
         self._folders: dict[str, Path] = {}
         self._loaded, self.loads = "", 0
         self._loading = asyncio.Lock()
+        self._failed: openai.APIError | None = None
 
     def named(self, adapter: str) -> tuple[str, dict[str, Any]]:
         """Returns the model's name and the further fields of a request that plays with an adapter."""
@@ -53,12 +54,19 @@ class Adapters:
         Raises:
             ValueError: The server cannot load it.
         """
+        failed = self._failed
         async with self._loading:
             if not name or name == self._loaded:
                 return
-            await self._load(name, self._folders[name])
-            if self._loaded:
-                await self._post("unload", {"lora_name": self._loaded})
+            if self._failed is not None and self._failed is not failed:
+                raise self._failed  # one attempt speaks for all that waited for it
+            try:
+                await self._load(name, self._folders[name])
+                if self._loaded:
+                    await self._post("unload", self._loaded)
+            except openai.APIError as error:
+                self._failed = error
+                raise
             self._loaded = name
 
     def name_of(self, folder: Path) -> str:
@@ -76,20 +84,14 @@ class Adapters:
         self._folders[name] = folder
         return name
 
-    async def reload(self, name: str, loads: int) -> int:
-        """Loads an adapter once more into a server that has lost it, unless another request has done so.
+    def lost(self, loads: int) -> None:
+        """Notes that the server has lost its adapter: it is loaded again, unless another request has done so.
 
         Args:
-            name: Name of the adapter.
-            loads: `loads` when the server was found to lack it.
-
-        Returns:
-            `loads` now.
+            loads: `loads` when the adapter was last loaded.
         """
-        async with self._loading:
-            if self.loads == loads:
-                await self._load(name, self._folders[name])
-        return self.loads
+        if self.loads == loads:
+            self._loaded = ""
 
     async def check(self) -> None:
         """Checks that the server has the path by which adapters are loaded: it is asked to unload an unknown one.
@@ -97,7 +99,12 @@ class Adapters:
         Raises:
             ValueError: It has not.
         """
-        response = await self._post("unload", {"lora_name": _NOBODY})
+        if self._options.adapters == "none":
+            return
+        try:
+            response = await self._post("unload", _NOBODY)
+        except openai.APIStatusError as error:
+            response = error.response
         body = _json(response)
         known = response.status_code != 405 and (
             response.status_code != 404 or bool({"error", "object", "success"} & set(body))
@@ -106,13 +113,11 @@ class Adapters:
             raise ValueError(f"{self._cannot(response)}; {self._advice()}")
 
     async def _load(self, name: str, folder: Path) -> None:
-        self.loads += 1
-        response = await self._post("load", {"lora_name": name, "lora_path": str(self._seen(folder))})
-        body = _json(response)
-        if "already" in response.text and name in response.text:
-            return  # by an earlier process of this run
-        if response.status_code >= 400 or body.get("success") is False:
+        response = await self._post("load", name, lora_path=str(self._seen(folder)))
+        loaded = response.status_code < 400 and _json(response).get("success") is not False
+        if not loaded and not _is_there(response, name):
             raise ValueError(f"{self._cannot(response)}; {self._advice()}")
+        self.loads += 1
 
     def _seen(self, folder: Path) -> Path:
         """Returns the path under which the server sees a folder of the run."""
@@ -120,17 +125,17 @@ class Adapters:
             return folder.resolve()
         return Path(self._options.adapters_at) / folder.resolve().relative_to(self.run_dir.resolve())
 
-    async def _post(self, verb: str, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, verb: str, name: str, **fields: str) -> httpx.Response:
         root = self._options.base_url.rstrip("/")
         if self._options.adapters == "sglang":
             root = root.removesuffix("/v1")
         try:
+            body = {"lora_name": name, **fields}
             return await self._client.post(f"{root}/{verb}_lora_adapter", cast_to=httpx.Response, body=body)
         except openai.APIStatusError as error:
+            if fault_of(error, self._options, self._section, self._key).again and not _is_there(error.response, name):
+                raise
             return error.response
-        except openai.APIConnectionError as error:
-            reason = fault_of(error, self._options, self._section, self._key).reason
-        raise ValueError(reason)
 
     def _cannot(self, response: httpx.Response) -> str:
         text = redacted(" ".join(response.text.split()), self._key)[:200]
@@ -143,6 +148,11 @@ class Adapters:
         if self._options.adapters == "sglang":
             return "start SGLang with --enable-lora, --max-lora-rank and --lora-target-modules"
         return "start vLLM with --enable-lora and --max-lora-rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+
+
+def _is_there(response: httpx.Response, name: str) -> bool:
+    """Returns whether a server says that it holds the adapter: from an earlier process, or a reply that was lost."""
+    return "already" in response.text and name in response.text
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

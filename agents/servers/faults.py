@@ -17,6 +17,8 @@ from agents.servers.options import Api
 _AGAIN = (408, 409, 425, 429)
 # Status codes by which a server refuses one request, such as one that a content filter does not let through.
 _THIS_ONE = (400, 422)
+# What SGLang says, with status 400, of an adapter that it does not hold.
+_NO_ADAPTER = re.compile(r"not loaded|never been loaded", re.IGNORECASE)
 # Codes of status 429 that do not pass by themselves.
 _FOR_GOOD = ("insufficient_quota", "billing_hard_limit_reached")
 _LONGEST = 300
@@ -37,7 +39,7 @@ class Fault(NamedTuple):
         refused: Whether the server refuses this request alone, and may answer others.
         lost: Whether it may have been paid for.
         connects: Whether a server was there.
-        missing: Whether the server does not know the model.
+        missing: Whether the server does not know the model or adapter.
     """
 
     kind: str
@@ -50,8 +52,15 @@ class Fault(NamedTuple):
     missing: bool = False
 
 
-def fault_of(error: Exception, options: Api, section: str, key: str | None) -> Fault:
+def fault_of(error: Exception, options: Api, section: str, key: str | None, adapter: str = "") -> Fault:
     """Returns what an exception of a request means.
+
+    Args:
+        error: The exception.
+        options: Options of the player.
+        section: Config section of the options.
+        key: Key of the server, which is left out.
+        adapter: Name of the adapter that the request wants; empty: none.
 
     Raises:
         Exception: The error itself, if it is no fault of a server.
@@ -71,11 +80,11 @@ def fault_of(error: Exception, options: Api, section: str, key: str | None) -> F
             return Fault("address", f"{url}: {options.base_url!r} is no address of a server: {_short(cause, key)}")
         return Fault("lost connection", f"{url}: {at} broke off: {_short(cause, key)}", again=True, lost=True)
     if isinstance(error, openai.APIStatusError):
-        return _of_status(error, options, section, key)
+        return _of_status(error, options, section, key, adapter)
     raise error
 
 
-def _of_status(error: openai.APIStatusError, options: Api, section: str, key: str | None) -> Fault:
+def _of_status(error: openai.APIStatusError, options: Api, section: str, key: str | None, adapter: str) -> Fault:
     status, at = error.status_code, f"the server at {options.base_url}"
     message, code = _message(error, key)
     if status in _AGAIN or status >= 500:
@@ -89,6 +98,9 @@ def _of_status(error: openai.APIStatusError, options: Api, section: str, key: st
     if status == 404:
         reason = f"{section}.model: {at} has no model {options.model!r} for {section}.endpoint={options.endpoint} (404)"
         return Fault("404", f"{reason}: {message}{_needs(options)}", missing=True)
+    if status == 400 and adapter and _NO_ADAPTER.search(message):
+        reason = f"{section}.adapters={options.adapters}: {at} has no adapter {adapter} (400): {message}"
+        return Fault("400", reason, missing=True)
     if status == 402:
         return Fault("402", f"{section}: {at} asks for money before it replies (402): {message}")
     reason = f"{section}: {at} refuses a request ({status}): {message}{_needs(options)}"

@@ -92,8 +92,6 @@ class Server:
             ids = self.options.endpoint == "ids"
             prompt: Any = (1, 2, 3) if ids else ({"role": "user", "content": "Hello"},)
             await self._ask(Request(prompt, 1, 1.0, 1), "", trial=True)
-            if self.options.adapters != "none":
-                await self.adapters.check()
             self._untried = False
 
     def _run(self, coroutine: Any) -> Any:
@@ -197,7 +195,7 @@ class Server:
             PlayerError: There is none now, although it was tried ``retries`` times, or the server refuses this request.
             ValueError: There will be none.
         """
-        started, reloaded = time.monotonic(), -1
+        started, reloaded = time.monotonic(), False
         prompt, reply = protocol.bound(request.prompt), request.max_tokens
         for attempt in itertools.count():
             if self._down is not None:
@@ -210,13 +208,16 @@ class Server:
                 loads = self.adapters.loads
                 await self._rates.take(prompt + reply)  # last, since it is dated then
                 sent = True
-                answer = await asyncio.wait_for(self._post(request), self.options.timeout)
+                received = await asyncio.wait_for(self._post(request), self.options.timeout)
+                if trial:
+                    await self.adapters.check()
+                answer = received
             except asyncio.CancelledError:
                 if sent:
                     self._journal.lose(prompt, reply)
                 raise
             except Exception as error:  # of the client, or of what it was sent
-                fault = self._fault(error)
+                fault = self._fault(error, request.adapter)
             finally:
                 self._budget.settle(prompt, reply)
             if answer is not None:
@@ -228,10 +229,11 @@ class Server:
                     self._journal.store(key, answer)
                 return answer
             assert fault is not None, "there is an answer or a fault"
-            if fault.lost:
+            if fault.lost and sent:
                 self._journal.lose(prompt, reply)
-            if fault.missing and request.adapter and reloaded < 0:
-                reloaded = await self.adapters.reload(request.adapter, loads)  # the server was started anew
+            if fault.missing and request.adapter and not reloaded:
+                self.adapters.lost(loads)  # the server was started anew
+                reloaded = True
                 continue
             if fault.refused and self.options.refused == "invalid" and not trial:
                 answer = Answer(None, refused=fault.reason)
@@ -244,8 +246,8 @@ class Server:
             await self._wait(fault, attempt)
         raise AssertionError("the loop ends by return or raise")
 
-    def _fault(self, error: Exception) -> faults.Fault:
-        fault = faults.fault_of(error, self.options, self.section, self._key)
+    def _fault(self, error: Exception, adapter: str) -> faults.Fault:
+        fault = faults.fault_of(error, self.options, self.section, self._key, adapter)
         self.faults[fault.kind] += 1
         if self.faults[fault.kind] == 1 and fault.again:
             _LOG.info("%s (tried again, up to %d times)", fault.reason, self.options.retries)
