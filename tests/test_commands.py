@@ -832,6 +832,10 @@ FIRST = [
     (prompted, ["seed=${seed}"], "seed: Recursive interpolation detected"),
     (prompted, ["run_dir="], "run_dir must be the directory of the run, not an empty text"),
     (grpo, ["update.runs=2"], "update.runs must be 1: each step's games are played by the policy of the step before"),
+    *(
+        (module, ["learn=[user]"], f"{name}: user learns, but assistant moves first in game clarification: learn=[assi")
+        for name, module in (("grpo", grpo), ("stargate", stargate), ("contrastive", contrastive))
+    ),
     (contrastive, ["rollouts=plain"], "rollouts: contrastive training needs reference games of every action"),
     (
         pretrain,

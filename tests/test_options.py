@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 import pytest
-from configs import config_of
+from configs import arguments_of, config_of
 from hydra.errors import HydraException
 
 from clarify_env import games
@@ -222,6 +222,13 @@ def test_help_of_a_command_line(capsys, monkeypatch):
     page = capsys.readouterr().out
     assert "  rest.k = 7   (a whole number of at least 1; default: 4)\n      Games that top_k keeps" in page
     assert "  rollouts.forced = 0 " in page and "  rollouts: all_readings, asking, plain" in page
+
+
+@pytest.mark.parametrize("game", ["clarification", "pandora"])
+@pytest.mark.parametrize("size", ["full", "quick", "laptop"])
+@pytest.mark.parametrize("name", ["rest", "rwsft", "contrastive", "grpo", "sft", "prompted"])
+def test_sizes_pass_the_checks_of_each_command(name, size, game):
+    assert arguments_of(name, f"size={size}", f"game={game}")
 
 
 @pytest.mark.parametrize("name", NAMES)

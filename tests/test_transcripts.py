@@ -23,6 +23,12 @@ def sampled(count):
     return played.transcripts
 
 
+def test_the_action_of_a_game_in_which_the_user_learns_is_the_assistants():
+    for game, _ in sampled(4):
+        shown = transcript(SETUP, game, ("user",), None)
+        assert shown["action"] == SETUP.game.kind(game.turns[0]) and shown["reward"] == game.reward("user")
+
+
 def test_transcripts_are_json():
     games = sampled(4)
     assert len(games) == 4

@@ -68,13 +68,10 @@ def check(experiment: Experiment, options: ContrastiveOptions, rollouts: Rollout
         ValueError: One of ``update.*`` or ``rollouts.*`` cannot be, the game has one action only, the learning role is
             not one that moves first, or the budget is too small.
     """
-    setup, game = experiment.setup, experiment.setup.game
+    game = experiment.setup.game
     if len(game.actions) < 2:
         raise ValueError(f"contrastive: game {game.name} has one kind of action, so there is none to prefer")
-    role = experiment.learning_role("contrastive")
-    mover = setup.deal(experiment.task.episode("train", 0), 0, experiment.plane.train()[0]).to_move
-    if role != mover:
-        raise ValueError(f"contrastive: {role} learns, but {mover} moves first in game {game.name}: learn=[{mover}]")
+    role = experiment.first_mover("contrastive")
     check_alike(update, "contrastive")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: contrastive training makes one update a round")

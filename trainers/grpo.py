@@ -58,9 +58,10 @@ def check(experiment: Experiment, options: GrpoOptions, update: UpdateOptions) -
     """Checks that the options fit together, before any work.
 
     Raises:
-        ValueError: Two options do not fit, or several roles learn; the message names them.
+        ValueError: Two options do not fit, or the learning role is not the one that moves first; the message names
+            them.
     """
-    experiment.learning_role("grpo")
+    experiment.first_mover("grpo")
     if update.epochs < 1 or update.epochs % 1:
         raise ValueError(f"update.epochs must be a whole number of at least 1, not {update.epochs}")
     if update.least_steps:

@@ -94,12 +94,14 @@ def check(experiment: Experiment, options: StargateOptions, rollouts: RolloutOpt
     """Checks that the game has clarifying questions and gold last messages, before any game is played.
 
     Raises:
-        ValueError: The game has none, several roles learn, or a group does not fit the budget.
+        ValueError: The game has none, the learning role is not the one that moves first, or a group does not fit the
+            budget.
     """
     game, task = experiment.setup.game, experiment.task
     experiment.learning_role("stargate")
     if "clarify" not in game.actions or game.gold_reply(task.episode("train", 0), 0) is None:
         raise ValueError(f"stargate: game {game.name} has no clarifying questions or no right answers to score")
+    experiment.first_mover("stargate")
     games = experiment.budget.games // options.iterations
     check_budget(experiment, rollouts, options.iterations, games, shared_by="stargate.iterations")
 

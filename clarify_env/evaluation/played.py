@@ -125,7 +125,7 @@ def play_all(
                 values.setdefault(name, np.zeros(shape))[e, c] += weight * value
             values["reward"][e, c] += weight * mean_reward(game, learns)
             by_lot[e, c] |= setup.game.by_lot(setup.task, episodes[e], game)
-            first[e, c] = kinds.index(_first_kind(setup, game, learns))
+            first[e, c] = kinds.index(first_kind(setup, game, learns))
             if begin + i in sampled_pairs:
                 sampled.setdefault(i, []).append(game)
             if begin + i in stored_pairs:
@@ -161,7 +161,10 @@ def mean_reward(game: Trajectory, learns: Sequence[str]) -> float:
     return float(np.mean([game.reward(role) for role in learns]))
 
 
-def _first_kind(setup: Setup, game: Trajectory, learns: Sequence[str]) -> str:
-    # Only the messages of roles that learn in this game have kinds; of another role, its partners' are counted.
+def first_kind(setup: Setup, game: Trajectory, learns: Sequence[str]) -> str:
+    """Returns the kind of the first message of the roles that learn.
+
+    Only messages of roles that learn in this game have kinds; of another role, its partners' are counted.
+    """
     turns = game.moves([role for role in learns if role in setup.game.learns] or setup.game.learns or learns)
     return setup.game.kind(turns[0]) if turns else "invalid"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clarify_env.evaluation.played import mean_reward
+from clarify_env.evaluation.played import first_kind, mean_reward
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 
@@ -17,7 +17,6 @@ def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against:
         against: Value of the oracle at the game's episode and prices; ``None``: the game has no oracle.
     """
     episode = setup.task.lookup(game.episode_id)
-    turns = game.moves(learns)
     return {
         "episode_id": game.episode_id,
         **setup.game.shown(episode, game.hidden),
@@ -25,6 +24,6 @@ def transcript(setup: Setup, game: Trajectory, learns: tuple[str, ...], against:
         "turns": [[turn.role, turn.reply.text] for turn in game.turns],
         "reward": mean_reward(game, learns),
         "oracle": against,
-        "action": setup.game.kind(turns[0]) if turns else "invalid",
+        "action": first_kind(setup, game, learns),
         **setup.measures(game),
     }

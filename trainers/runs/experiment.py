@@ -118,6 +118,19 @@ class Experiment:
             )
         return self.learns[0]
 
+    def first_mover(self, method: str) -> str:
+        """Returns the learning role, for a method that trains the one role that moves first.
+
+        Raises:
+            ValueError: Several roles learn, or another role moves first.
+        """
+        role = self.learning_role(method)
+        mover = self.setup.deal(self.task.episode("train", 0), 0, self.plane.train()[0]).to_move
+        if role != mover:
+            game = self.setup.game.name
+            raise ValueError(f"{method}: {role} learns, but {mover} moves first in game {game}: learn=[{mover}]")
+        return role
+
     @property
     def by_reward(self) -> tuple[str, ...]:
         """Returns the learning roles whose messages are selected by the game's reward: those that it does not judge."""
