@@ -71,7 +71,7 @@ def check(experiment: Experiment, options: ContrastiveOptions, rollouts: Rollout
     game = experiment.setup.game
     if len(game.actions) < 2:
         raise ValueError(f"contrastive: game {game.name} has one kind of action, so there is none to prefer")
-    role = experiment.first_mover("contrastive")
+    experiment.first_mover("contrastive")
     check_alike(update, "contrastive")
     if update.runs != 1:
         raise ValueError("update.runs must be 1: contrastive training makes one update a round")
