@@ -34,8 +34,15 @@ from 0 (wrong) to 1 (right)."""
 # What a prompt may hold in braces.
 FIELDS = ("question", "context", "reference", "answer")
 _FIELD = re.compile(r"\{(" + "|".join(FIELDS) + r")\}")
-_RATING = re.compile(r"\brating\W{0,4}(\d*\.?\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"\s*(\d*\.?\d+)\s*")
+# A number with its sign, decimal point or comma, and exponent.
+_NUMBER = r"([+\-−–]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[+-]?\d+)?)"
+# What makes the number before it a part of something else: "1/10", "50 %", "1 (out of 5)", "0.5-0.7", "1.0.0", "1st".
+_MORE = (
+    r"(?:[^\W_]|[^\S\n]*[*_`)\]]*[^\S\n]*"
+    r"(?:\(?[/\u2044\u2215%‰\d]|[.,]\d|[:+\-−–—][^\S\n]*\d|\(?(?:out of|of|to|on a|percent|per cent)\b))"
+)
+_RATING = re.compile(rf"(?<![^\W_])rating[\W_]{{0,4}}?{_NUMBER}({_MORE})?", re.IGNORECASE)
+_ALONE = re.compile(rf"\s*{_NUMBER}\s*", re.IGNORECASE)
 # Times that a vote is asked for until its reply holds a rating.
 _TRIES = 3
 
@@ -157,8 +164,15 @@ class Judge:
 
 
 def read_rating(reply: str | None) -> float | None:
-    """Returns the last rating that a reply states, as "RATING: 0.5" or as a number alone; ``None``: none in [0, 1]."""
+    """Returns the last rating that a reply states, as "RATING: 0.5" or as a number alone.
+
+    Returns:
+        The rating; ``None``: none in [0, 1], or one of another scale, such as 1/10, 50 % or 1 out of 5.
+    """
     stated = _RATING.findall(reply or "")
-    alone = _NUMBER.fullmatch(reply or "")
-    text = stated[-1] if stated else alone[1] if alone else None
-    return float(text) if text is not None and float(text) <= 1 else None
+    alone = _ALONE.fullmatch(reply or "")
+    number, more = stated[-1] if stated else (alone[1], "") if alone else ("", "")
+    if not number or more:
+        return None
+    rating = float(re.sub("[−–]", "-", number).replace(",", "."))
+    return rating if 0 <= rating <= 1 else None
