@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _TOKENIZER_SAMPLE = 40_000
 # Game of manifests that name none.
 _FIRST_GAME = "clarification"
+# File of a model's recipe in its folder.
+MANIFEST = "manifest.json"
+# Options of `update` that the first manifests do not hold.
+_NEWER = ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing", "lengths")
 # Options of `update` that a stage may change.
 _UPDATE = set(field_types(UpdateOptions))
 # Type and rule of each option of a stage.
@@ -78,7 +82,7 @@ class PretrainOptions:
     """What a pocket model is made of (``pretrain.*``)."""
 
     output: str | None = option(None)
-    """Folder of the model; null: in the run directory."""
+    """Folder of the model, which may hold nothing else; null: in the run directory."""
     start: str | None = option(None)
     """Folder of a pocket model to continue from; null: a new model."""
     model: dict[str, Any] = option(defaults(ModelOptions))
@@ -112,13 +116,36 @@ def _stage(stage: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def check(options: PretrainOptions) -> None:
-    """Checks that the model to continue from is there.
+    """Checks that the model to continue from is there, and that nothing stands where the new one will.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It is not, or something does.
     """
-    if options.start and not (is_folder(Path(options.start)) and (Path(options.start) / "manifest.json").exists()):
+    if options.start and not _is_model(Path(options.start)):
         raise ValueError(f"pretrain.start: {options.start} holds no pocket model with its manifest")
+    if options.output:
+        check_output(Path(options.output))
+
+
+def check_output(folder: Path) -> None:
+    """Checks that a model may be saved as this folder, which replaces all that is in it.
+
+    Raises:
+        ValueError: It is a file, or holds files without the manifest of a pocket model.
+    """
+    if not folder.exists() or _is_model(folder):
+        return
+    if not is_folder(folder):
+        raise ValueError(f"pretrain.output: {folder} is a file, not a folder")
+    if any(folder.iterdir()):
+        raise ValueError(
+            f"pretrain.output: {folder} holds files that are no pocket model with its manifest, and the new model "
+            "would replace them; choose an empty or a new folder"
+        )
+
+
+def _is_model(folder: Path) -> bool:
+    return is_folder(folder) and (folder / MANIFEST).exists()
 
 
 def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOptions, run: Run) -> None:
@@ -131,10 +158,13 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
     from trainers.learning.update import average
     from trainers.learning.update import update as learn
 
+    check(options)  # again: the run directory, which is there now, may be in the way
     updates = [stage_update(update, stage, number) for number, stage in enumerate(options.stages, 1)]
     target = Path(options.output or run.dir / "model")
-    if (target / "manifest.json").exists():
-        if read_json(target / "manifest.json")["recipe"] != recipe(run.identity, experiment, options):
+    if _is_model(target):
+        made_of = {"recipe": recipe(run.identity, experiment, options), "start": started_from(options)}
+        built = read_json(target / MANIFEST)
+        if any(built.get(key) != value for key, value in made_of.items()):
             raise ValueError(f"pretrain.output: {target} holds a model of another recipe; choose another folder")
         print(f"{target} is already built")
         return
@@ -171,8 +201,10 @@ def pretrain(experiment: Experiment, options: PretrainOptions, update: UpdateOpt
         save_model(model.half(), tokenizer, folder)
     count = len(options.stages)
     last = [load(run.dir / f"stage-{n}") for n in range(count - options.average + 1, count + 1)]
-    save_model(average([model for model, _ in last]).half(), last[0][1], target)
-    write_json(target / "manifest.json", manifest(run.identity, experiment, options, target))
+    check(options)  # again: files may have come into the folder while the model was trained
+    model = average([model for model, _ in last]).half()
+    manifest = partial(write_manifest, run.identity, experiment, options)
+    save_model(model, last[0][1], target, add=manifest)
     run.progress.stop()
     print(f"saved {target}")
 
@@ -244,10 +276,10 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
         sections["pretrain"].pop("whole", None)
     if options.model["init"] is None:
         sections["pretrain"]["model"] = {k: v for k, v in sections["pretrain"]["model"].items() if k != "init"}
-    for key in ("least_steps", "runs", "tokens", "packed", "contexts", "layers", "checkpointing"):
-        sections["update"].pop(key, None)
-    if sections["update"].get("lengths") == "alike":
-        del sections["update"]["lengths"]
+    unchanged = defaults(UpdateOptions)
+    for key in _NEWER:
+        if sections["update"].get(key) == unchanged[key]:
+            del sections["update"][key]
     digests = [
         hashlib.sha256(
             json.dumps([list(d.messages) for d in islice(stream(experiment, stage, experiment.seed), 1000)]).encode()
@@ -258,13 +290,16 @@ def recipe(config: Mapping[str, Any], experiment: Experiment, options: PretrainO
     return sections | more
 
 
-def manifest(
-    config: Mapping[str, Any], experiment: Experiment, options: PretrainOptions, folder: Path
-) -> dict[str, Any]:
-    """Returns the recipe, the digest of the weights, and the manifest of the model that training started from."""
+def started_from(options: PretrainOptions) -> Any:
+    """Returns the manifest of the model that training starts from; ``None``: it starts from a new one."""
+    return read_json(Path(options.start) / MANIFEST) if options.start else None
+
+
+def write_manifest(config: Mapping[str, Any], experiment: Experiment, options: PretrainOptions, folder: Path) -> None:
+    """Writes the recipe, the digest of the weights, and the manifest of the model that training started from."""
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    start = read_json(Path(options.start) / "manifest.json") if options.start else None
-    return {"recipe": recipe(config, experiment, options), "sha256": {"model.safetensors": weights}, "start": start}
+    made_of = {"recipe": recipe(config, experiment, options), "sha256": {"model.safetensors": weights}}
+    write_json(folder / MANIFEST, made_of | {"start": started_from(options)})
 
 
 main = command(pretrain, check=check, learns=False, measures=False, plays=False)
