@@ -11,7 +11,7 @@ from agents.template import ChatTemplate
 from trainers import prompted
 from trainers.runs import identity
 from trainers.runs.command import COMMANDS
-from trainers.runs.identity import claim, config_hash
+from trainers.runs.identity import claim, config_hash, run_identity
 from trainers.runs.store import read_json, write_json
 
 
@@ -86,3 +86,72 @@ def test_a_day_that_is_asked_for_is_stated(tiny_folder):
     for overrides, day in ((config, "2026-11-27"), ((*config, "++assistant.template.date=2024-07-26"), "2024-07-26")):
         experiment = COMMANDS["prompted"].read(config_of("prompted", *overrides))["experiment"].dated("2026-11-27")
         assert experiment.policy_options.template["date"] == day
+
+
+QUESTIONS = """\
+{"question": "Who designed Ashford?", "interpretations": [{"text": "the town", "answers": ["Brandt"]}, \
+{"text": "the film", "answers": ["Vale"]}]}
+"""
+SOURCE = """
+from clarify_env.tasks.almanac import Almanac
+class Mine(Almanac):
+    name = "mine_of_identity"
+"""
+
+
+@pytest.fixture
+def contents(tmp_path, tiny_folder):
+    """Files that options name: (overrides, the file that changes, its new text)."""
+    questions, source, model = tmp_path / "q.jsonl", tmp_path / "of_identity.py", tmp_path / "model"
+    questions.write_text(QUESTIONS)
+    source.write_text(SOURCE)
+    model.mkdir()
+    (model / "manifest.json").write_text('{"sha256": {"model.safetensors": "a"}}')
+    manifest = model / "manifest.json", '{"sha256": {"model.safetensors": "b"}}'
+    part = f"{{almanac: {{}}, qa_jsonl: {{path: {str(questions)!r}}}}}"
+    return {
+        "task.path": (["task=qa_jsonl", f"task.path={questions}"], questions, QUESTIONS * 2),
+        "task.source": (["task=almanac", f"+task.source={source}:Mine"], source, SOURCE + "# changed"),
+        "task.tasks.qa_jsonl.path": (["task=mix", f"+task.tasks={part}"], questions, QUESTIONS * 2),
+        "user.model": (["user=hf", f"user.model={model}"], *manifest),
+        "players.user.model": (["+players.user.kind=hf", f"+players.user.model={model}"], *manifest),
+        "model": (["runs=[a,b]", f"model={model}"], *manifest),
+        "pretrain.start": ([f"pretrain.start={model}"], *manifest),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *(("evaluate", option) for option in ("task.path", "task.source", "task.tasks.qa_jsonl.path")),
+        *(("rest", option) for option in ("user.model", "players.user.model")),
+        ("mix", "model"),
+        ("pretrain", "pretrain.start"),
+    ],
+)
+def test_a_file_of_other_content_makes_another_run(contents, tmp_path, command, option):
+    overrides, file, text = contents[option]
+    config = config_of(command, *overrides)
+    before, old_hash = run_identity(command, config), config_hash(config)
+    assert set(before["content"]) == {option}
+    claim(tmp_path, before)
+    file.write_text(text)
+    now = run_identity(command, config)
+    assert config_hash(config) != old_hash
+    with pytest.raises(ValueError, match=r"another config .*; choose another run_dir"):
+        claim(tmp_path, now)
+
+
+def test_a_run_from_before_contents_were_recorded_goes_on(contents, tmp_path):
+    overrides, *_ = contents["task.path"]
+    identity = run_identity("evaluate", config_of("evaluate", *overrides))
+    del (old := dict(identity))["content"]
+    claim(tmp_path, old)
+    assert "content" not in claim(tmp_path, identity) and "content" not in read_json(tmp_path / "config.json")
+    with pytest.raises(ValueError, match="another config"):
+        claim(tmp_path, identity | {"seed": 7})
+
+
+def test_a_config_that_names_no_file_has_the_hash_that_it_had():
+    assert "content" not in run_identity("rest", config_of("rest"))
+    assert "content" not in run_identity("mix", config_of("mix", "runs=[a,b]"))

@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from agents.gguf import digest, is_gguf
 from agents.pocket import SHIPPED
 from agents.servers import options as servers
 from trainers.runs.paths import plain_at_home
+from trainers.runs.plugins import SOURCE
 from trainers.runs.store import read_json, write_json
 
 # Keys that do not change the results of a run and so do not enter the hash.
 _NOT_IDENTITY = ("hydra", "run_dir", "size", "report_to")
 # Nor do these, in an experiment: games are rated after they are played.
 _RATING = ("rating", "rater", "cheap_rater")
+# Key of the digests of what options name. Runs from before it was recorded have none, and are compared without.
+_CONTENT = "content"
 
 
 def config_hash(config: DictConfig) -> str:
@@ -29,7 +34,7 @@ def config_hash(config: DictConfig) -> str:
 
 
 def run_identity(command: str, config: DictConfig) -> dict[str, Any]:
-    """Returns the content of ``config.json``: command, resolved config and the digest of a pocket model."""
+    """Returns the content of ``config.json``: command, resolved config, digests of models and files that it names."""
     return {"command": command} | _identity(config, OmegaConf.to_container(config, resolve=True))
 
 
@@ -43,10 +48,42 @@ def _identity(config: DictConfig, plain: Any) -> dict[str, Any]:
         identity["players"] = {
             role: servers.identity(block) if isinstance(block, dict) else block for role, block in players.items()
         }
-    model = plain_at_home(OmegaConf.select(config, "assistant.model", default=None, throw_on_missing=False))
-    if model and (weights := weights_digest(str(model), config.task.name)) is not None:
+    task = str(_selected(config, "task.name"))
+    if (model := _selected(config, "assistant.model")) and (weights := weights_digest(str(model), task)) is not None:
         identity["weights"] = weights
+    digests = {name: _file_digest(str(_selected(config, name))) for name in _file_options(plain.get("task"), "task")}
+    digests |= {
+        name: weights_digest(str(model), task) for name in _model_options(plain) if (model := _selected(config, name))
+    }
+    if content := {name: digest for name, digest in digests.items() if digest is not None}:
+        identity[_CONTENT] = content
     return identity
+
+
+def _selected(config: DictConfig, option: str) -> Any:
+    """Returns the value of an option, ``~`` read; ``None``: it has none."""
+    return plain_at_home(OmegaConf.select(config, option, default=None, throw_on_missing=False))
+
+
+def _model_options(plain: Any) -> Iterator[str]:
+    """Yields the options that may name a model, but for the policy's."""
+    yield from ("user.model", "model", "pretrain.start")
+    if isinstance(players := plain.get("players"), dict):
+        yield from (f"players.{role}.model" for role in players)
+
+
+def _file_options(section: Any, prefix: str) -> Iterator[str]:
+    """Yields the options of a task that name its file of data or of Python, those of the parts of a mix included."""
+    for key, value in section.items() if isinstance(section, dict) else ():
+        if key in ("path", SOURCE):
+            yield f"{prefix}.{key}"
+        yield from _file_options(value, f"{prefix}.{key}")
+
+
+def _file_digest(name: str) -> str | None:
+    """Returns the digest of a file, whose name the name of a class may follow; ``None``: it is no file."""
+    file = next(filter(os.path.isfile, (name, name.rpartition(":")[0])), None)
+    return None if file is None else digest(Path(file))
 
 
 def weights_digest(model: str, task: str) -> Any:
@@ -100,6 +137,8 @@ def check_claim(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return {"date": date.today().isoformat()} | identity
     began = {"date": date.today().isoformat()} | read_json(stored)
     identity = {"date": began["date"]} | identity
+    if _CONTENT not in began:
+        identity = {key: value for key, value in identity.items() if key != _CONTENT}
     before, now = began.get("command"), identity.get("command")
     if before != now:
         raise ValueError(
