@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from omegaconf import OmegaConf
 from clarify_env.costs import SETS
 from clarify_env.games.clarification.description import GAME
 from trainers import compare as comparing
-from trainers.compare import Cell, CompareOptions, make_cells, run_cell
+from trainers.compare import CompareOptions, make_cells
+from trainers.evaluation.cells import Cell, run_cell
 from trainers.reporting.comparison import compared, markdown, write_comparison
 from trainers.runs.command import COMMANDS, CONF
 
@@ -287,6 +289,21 @@ def test_cells_may_have_any_path(tmp_path, monkeypatch, cells, code):
     else:
         run_cell(cell)
     assert seen["run_dir"]["path"] == str(folder) and "eval.grid − 漢" in (folder / "output.txt").read_text("utf-8")
+
+
+def test_a_cell_is_finished_when_its_control_is(tmp_path):
+    """A killed run may have measured its policy alone."""
+    cell = Cell("gate", "almanac", 0, "stargate", (), tmp_path, 40, None, (), rated=2)
+    other = cell._replace(method="rest", command="rest")
+    (tmp_path / "rating").mkdir()
+    (tmp_path / "rating/games.jsonl").write_text("{}\n" * 2)
+    (tmp_path / "summary.json").write_text("{}")
+    assert other.finished and not cell.finished
+    shutil.copytree(tmp_path, tmp_path / "control")
+    assert cell.finished and [name for name, *_ in cell.parts()] == ["gate", "gate_control"]
+    assert not cell._replace(rated=3).finished, "fewer games than are to be rated"
+    (tmp_path / "control/rating/games.jsonl").unlink()
+    assert not cell.finished and cell._replace(rated=0).finished
 
 
 def test_sets_that_a_method_was_not_measured_at_are_left_out(cells, tmp_path):

@@ -457,6 +457,10 @@ NOT_RATED = [
     (["rater.kind=em", "rating.budget=20"], "rating.budget 20 is less than 22, the price of a burn-in of 2 items"),
     (["rater.kind=em", "rating.burn_in=9", "rating.games=8"], "rating.burn_in 9 is more than there are: 8"),
     (["rater.kind=em", "rating.policy=always", "rating.burn_in=9"], "rating.burn_in has no effect with rating.policy"),
+    (
+        ["rater.kind=em", "only=[stargate]", "reference=stargate", "seeds=[0]", "rating.budget=40", "rating.burn_in=3"],
+        "rating.burn_in 3 is more than a budget of 40 pays for: 1, as both ratings of 2 cost 22",  # and its control
+    ),
 ]
 
 

@@ -9,11 +9,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -21,14 +22,15 @@ from omegaconf import DictConfig
 
 from clarify_env.options import option, read
 from trainers import contrastive, evaluate, grpo, imitate, prompted, rest, rwsft, stargate
+from trainers.evaluation.cells import CHILD, Cell, last_error, run_cell
 from trainers.evaluation.compared import RatingChoice, rate_methods
-from trainers.evaluation.items import FOLDER, GAMES
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.reporting.results import headline_set
 from trainers.runs.build import build, read_game, read_plane
 from trainers.runs.command import COMMANDS, command
 from trainers.runs.composition import composed
 from trainers.runs.errors import hydra_sentence
+from trainers.runs.experiment import Experiment
 from trainers.runs.identity import config_hash
 from trainers.runs.paths import make_run_dir, quoted
 from trainers.runs.run import Run
@@ -40,46 +42,6 @@ _COMPARED = {
 }
 # Seconds between two checks for cells that a launcher has finished.
 _LOOK = 1.0
-# Characters from the end of a failed cell's output that are quoted if it ends in no error message.
-_TAIL = 400
-# File of a cell's output in its folder.
-_OUTPUT = "output.txt"
-# Environment of the commands that are run: their output is read, not seen.
-_CHILD = {"NO_PROGRESS": "1", "PYTHONIOENCODING": "utf-8"}
-
-
-class Cell(NamedTuple):
-    """One run of the comparison.
-
-    Attributes:
-        method: Name of the method in ``methods``.
-        task: Name of the task in ``tasks``.
-        seed: Seed of the run.
-        command: Command of `trainers` that runs it.
-        overrides: All overrides of the command.
-        folder: Run directory, named by a hash of the whole config.
-        games: Budget of games; ``None``: the method does not learn.
-        episodes: Number of training episodes; ``None``: all.
-        setting: Overrides of a setting of ``tune=true``.
-        rated: Whether its games are rated, so that it stores some.
-    """
-
-    method: str
-    task: str
-    seed: int
-    command: str
-    overrides: tuple[str, ...]
-    folder: Path
-    games: int | None
-    episodes: int | None
-    setting: tuple[str, ...]
-    rated: bool = False
-
-    @property
-    def finished(self) -> bool:
-        """Returns whether the run has been measured, and has stored the games to be rated."""
-        stored = not self.rated or (self.folder / FOLDER / GAMES).exists()
-        return stored and (self.folder / "summary.json").exists()
 
 
 @dataclass(frozen=True)
@@ -155,10 +117,8 @@ def check(options: CompareOptions, rating: RatingOptions, rater: RaterOptions, c
     if rater.kind is not None:
         if options.tune:
             raise ValueError("rater.kind must be null with tune=true, which compares settings and rates no games")
-        firsts = {cell.task: cell for cell in reversed(cells)}
-        configs = {task: _config(cell.method, task, cell.command, cell.overrides) for task, cell in firsts.items()}
-        methods = {task: sum(cell.task == task and cell.rated for cell in cells) for task in firsts}
-        choice.check({task: build(config, learns=False) for task, config in configs.items()}, methods)
+        methods = Counter(cell.task for cell in cells if cell.rated for _ in cell.folders)
+        choice.check(_experiments(cells), methods)
     if options.cell is not None and options.cell >= len(cells):
         raise ValueError(f"cell must be below {len(cells)}, the number of cells, not {options.cell}")
 
@@ -186,23 +146,18 @@ def compare(
     run.progress.stop()
     if unfinished := [cell for cell in cells if not cell.finished]:
         names = ", ".join(f"{cell.method}/{cell.task}/{cell.seed}" for cell in unfinished)
-        raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {failed[0]}")
+        why = failed[0] if failed else "there are fewer games to rate than of the first method of the task"
+        raise ValueError(f"compare: {len(unfinished)} of {len(cells)} cells did not finish ({names}): {why}")
     if options.tune:
         write_tuning(run.dir, cells)
         run.report = run.dir / "tuning.md"
         return
     whole = [cell for cell in cells if _whole(options, cell.games, cell.episodes)]
-    parts = [part for cell in whole for part in _measured(cell)]
+    parts = [part for cell in whole for part in cell.parts()]
     comparison = compared(parts, options.reference, options.bootstrap_seed)
     run.report = write_comparison(run.dir, comparison | {"curves": curves(cells, options.bootstrap_seed)})
     if rater.kind is not None:
         rate_methods(run, parts, choice)
-
-
-def _measured(cell: Cell) -> list[tuple[str, str, int, Path]]:
-    """Returns (method, task, seed, folder) of a finished cell and of its control, if the method has one."""
-    parts = [(cell.method, cell.folder), (f"{cell.method}_control", cell.folder / "control")]
-    return [(name, cell.task, cell.seed, folder) for name, folder in parts if (folder / "summary.json").exists()]
 
 
 def make_cells(options: CompareOptions, raters: RatingChoice | None = None) -> list[Cell]:
@@ -212,7 +167,7 @@ def make_cells(options: CompareOptions, raters: RatingChoice | None = None) -> l
     method's settings, measured on validation episodes alone. The cells of the table store games to be rated.
 
     Raises:
-        ValueError: There is no such method or option, or hydra refuses an override.
+        ValueError: There is no such method or option, or an override is refused.
     """
     if options.reference not in options.only and not options.tune:
         raise ValueError(f"reference: {options.reference} is not among {', '.join(options.only)}")
@@ -237,9 +192,23 @@ def make_cells(options: CompareOptions, raters: RatingChoice | None = None) -> l
                     overrides += [*measured, *stored]
                     digest = config_hash(_config(name, task, method.command, tuple(overrides)))
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
-                    of_point = games, episodes, setting, bool(stored)
+                    of_point = games, episodes, setting, int(bool(stored))
                     cells.append(Cell(name, task, seed, method.command, tuple(overrides), folder, *of_point))
-    return cells
+    if raters is None or not any(cell.rated for cell in cells):
+        return cells
+    rated = {task: raters.games(experiment) for task, experiment in _experiments(cells).items()}
+    return [cell._replace(rated=rated[cell.task]) if cell.rated else cell for cell in cells]
+
+
+def _experiments(cells: Sequence[Cell]) -> dict[str, Experiment]:
+    """Returns the experiment of the first cell of each task."""
+    firsts = {cell.task: cell for cell in reversed(cells)}
+    return {task: _experiment(cell.method, task, cell.command, cell.overrides) for task, cell in firsts.items()}
+
+
+@cache
+def _experiment(method: str, task: str, command: str, chosen: tuple[str, ...]) -> Experiment:
+    return build(_config(method, task, command, chosen), learns=False)
 
 
 def _points(options: CompareOptions, method: MethodOptions) -> list[tuple]:
@@ -276,27 +245,6 @@ def _config(method: str, task: str, command: str, chosen: tuple[str, ...]) -> Di
         raise ValueError(f"compare: no config for {method} on {task}: {reason}") from error
 
 
-def run_cell(cell: Cell) -> None:
-    """Runs the command of a cell in a process of its own.
-
-    Raises:
-        ValueError: It failed; the message ends with its output.
-    """
-    make_run_dir(cell.folder, "cells")
-    line = [sys.executable, "-m", f"trainers.{cell.command}", *cell.overrides, f"run_dir={quoted(cell.folder)}"]
-    together: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    completed = subprocess.run(line, env=os.environ | _CHILD, encoding="utf-8", errors="replace", **together)
-    (cell.folder / _OUTPUT).write_text(completed.stdout, encoding="utf-8")
-    if completed.returncode:
-        raise ValueError(f"{cell.method} on {cell.task}, seed {cell.seed}: {_reason(completed.stdout)}")
-
-
-def _reason(output: str) -> str:
-    """Returns the last error in the output of a command, else the end of the output."""
-    errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    return errors[-1].removeprefix("error: ") if errors else " ".join(output.split())[-_TAIL:] or "it said nothing"
-
-
 def _attempt(cell: Cell, advance: Callable[[int], None]) -> str | None:
     """Runs a cell and returns its error, if any, so that the other cells are run in any case."""
     try:
@@ -330,7 +278,7 @@ def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance
     ]
     # Write the output to a file, which remains if this process is killed.
     with (run.dir / "launcher.txt").open("w+", encoding="utf-8", errors="replace") as output:
-        launched = subprocess.Popen(line, env=os.environ | _CHILD, stdout=output, stderr=output)
+        launched = subprocess.Popen(line, env=os.environ | CHILD, stdout=output, stderr=output)
         reported = 0
         try:
             while launched.poll() is None:
@@ -341,7 +289,7 @@ def _launch(options: CompareOptions, run: Run, missing: dict[int, Cell], advance
         finally:
             launched.terminate()  # if this process was interrupted
         output.seek(0)
-        return [_reason(output.read())]
+        return [last_error(output.read())]
 
 
 main = command(compare, check=check, learns=False, measures=False, root=True)

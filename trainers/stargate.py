@@ -18,6 +18,7 @@ from clarify_env.games.agents import Agent
 from clarify_env.games.base import Reply, Trajectory, View
 from clarify_env.games.setup import Setup
 from clarify_env.options import option
+from trainers.evaluation.cells import CONTROL
 from trainers.evaluation.measure import measure, validate
 from trainers.evaluation.scores import gold_logprobs
 from trainers.learning.improve import check_update, improve
@@ -84,7 +85,7 @@ def stargate(
 
     measure(run, experiment, partial(experiment.players, policy), method="stargate", budget=used)
     aside = copy.copy(run)
-    aside.dir = run.dir / "control"
+    aside.dir = run.dir / CONTROL
     aside.dir.mkdir(exist_ok=True)
     write_json(aside.dir / "config.json", run.identity)
     measure(aside, experiment, control, method="stargate, the base answers", budget=used)

@@ -32,19 +32,22 @@ class RatingChoice(NamedTuple):
         """Returns the overrides of a run whose games are rated here."""
         return [] if self.rater.kind is None else [f"rating.games={most_games(self.rating, self.rater)}"]
 
+    def games(self, experiment: Experiment) -> int:
+        """Returns the number of games of each run that are rated, as far as the task has them."""
+        return stored_games(experiment, most_games(self.rating, self.rater))
+
     def check(self, experiments: Mapping[str, Experiment], methods: Mapping[str, int]) -> None:
         """Checks that the raters can rate the games of each task, and that the budget pays for a burn-in.
 
         Args:
             experiments: An experiment of each task.
-            methods: How many runs of each task are rated together.
+            methods: How many policies of each task are rated together.
 
         Raises:
             ValueError: They cannot; the message names the option.
         """
         for task, experiment in experiments.items():
-            games = stored_games(experiment, most_games(self.rating, self.rater))
-            check_rating(*self, experiment.setup, experiment.policy_options, games, methods[task])
+            check_rating(*self, experiment.setup, experiment.policy_options, self.games(experiment), methods[task])
 
 
 def rate_methods(run: Run, parts: Sequence[tuple[str, str, int, Path]], choice: RatingChoice) -> None:

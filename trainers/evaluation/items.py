@@ -93,6 +93,15 @@ def write_games(run_dir: Path, games: Sequence[Trajectory]) -> None:
     aside.replace(folder / GAMES)
 
 
+def games_on_file(run_dir: Path) -> int:
+    """Returns the number of games that an evaluation has stored to be rated."""
+    try:
+        with (run_dir / FOLDER / GAMES).open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    except FileNotFoundError:
+        return 0
+
+
 def open_study(run_dir: str | Path, name: str = "run") -> Study:
     """Opens the games to rate of a run directory.
 

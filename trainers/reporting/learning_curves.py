@@ -18,7 +18,7 @@ ARRIVED = 0.9
 
 
 class Cell(Protocol):
-    """Attributes of a run that are needed here; see `trainers.compare.Cell`."""
+    """Attributes of a run that are needed here; see `trainers.evaluation.cells.Cell`."""
 
     method: str
     task: str
