@@ -424,6 +424,23 @@ def test_an_evaluation_rates_its_games_and_is_the_same_without(command, tmp_path
     assert [game.id for _, game in open_study(out).run.games()] != [] and len(open_study(out).entities) == 40
 
 
+def test_more_games_are_stored_while_none_is_rated(command, tmp_path):
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    line = (evaluate, *EVALUATED, *SMALL)
+
+    def stored(folder):
+        return (folder / FOLDER / GAMES).read_text().splitlines()
+
+    assert command(*line, "rating.games=10", f"run_dir={out}") == (0, "") and len(stored(out)) == 10
+    assert command(*line, "rating.games=40", "rater.kind=em", f"run_dir={out}") == (0, "")
+    assert command(*line, "rating.games=40", f"run_dir={fresh}") == (0, "") and stored(out) == stored(fresh)
+    assert read_json(out / "rating" / "rating.json")["games"] == 40
+    code, error = command(*line, "rating.games=50", "rater.kind=em", f"run_dir={out}")
+    assert code == 1 and error.startswith(f"error: rating.games=50: {out} holds ratings of the 40 games")
+    assert error.count("\n") == 1 and len(stored(out)) == 40
+    assert command(*line, "rater.kind=em", f"run_dir={out}")[0] == 0, "those on file"
+
+
 def test_methods_on_the_same_episodes_are_compared_in_pairs(command, tmp_path):
     folder = tmp_path / "both"
     (folder / "rating").mkdir(parents=True)

@@ -15,9 +15,10 @@ from clarify_env.evaluation.summary import summarize
 from clarify_env.evaluation.transcripts import transcript
 from clarify_env.games.agents import Agent
 from clarify_env.games.setup import Setup
+from trainers.data.ratings import JOURNAL
 from trainers.data.stored import StoredRun
 from trainers.evaluation import partners
-from trainers.evaluation.items import FOLDER, GAMES, Study, items_of, write_games
+from trainers.evaluation.items import FOLDER, GAMES, Study, games_on_file, items_of, write_games
 from trainers.evaluation.maps import grid_map, grid_prices, set_map
 from trainers.evaluation.rating import rate_in_run
 from trainers.evaluation.steering import steering_report
@@ -118,7 +119,7 @@ def measure(
     from trainers.reporting.report import print_table, write_report  # matplotlib takes a second to import
 
     summary_path = run.dir / "summary.json"
-    if not summary_path.exists() or stores_games(run, experiment):
+    if stores_games(run, experiment) or not summary_path.exists():
         evaluation, agents = evaluate(run, experiment, players), players(1.0)
         if stored_games(experiment):
             write_games(run.dir, [game for played in evaluation.played for game in played.stored])
@@ -157,8 +158,20 @@ def measure(
 
 
 def stores_games(run: Run, experiment: Experiment) -> bool:
-    """Returns whether games are to be stored to be rated, and are not yet."""
-    return stored_games(experiment) > 0 and not (run.dir / FOLDER / GAMES).exists()
+    """Returns whether games are to be stored to be rated, and are not yet, or fewer than ``rating.games``.
+
+    Raises:
+        ValueError: Fewer are stored, and some of them are rated.
+    """
+    wanted, on_file = stored_games(experiment), games_on_file(run.dir)
+    if wanted <= on_file or (on_file and experiment.rating.games is None):
+        return False
+    if on_file and (run.dir / FOLDER / JOURNAL).exists():
+        raise ValueError(
+            f"rating.games={experiment.rating.games}: {run.dir} holds ratings of the {on_file:,} games that it stored; "
+            f"write rating.games={on_file}, or choose another run_dir for {wanted:,}"
+        )
+    return True
 
 
 def rate_evaluation(run: Run, experiment: Experiment, command: str) -> None:

@@ -48,7 +48,7 @@ class RatingOptions:
     """How games are rated by a strong rater and a cheap one (``rating.*``); see docs/rating.md."""
 
     games: int | None = option(None, least=2)
-    """Games of the evaluation that are stored to be rated; null: 1,000 if there is a rater, else none."""
+    """Games of the evaluation that are stored to be rated; null: those on file, else 1,000 if there is a rater."""
     budget: float | None = option(None, above=0)
     """Money for all ratings, never exceeded; null: the strong rater rates every game."""
     width: float | None = option(None, above=0)
