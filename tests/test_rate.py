@@ -27,7 +27,7 @@ from trainers.data.ratings import COLUMNS, Ratings, form_items, read_form, write
 from trainers.evaluation import raters
 from trainers.evaluation.compared import RatingChoice
 from trainers.evaluation.items import FOLDER, GAMES, open_study
-from trainers.evaluation.rating import bounds, rate_study
+from trainers.evaluation.rating import bounds, plan_study, rate_study
 from trainers.evaluation.rating_options import CheapRaterOptions, RaterOptions, RatingOptions
 from trainers.evaluation.stored_games import stored_games
 from trainers.rating.estimate import Estimate
@@ -58,6 +58,12 @@ def games():
 def run(tmp_path, games):
     """A run that stored these games."""
     return stored_run(tmp_path / "played", "evaluate", [*ALMANAC, "assistant=scripted"], games)
+
+
+def drawn(run, rater):
+    """The probabilities on file of a strong rater."""
+    (entry,) = [one for one in read_json(run / FOLDER / "drawn.json")["raters"] if one["rater"] == rater]
+    return entry["rates"]
 
 
 def lines_of(path):
@@ -105,8 +111,8 @@ def test_the_human_path_from_export_to_estimate(rating, run, games, tmp_path):
         fill(path, right)
         assert rating("import", f"file={path}") == (0, "")
         assert number < 5, "burn-in, then sampled"
-        if number > 1:
-            assert set(read_json(run / FOLDER / "drawn.json")["rates"].values()) == {1.0}, "what is learned from so far"
+        if number == 2:
+            assert set(drawn(run, "person").values()) == {1.0}, "what is learned from so far"
     report = read_json(tmp_path / "estimate" / "rating.json")
     (entry,) = report["methods"].values()
     low, high = entry["interval"]
@@ -123,8 +129,32 @@ def test_the_human_path_from_export_to_estimate(rating, run, games, tmp_path):
 
 def test_the_probability_of_each_strong_rating_is_on_file(run):
     rate_study(open_study(run), *CHOICE)
-    rates = read_json(run / FOLDER / "drawn.json")["rates"]
+    rates = drawn(run, "em")
     assert set(rates) == set(Ratings(run / FOLDER).of("em")) and min(rates.values()) < 1 == max(rates.values())
+    # And stays there when others rate; a file from before there could be several is that of one pair.
+    store.write_json(run / FOLDER / "drawn.json", {"rater": "em", "cheap_rater": "f1", "rates": rates})
+    other = RaterOptions(kind="f1", price=10), CheapRaterOptions("em")
+    rate_study(open_study(run), CHOICE[0], *other)
+    assert drawn(run, "em") == rates and len(drawn(run, "f1")) >= 8
+    planned = [plan_study(open_study(run), *raters) for raters in (CHOICE, (CHOICE[0], *other))]
+    assert all(len(one.budgets) for one in planned)
+
+
+BROKEN = [
+    {"rater": "em", "cheap_rater": "f1", "rates": {"g1": 0}},
+    {"raters": [{"rater": "em", "cheap_rater": "f1", "rates": {"g1": 2}}]},
+    {"raters": [{"rater": "em", "rates": {"g1": 0.5}}]},
+    {"raters": 3},
+    [],
+]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=str)
+def test_probabilities_that_are_none_are_refused(run, content):
+    (run / FOLDER).mkdir()
+    store.write_json(run / FOLDER / "drawn.json", content)
+    with pytest.raises(ValueError, match=r"drawn\.json: rates must hold a probability above 0 and at most 1"):
+        rate_study(open_study(run), *CHOICE)
 
 
 def test_a_file_that_is_filled_in_bit_by_bit(rating, run, tmp_path):
@@ -381,6 +411,17 @@ def test_errors_learned_in_another_run_need_no_burn_in(rating, run, games, tmp_p
     options = RatingOptions(budget=300.0, transfer=str(run))
     report = rate_study(open_study(other), options, RaterOptions(kind="em"), CheapRaterOptions()).report
     assert report["money"] <= 300
+    rates = drawn(other, "em")
+    assert min(rates.values()) < 1
+    # Nor does a person's turn count as one.
+    shutil.copytree(run, known := tmp_path / "known")
+    journal = Ratings(known / FOLDER)
+    journal.add("person", journal.of("em"), 10)
+    by_person = RaterOptions(kind="person")
+    store.write_json(known / FOLDER / "drawn.json", {"rater": "person", "cheap_rater": "f1", "rates": drawn(run, "em")})
+    waiting = rate_study(open_study(other), replace(options, transfer=str(known)), by_person, CheapRaterOptions())
+    assert waiting.stage == "sampled" and {item.id for item in waiting.pending} == set(drawn(other, "person"))
+    assert drawn(other, "person").items() <= rates.items()
     with pytest.raises(ValueError, match=r"rating.transfer: .*other has 0 games that both em and drop rated"):
         rate_study(
             open_study(run), RatingOptions(transfer=str(other)), RaterOptions(kind="em"), CheapRaterOptions("drop")

@@ -15,7 +15,7 @@ from trainers.evaluation.recalibrate import held_out
 from trainers.rating.errors import Calibration, calibrate
 from trainers.runs.store import read_json, write_json
 
-# With which probability each strong rating was drawn, by item.
+# With which probability each strong rating was drawn, by item, for each pair of raters.
 DRAWN = "drawn.json"
 
 
@@ -34,13 +34,17 @@ class Learned(NamedTuple):
 def write_drawn(folder: Path, strong: str, weak: str, rates: dict[str, float]) -> None:
     """Writes the probability with which each item's strong rating was drawn, 1 in a burn-in.
 
+    What is on file for other raters stays.
+
     Args:
         folder: Folder of the study.
         strong: Name of the strong rater.
         weak: Name of the cheap rater.
         rates: Probabilities by item.
     """
-    write_json(folder / DRAWN, {"rater": strong, "cheap_rater": weak, "rates": rates})
+    pairs = _read_drawn(folder / DRAWN) | {(strong, weak): rates}
+    entries = [{"rater": one, "cheap_rater": other, "rates": of_pair} for (one, other), of_pair in pairs.items()]
+    write_json(folder / DRAWN, {"raters": entries})
 
 
 def transferred(rating: RatingOptions, strong: Rater, weak: Rater) -> Learned | None:
@@ -67,7 +71,8 @@ def calibrated(study: Study, rating: RatingOptions, strong: Rater, weak: Rater, 
     Raises:
         ValueError: They are fewer than two.
     """
-    journal, rates = Ratings(study.folder), _drawn(study.folder, strong, weak)
+    journal = Ratings(study.folder)
+    rates = _read_drawn(study.folder / DRAWN).get((strong.name, weak.name), {})
     of_weak, of_strong = journal.of(weak.name), journal.of(strong.name)
     both = [item for item in rates if item in of_weak and item in of_strong]
     if len(both) < 2:
@@ -82,18 +87,26 @@ def calibrated(study: Study, rating: RatingOptions, strong: Rater, weak: Rater, 
     return Learned(calibrate(estimates, strong_ratings, rating.error_model, rates=of_both), curve)
 
 
-def _drawn(folder: Path, strong: Rater, weak: Rater) -> dict[str, float]:
-    """Returns the probabilities on file; empty if they are of other raters, or there are none yet.
+def _read_drawn(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Returns the probabilities on file by strong and cheap rater; empty if there is no file.
 
     Raises:
         ValueError: The file holds something else.
     """
-    path = folder / DRAWN
     if not path.exists():
         return {}
     stored: Any = read_json(path)
-    rates = stored.get("rates") if isinstance(stored, dict) else None
-    if not isinstance(rates, dict) or not all(is_number(rate) and 0 < rate <= 1 for rate in rates.values()):
+    # Files from before they held several pairs are the entry of one.
+    entries = stored.get("raters", [stored]) if isinstance(stored, dict) else None
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         raise ValueError(f"{path}: rates must hold a probability above 0 and at most 1 for each item")
-    named = stored.get("rater"), stored.get("cheap_rater")
-    return rates if named == (strong.name, weak.name) else {}
+    return {(entry["rater"], entry["cheap_rater"]): entry["rates"] for entry in entries}
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key), str) for key in ("rater", "cheap_rater"))
+        and isinstance(rates := entry.get("rates"), dict)
+        and all(is_number(rate) and 0 < rate <= 1 for rate in rates.values())
+    )

@@ -26,14 +26,12 @@ from trainers.rating.planning import Plan, plan
 from trainers.rating.policies import Prices
 from trainers.rating.ratings import Ratings
 from trainers.rating.rules import Rules
-from trainers.rating.sequential import Pending, rate
+from trainers.rating.sequential import SAMPLED, Pending, rate
 from trainers.runs.run import Run
 from trainers.runs.store import write_json, write_text
 
 # Games that a rater is given at once: what a crash may lose of an automatic rater.
 _CHUNK = 64
-# Stage of `Pending` after the burn-in.
-SAMPLED = "sampled"
 # Budgets of a plan, as shares of the money that the strong rater would cost on every game.
 _SHARES = np.linspace(0.05, 1.0, 20)
 # What rounding may leave of the variance of equal ratings.
@@ -99,8 +97,6 @@ def rate_study(
         learned = transferred(rating, strong, weak)
         paid: dict[tuple[str, str], float] = {}
         cheap_ratings, strong_ratings = (_looked_up(one, study, flat, journal, advance, paid) for one in (weak, strong))
-        burn_in = list[str]()
-        strong_ratings = _first_of(strong_ratings, lambda items: burn_in.extend(flat[item].id for item in items))
         if rating.recalibrated:
             cheap_ratings = Recalibrated(cheap_ratings, strong_ratings, learned and learned.curve)
         outcome = rate(
@@ -112,32 +108,21 @@ def rate_study(
             blocks=rows,
             entities=[item.entity for item in flat],
         )
+
+        def note(rates: Mapping[int, float]) -> None:
+            by_id = {flat[item].id: rate for item, rate in rates.items()}
+            write_drawn(study.folder, strong.name, weak.name, by_id)
+
         if isinstance(outcome, Pending):
             if outcome.stage == SAMPLED:
-                write_drawn(study.folder, strong.name, weak.name, dict.fromkeys(burn_in, 1.0))
+                note(outcome.rates)
             waiting = {flat[index].id: flat[index] for index in outcome.items}
             return Rated(None, list(waiting.values()), outcome.stage)
-        drawn = outcome.items[outcome.sampled], outcome.rates[outcome.sampled]
-        rates = {flat[item].id: float(rate) for item, rate in zip(*drawn, strict=True)}
-        write_drawn(study.folder, strong.name, weak.name, rates)
+        note(outcome.strong_rates())
         report = _report(study, outcome, methods, rating, rules, strong, weak) | {"paid": sum(paid.values())}
         if judges.has_servers:
             report["servers"] = judges.servers.usage()
     return Rated(report, [])
-
-
-def _first_of(look_up: Lookup, note: Callable[[list[int]], None]) -> Lookup:
-    """Returns the same function, which notes the items of its first call: those of the burn-in."""
-    noted = False
-
-    def ratings(items: list[int]) -> Sequence[Any]:
-        nonlocal noted
-        if not noted:
-            note(items)
-            noted = True
-        return look_up(items)
-
-    return ratings
 
 
 def rate_in_run(

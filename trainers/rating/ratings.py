@@ -37,6 +37,11 @@ class Ratings(NamedTuple):
         """Whether the strong rater rated each item (the paper's xi), shape [rated]."""
         return ~np.isnan(self.strong)
 
+    def strong_rates(self) -> dict[int, float]:
+        """Returns the probability with which the strong rater was drawn, of each item that it rated."""
+        rated = self.sampled
+        return dict(zip(self.items[rated].tolist(), self.rates[rated].tolist(), strict=True))
+
 
 def of_arrays(
     cheap: Sequence[float] | np.ndarray,

@@ -22,6 +22,9 @@ from trainers.rating.rules import ROUNDING, Rules
 # Mean squared error of the cheap rater, in units of Var H, that weights are chosen for before anything is rated.
 _PRIOR_ERROR = 0.25
 
+# Stage of `Pending` after the burn-in.
+SAMPLED = "sampled"
+
 CheapRater = Callable[[list[int]], Sequence[float]]
 StrongRater = Callable[[list[int]], Sequence[float | None]]
 
@@ -34,12 +37,15 @@ class Pending(NamedTuple):
         stage: ``burn-in`` or ``sampled``.
         policy: The policy that drew them.
         money: What all ratings so far and these cost.
+        rates: Probability of a strong rating, of each item that was drawn before these and rated; of these if they are
+            the first.
     """
 
     items: list[int]
     stage: str
     policy: SamplingPolicy
     money: float
+    rates: dict[int, float]
 
 
 def rate(
@@ -126,7 +132,7 @@ class _Run:
         first = self.order[:size]
         g, h = self.buy_cheap(first), self.buy_strong(first)
         if isinstance(h, list):
-            return Pending(h, "burn-in", ALWAYS, self.money())
+            return Pending(h, "burn-in", ALWAYS, self.money(), dict.fromkeys(first.tolist(), 1.0))
         if calibration is None and rules.policy != "always":
             feature_rows = None if self.features is None else self.features[first]
             calibration = calibrate(g, h, "constant" if rules.policy == "uniform" else rules.model, feature_rows)
@@ -136,7 +142,9 @@ class _Run:
         for chunk in [] if self.is_narrow(ratings) else self.draw(blocks, policy, calibration):
             scores = self.buy_strong(chunk.items[chunk.sampled])
             if isinstance(scores, list):
-                return Pending(scores, "sampled", policy, self.money())
+                # Some of these may be rated already, but which of them a person rates first has no known probability.
+                whole = ratings if len(ratings.items) else chunk.append(ratings, np.zeros(int(chunk.sampled.sum())))
+                return Pending(scores, SAMPLED, policy, self.money(), whole.strong_rates())
             ratings = chunk.append(ratings, scores)
             if self.is_narrow(ratings):
                 break
