@@ -379,6 +379,12 @@ def test_a_cell_that_fails_is_named_and_the_others_are_run(tmp_path, tiny_folder
     assert len(list((tmp_path / "cells").glob("prompted-*/summary.json"))) == 1
 
 
+def test_methods_that_do_not_learn_have_nothing_to_tune():
+    options = CompareOptions(only=["guess"], methods={"guess": {"command": "evaluate", "games": False}}, tune=True)
+    with pytest.raises(ValueError, match=r"^only: tune=true compares settings of methods that learn, not guess$"):
+        make_cells(options)
+
+
 @pytest.mark.parametrize("word", ["task=ledger", "+task=./mine.py", "task.name=ledger"])
 def test_a_task_is_no_override_of_every_cell(word):
     with pytest.raises(ValueError, match=r"^overrides: .*task.* write \"tasks={NAME: \['.*task"):
@@ -396,6 +402,12 @@ def test_a_task_is_no_override_of_every_cell(word):
             "no config for swift on almanac: there is no option rwsft.speed",
         ),
         ("methods.swift.speed=3", "there is no option methods.swift.speed"),
+        ("seeds=[]", "seeds must be one or more values, each once, not none"),
+        ("seeds=[0,0,0]", "seeds must be one or more values, each once, not 0, 0, 0"),
+        ("games=[]", "games must be one or more values, each once, not none"),
+        ("curve_episodes=[]", "curve_episodes must be one or more values, each once, not none"),
+        ("only=[swift,prompted,swift]", "only must be one or more values, each once, not swift, prompted, swift"),
+        ("tasks={}", 'tasks must name one or more tasks, as "tasks='),
     ],
 )
 def test_bad_input_is_one_sentence(command, tmp_path, tiny_folder, override, message):

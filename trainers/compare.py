@@ -103,6 +103,13 @@ class CompareOptions:
         ):
             name = f'"tasks={{NAME: [{chosen!r}]}}"'
             raise ValueError(f"overrides: {chosen} would be reported under the names of tasks; write {name} instead")
+        for name in ("seeds", "games", "curve_episodes", "only"):
+            values = getattr(self, name)
+            if len(set(values)) < max(1, len(values)) and (values or name != "only"):
+                shown = ", ".join(map(str, values)) or "none"
+                raise ValueError(f"{name} must be one or more values, each once, not {shown}")
+        if not self.tasks:
+            raise ValueError("tasks must name one or more tasks, as \"tasks={NAME: ['task=NAME']}\"")
         if self.tune and self.curve:
             raise ValueError("compare: tune and curve are two comparisons; choose one")
 
@@ -113,10 +120,10 @@ def check(options: CompareOptions, rating: RatingOptions, rater: RaterOptions, c
     Raises:
         ValueError: See `make_cells`; or there is no cell of number ``cell``; or a rater cannot rate a task's games.
     """
+    if rater.kind is not None and options.tune:
+        raise ValueError("rater.kind must be null with tune=true, which compares settings and rates no games")
     cells = make_cells(options, choice := RatingChoice(rating, rater, cheap_rater))
     if rater.kind is not None:
-        if options.tune:
-            raise ValueError("rater.kind must be null with tune=true, which compares settings and rates no games")
         methods = Counter(cell.task for cell in cells if cell.rated for _ in cell.folders)
         choice.check(_experiments(cells), methods)
     if options.cell is not None and options.cell >= len(cells):
@@ -194,6 +201,10 @@ def make_cells(options: CompareOptions, raters: RatingChoice | None = None) -> l
                     folder = Path(options.cells) / f"{name}-{task}-{seed}-{digest}"
                     of_point = games, episodes, setting, int(bool(stored))
                     cells.append(Cell(name, task, seed, method.command, tuple(overrides), folder, *of_point))
+    if not cells:
+        raise ValueError(
+            f"only: tune=true compares settings of methods that learn, not {', '.join(options.only) or 'none'}"
+        )
     if raters is None or not any(cell.rated for cell in cells):
         return cells
     rated = {task: raters.games(experiment) for task, experiment in _experiments(cells).items()}
