@@ -11,7 +11,7 @@ from test_report import summary
 from trainers.reporting import sweeps
 from trainers.reporting.sweeps import markdown, tabulate, write_sweep
 from trainers.runs import sweep
-from trainers.runs.store import write_json
+from trainers.runs.store import read_json, write_json
 from trainers.runs.sweep import UNFINISHED, SweepTable, end_sweep, sweep_folder
 
 
@@ -104,6 +104,21 @@ def test_the_table_shows_what_differs(tmp_path, capsys, jobs, columns, rows):
 def test_where_an_oracle_earns_nothing_the_table_is_of_rewards(tmp_path):
     table = tabulate([job(tmp_path, 0, ["seed=0"], 0.25, oracle=0.0)])
     assert (table.measure, table.rows) == ("reward", [["0.250", "0.250"]])
+
+
+def test_values_are_sampled_ones_whatever_the_order_of_the_modes(tmp_path):
+    """As the caption says; a run may have been measured greedily first, or alone."""
+    record = job(tmp_path, 0, ["eval.modes=[greedy,temperature]"], 0.2)
+    path = Path(record["run_dir"]) / "summary.json"
+    stored = read_json(path)
+    for modes in stored["eval"].values():
+        modes["greedy"] = modes["temperature"] | {"reward": 0.4}
+    by_mode = {name: dict(reversed(modes.items())) for name, modes in stored["eval"].items()}
+    assert [list(modes) for modes in by_mode.values()] == [["greedy", "temperature"]] * 2
+    write_json(path, stored | {"eval": by_mode})
+    assert tabulate([record]).rows == [["40.0", "40.0"]]
+    write_json(path, stored | {"eval": {name: {"greedy": modes["greedy"]} for name, modes in by_mode.items()}})
+    assert tabulate([record]).rows == [["80.0", "80.0"]]
 
 
 def test_the_table_is_not_cut_at_80_columns(tmp_path, capsys, monkeypatch):

@@ -111,10 +111,11 @@ def _oracle_earns(table: dict[str, Any]) -> bool:
 
 
 def _value(table: dict[str, Any] | None, name: str, beside_oracle: bool) -> float | None:
-    """Returns the measure of a run at a cost set, in the first mode: sampled unless it was measured greedily alone."""
+    """Returns the measure of a run at a cost set: sampled, unless it was measured greedily alone."""
     if table is None or name not in table:
         return None
-    entry = next(iter(table[name].values()))
+    modes = table[name]
+    entry = modes["temperature"] if "temperature" in modes else next(iter(modes.values()))
     return 100 * entry["reward"] / entry["oracle"] if beside_oracle else entry["reward"]
 
 
