@@ -72,6 +72,12 @@ def test_a_model_that_is_not_there_leaves_no_run_directory(command, tmp_path):
     assert not folder.exists()
 
 
+def test_a_split_that_is_not_there_is_named_as_the_probes(command, tmp_path):
+    code, error = command(probe, *SMALL, "probe.split=holdout", f"run_dir={tmp_path / 'run'}")
+    assert code == 1 and error.startswith("error: probe.split: task almanac has no split 'holdout'")
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_role_and_opening_is_played(command, tmp_path):
     folder = tmp_path / "run"
     assert command(probe, *SMALL, "probe.episodes=2", "probe.examples=1", f"run_dir={folder}") == (0, "")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,26 @@ def test_an_oracle_that_never_changes_is_followed_by_nobody():
 def test_what_a_suite_fixes_is_refused(word):
     with pytest.raises(ValueError, match="a suite fixes everything but assistant, prompts, selfplay and run_dir"):
         players(["assistant=scripted", word])
+
+
+def test_the_command_that_is_printed_and_stored_is_quoted_for_a_shell(tmp_path, monkeypatch, capsys):
+    """So that it can be run again as it stands, whatever characters paths hold."""
+    words = ["assistant=hf", "assistant.model=/models/my model", "selfplay={chunk: 4}"]
+    summary = {"game": "clarification", "task": "almanac", "players": {}, "eval": {}, "steering": {}}
+    for part in (small := suite.Suite("small", 1, {"one part": ["task=almanac"]})).parts:
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "summary.json").write_text(json.dumps(summary | {"budget": {"seconds": 1.0}}))
+        flat = {name: [[0.5, 0.5]] for name in ("clarify", "words")}
+        grid = {"policy": flat, "oracle": flat}
+        (tmp_path / part / "evaluation.json").write_text(json.dumps({"grid": grid}))
+    ran = []
+    monkeypatch.setattr(
+        suite.subprocess, "run", lambda line: ran.append(line[1:]) or subprocess.CompletedProcess(line, 0)
+    )
+    result = suite.run_suite(small, words, tmp_path)
+    printed = capsys.readouterr().out.strip()
+    assert [shlex.split(printed)[1:]] == ran and ran[0][-1] == f"run_dir={tmp_path / 'one part'}"
+    assert shlex.split(result["command"]) == ["python", "-m", "trainers.evaluate", "suite=small", *words]
 
 
 def test_prompts_may_be_chosen():

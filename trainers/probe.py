@@ -33,7 +33,7 @@ def probe(experiment: Experiment, options: ProbeOptions, run: Run) -> None:
     """Plays a few episodes with each opening of each role, prints what came of them, and what to do next."""
     policy = None if experiment.served else experiment.load_policy()
     end_ids = experiment.renderer(policy).end_ids if policy else ()
-    episodes = split_episodes(experiment.task, options.split, options.episodes)
+    episodes = split_episodes(experiment.task, options.split, options.episodes, "probe.")
     run.progress.say(f"probing: {len(episodes)} episodes with each opening of every role")
     start, rows, shown = time.monotonic(), [], []
     for one in play_probes(experiment, policy, episodes):
@@ -99,7 +99,16 @@ def show_conduct(conduct: dict[str, Any]) -> None:
                 print("\n".join([f"{name} ({game['query']} Meant: {game['intent']}):", *lines]))
 
 
-main: Any = command(probe, learns=False, measures=False)
+def check(experiment: Experiment, options: ProbeOptions) -> None:
+    """Checks that the episodes are there, before a model is loaded.
+
+    Raises:
+        ValueError: The task has no such split, or deals an episode of a wrong form.
+    """
+    split_episodes(experiment.task, options.split, options.episodes, "probe.")
+
+
+main: Any = command(probe, check=check, learns=False, measures=False)
 
 if __name__ == "__main__":
     main()

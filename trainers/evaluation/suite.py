@@ -3,6 +3,7 @@
 Each part is an evaluation with a run directory of its own, so a suite that was killed goes on with the same command.
 """
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ def run_suite(suite: Suite, words: Sequence[str], folder: Path) -> dict[str, Any
     """
     for part, overrides in suite.parts.items():
         command = ["-m", "trainers.evaluate", *overrides, *words, f"run_dir={folder / part}"]
-        print(" ".join(["python", *command]), flush=True)
+        print(shlex.join(["python", *command]), flush=True)
         done = subprocess.run([sys.executable, *command])
         if done.returncode:
             raise SystemExit(done.returncode)
@@ -147,7 +148,7 @@ def joined(suite: Suite, words: Sequence[str], folders: Mapping[str, Path]) -> d
     return {
         "suite": suite.name,
         "version": suite.version,
-        "command": " ".join(["python -m trainers.evaluate", f"suite={suite.name}", *words]),
+        "command": shlex.join(["python", "-m", "trainers.evaluate", f"suite={suite.name}", *words]),
         "versions": {name: version(name) for name in ("clarify-env", "torch", "transformers")},
         "steers": float(np.mean([entry["steers"] for entry in parts.values()])),
         "parts": parts,
