@@ -8,7 +8,7 @@ from configs import config_of
 from families import FAMILIES
 
 from agents.template import ChatTemplate
-from trainers import prompted
+from trainers import prompted, rest
 from trainers.runs import identity
 from trainers.runs.command import COMMANDS
 from trainers.runs.identity import claim, config_hash, run_identity
@@ -155,3 +155,14 @@ def test_a_run_from_before_contents_were_recorded_goes_on(contents, tmp_path):
 def test_a_config_that_names_no_file_has_the_hash_that_it_had():
     assert "content" not in run_identity("rest", config_of("rest"))
     assert "content" not in run_identity("mix", config_of("mix", "runs=[a,b]"))
+
+
+@pytest.mark.parametrize("module", [rest, prompted])
+def test_one_of_several_processes_is_refused(command, tmp_path, monkeypatch, module):
+    """Each of them would play all games, into one run directory."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, said = command(module, f"run_dir={tmp_path / 'run'}")
+    assert (code, said.count("\n")) == (1, 1) and said.startswith("error: WORLD_SIZE=2: a command runs in one process")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    identity.check_one_process()

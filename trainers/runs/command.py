@@ -31,7 +31,7 @@ from trainers.runs.conf import CONF
 from trainers.runs.errors import CAUSED, first_line, hydra_sentence, report_error, sentence
 from trainers.runs.experiment import Experiment
 from trainers.runs.help import help_page
-from trainers.runs.identity import check_claim, config_hash, run_identity
+from trainers.runs.identity import check_claim, check_one_process, config_hash, run_identity
 from trainers.runs.malloc import keep_freed
 from trainers.runs.options import BudgetOptions, CommonOptions, EvalOptions, RolloutOptions, SelfPlayOptions
 from trainers.runs.overrides import EXPERIMENT, CommandLine, on_players
@@ -118,8 +118,9 @@ class Command:
         """Reads and checks a config; nothing is written.
 
         Raises:
-            ValueError: An option is wrong; the message names it.
+            ValueError: An option is wrong; the message names it. Or this is one of several processes.
         """
+        check_one_process()
         arguments = self.read(config)
         identity = check_claim(run_dir(config), run_identity(self.name, config))
         if self.with_experiment:

@@ -1,4 +1,4 @@
-"""Identity of a run: the hash in its directory's name, and the check that a directory belongs to the config."""
+"""Identity of a run: the hash in its directory's name; a directory belongs to one config and one process."""
 
 import difflib
 import hashlib
@@ -25,6 +25,19 @@ _NOT_IDENTITY = ("hydra", "run_dir", "size", "report_to")
 _RATING = ("rating", "rater", "cheap_rater")
 # Key of the digests of what options name. Runs from before it was recorded have none, and are compared without.
 _CONTENT = "content"
+
+
+def check_one_process() -> None:
+    """Checks that a launcher started no other process for the same run: each would play all games of one directory.
+
+    Raises:
+        ValueError: ``WORLD_SIZE``, which such launchers set, is not 1.
+    """
+    if (processes := os.environ.get("WORLD_SIZE") or "1") != "1":
+        raise ValueError(
+            f"WORLD_SIZE={processes}: a command runs in one process, and this is one of several, as accelerate launch "
+            "or torchrun starts them; start it with python -m, or with one process"
+        )
 
 
 def config_hash(config: DictConfig) -> str:
