@@ -118,13 +118,18 @@ def test_gold_labels_ask_at_any_costs(references):
 def test_off_policy_pairs_hold_two_references(references):
     best, view = references.games(COSTS, 1), game(1, GUESS).turns[0].view
 
-    def drawn(games):
-        return off_policy(games, "clarify", ASHFORD.id, view, COSTS, np.random.default_rng(0))
+    def drawn(games, better="clarify", simulate=True):
+        return off_policy(games, better, ASHFORD.id, view, COSTS, simulate, np.random.default_rng(0))
 
     one = drawn(best)
     assert (one.case, texts(one.chosen)) == ("off_policy", [ASK, RIGHT[1]])
     assert texts(one.rejected)[0] in (GUESS, LIST)
     assert (one.episode_id, one.view, one.prices) == (ASHFORD.id, view, COSTS)
+    asked = {name: best[name] for name in ("clarify", "answer")}
+    one = drawn(asked, "answer")
+    assert (texts(one.chosen), texts(one.rejected)) == ([GUESS], [ASK]), "the answer after it is not to be unlearned"
+    one = drawn(asked, simulate=False)
+    assert (texts(one.chosen), texts(one.rejected)) == ([ASK], [GUESS]), "first messages alone"
     assert drawn({"answer": best["answer"]}) is None and drawn({"clarify": best["clarify"]}) is None
 
 

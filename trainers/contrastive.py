@@ -176,7 +176,8 @@ def off_policy_pairs(
         hidden = int(rng.choice(len(weights), p=weights))
         view = setup.learning_view(reference.episode, experiment.learns[0], (), prices)
         better = reference.better(prices, options.labels)
-        yield off_policy(reference.games(prices, hidden), better, reference.episode.id, view, prices, rng)
+        games = reference.games(prices, hidden)
+        yield off_policy(games, better, reference.episode.id, view, prices, options.simulate, rng)
 
 
 def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: int, number: int) -> list[Preference]:

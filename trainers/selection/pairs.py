@@ -139,14 +139,18 @@ def off_policy(
     episode_id: str,
     view: View,
     prices: Prices,
+    simulate: bool,
     rng: np.random.Generator,
 ) -> Pair | None:
-    """Makes a pair of reference games: the better action's game is preferred to another action's (plain DPO)."""
+    """Makes a pair of reference games: the better action's game is preferred to another action's (plain DPO).
+
+    As in case ``good`` of `pair`, the rejected side is a first message; without ``simulate`` the chosen one is as well.
+    """
     others = sorted(set(references) - {better})
     if better not in references or not others:
         return None
     other = references[others[rng.integers(len(others))]]
-    sides = side(references[better], view.role), side(other, view.role)
+    sides = side(references[better], view.role, None if simulate else 1), side(other, view.role, 1)
     return Pair(episode_id, prices, view, *sides, "off_policy")
 
 
