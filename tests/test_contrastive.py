@@ -20,7 +20,7 @@ from trainers.contrastive import check, prepare
 from trainers.learning import dpo as dpo_module
 from trainers.learning.dpo import Preference, collate, dpo
 from trainers.learning.options import UpdateOptions
-from trainers.selection.pairs import Pair, References, off_policy, pair, side, tokens
+from trainers.selection.pairs import References, off_policy, own_turns, pair, tokens
 
 ASK, GUESS = "#CLARIFY Which kind?", "#ANSWER Brandt"
 RIGHT = ("#ANSWER Brandt", "#ANSWER Jon Vale", "#ANSWER The Bank of Lund")
@@ -40,6 +40,10 @@ def references():
         )
     ]
     return References(SETUP, ASHFORD, games, "assistant")
+
+
+def said(game, messages=None):
+    return [turn.reply.text for turn in own_turns(game, "assistant", messages)]
 
 
 def texts(messages):
@@ -68,10 +72,8 @@ def test_the_better_action_follows_the_costs(references, costs, better):
 def test_a_reference_is_the_best_game_of_the_best_first_message_for_the_reading(references):
     for intent in range(3):
         best = references.games(COSTS, intent)
-        answer, question = side(best["answer"], "assistant"), side(best["clarify"], "assistant")
-        assert texts(answer) == [GUESS], "the guess of the highest expected reward, right or not"
-        assert texts(question) == [ASK, RIGHT[intent]]
-        assert side(best["clarify"], "assistant", 1) == question[:1] == (Message("assistant", ASK),)
+        assert said(best["answer"]) == [GUESS], "the guess of the highest expected reward, right or not"
+        assert said(best["clarify"]) == [ASK, RIGHT[intent]] and said(best["clarify"], 1) == [ASK]
         assert {g.hidden for g in best.values()} == {intent}
 
 
@@ -150,7 +152,8 @@ def test_a_line_of_the_pair_file_holds_all_of_a_pair(references):
     episode = SETUP.task.lookup(line["episode_id"])
     view = SETUP.learning_view(episode, "assistant", (), SETUP.game.check_prices(line["prices"]))
     sides = [tuple(Message(m[0], m[1], tuple(m[2])) for m in line[name]) for name in ("chosen", "rejected")]
-    assert Pair(episode.id, tuple(line["prices"]), view, *sides, line["case"]) == one
+    assert one[:6] == (episode.id, tuple(line["prices"]), view, *sides, line["case"])
+    assert one.chosen_ids == tuple(tuple(text.encode()) for text in texts(one.chosen)), "beside what was sampled"
 
 
 @pytest.fixture
@@ -159,8 +162,19 @@ def toy_pairs(references, tiny):
     agent = HFAgent(model, tokenizer, style="pocket")
     pairs = [made(references, game(i, ASK, RIGHT[i]), Costs(0.05, 0.02)) for i in range(3)]
     pairs.append(made(references, game(1, ASK, "#ANSWER wrong"), Costs(0.05, 0.02)))
-    preferences = [Preference(*(tokens(agent.renderer, p.view, one) for one in (p.chosen, p.rejected))) for p in pairs]
-    return agent, pairs, preferences
+    pairs = [sampled(agent.renderer, p) for p in pairs]
+    return agent, pairs, [Preference(*sides_of(agent.renderer, p)) for p in pairs]
+
+
+def sampled(renderer, one):
+    """The pair with the ids that a model of this renderer samples for its messages."""
+    ids = [tuple(renderer.tokenize_reply(text) for text in texts(side)) for side in (one.chosen, one.rejected)]
+    return one._replace(chosen_ids=ids[0], rejected_ids=ids[1])
+
+
+def sides_of(renderer, one):
+    sides = (one.chosen, one.chosen_ids), (one.rejected, one.rejected_ids)
+    return [tokens(renderer, one.view, *side) for side in sides]
 
 
 def test_tokens_mark_the_assistants_own_and_keep_its_prompts(toy_pairs):
@@ -179,8 +193,26 @@ def test_a_template_that_rewrites_what_was_said_makes_no_tokens(toy_pairs):
     agent, (one, *_), _ = toy_pairs
     before = agent.renderer.encode
     agent.renderer.encode = lambda view: before(view)[1:] if view.heard else before(view)
-    assert tokens(agent.renderer, one.view, one.chosen) is None
-    assert tokens(agent.renderer, one.view, one.rejected) is not None, "a first message has nothing before it"
+    chosen, rejected = sides_of(agent.renderer, one)
+    assert chosen is None
+    assert rejected is not None, "a first message has nothing before it"
+
+
+def test_replies_are_learned_as_they_were_sampled(toy_pairs, tmp_path, caplog):
+    """Another split of a text is kept; a reply that was cut gets no end, and its pair is left out and counted."""
+    agent, (one, *_), (usual, *_) = toy_pairs
+    renderer, end = agent.renderer, agent.renderer.end_id
+    letters = tuple(i for c in ASK for i in renderer.tokenizer(c, add_special_tokens=False)["input_ids"])
+    other = (*letters, end)
+    assert renderer.decode(other) == ASK and other != one.chosen_ids[0]
+    chosen, _ = sides_of(renderer, one._replace(chosen_ids=(other, one.chosen_ids[1])))
+    assert chosen.ids == (*other, *usual.chosen.ids[len(one.chosen_ids[0]) :])
+    assert chosen.own == ((True,) * len(other) + usual.chosen.own[len(one.chosen_ids[0]) :])
+    recorded, cut = {}, one._replace(rejected_ids=(one.rejected_ids[0][:-1],))
+    assert len(prepare(run_of(tmp_path, recorded), renderer, iter([one, cut]), 1024, 1)) == 1
+    assert recorded["unended"] == 1
+    (message,) = [text for text in caplog.messages if "leaves out" in text]
+    assert "leaves out 1 of 2 pairs: a reply of a side reached assistant.max_new_tokens" in message
 
 
 def loglikelihood(agent, row):
@@ -290,6 +322,7 @@ def test_prepare_says_how_many_pairs_it_leaves_out(toy_pairs, tmp_path, caplog, 
     agent, pairs, _ = toy_pairs
     first = pairs[0]._replace(chosen=(Message("assistant", GUESS),), rejected=(Message("assistant", LIST),))
     long = first._replace(chosen=(Message("assistant", f"{GUESS} {'x ' * 400}"),))
+    first, long = (sampled(agent.renderer, one) for one in (first, long))
     if rewrites:
         encode = agent.renderer.encode
         agent.renderer.encode = lambda view: encode(view)[1:] if view.heard else encode(view)

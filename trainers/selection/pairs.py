@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clarify_env.costs import Prices
-from clarify_env.games.base import Message, Trajectory, View
+from clarify_env.games.base import Message, Trajectory, Turn, View
 from clarify_env.games.description import Decision
 from clarify_env.games.setup import Setup
 from trainers.selection.tree import Tree
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agents.render import Renderer
 
 Messages = tuple[Message, ...]
+# Token ids of each message of the learning role in a side, as sampled; empty for one that no language model sent.
+Replies = tuple[tuple[int, ...], ...]
 
 
 class Pair(NamedTuple):
@@ -32,6 +34,8 @@ class Pair(NamedTuple):
         rejected: Messages of the other side.
         case: ``other_action``: the policy sampled another action than the better one. ``good``, ``bad``: it sampled the
             better action with a good or bad result. ``off_policy``: both sides are reference games.
+        chosen_ids: Token ids of the learning role's messages of the preferred side.
+        rejected_ids: The same of the other side.
     """
 
     episode_id: str
@@ -40,6 +44,16 @@ class Pair(NamedTuple):
     chosen: Messages
     rejected: Messages
     case: str
+    chosen_ids: Replies = ()
+    rejected_ids: Replies = ()
+
+    @classmethod
+    def of(
+        cls, episode_id: str, prices: Prices, view: View, chosen: Sequence[Turn], rejected: Sequence[Turn], case: str
+    ) -> "Pair":
+        """Makes the pair of two continuations, each given by the learning role's turns; see `own_turns`."""
+        ids = _ids(chosen), _ids(rejected)
+        return cls(episode_id, prices, view, _messages(chosen), _messages(rejected), case, *ids)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the line of a pair file."""
@@ -114,23 +128,23 @@ def pair(
     others = sorted(set(references) - {better})
     best = references.get(better)
 
-    def make_pair(chosen: Messages, rejected: Messages, case: str) -> Pair:
-        return Pair(sampled.episode_id, sampled.prices, opening.view, chosen, rejected, case)
+    def make_pair(chosen: Sequence[Turn], rejected: Sequence[Turn], case: str) -> Pair:
+        return Pair.of(sampled.episode_id, sampled.prices, opening.view, chosen, rejected, case)
 
     if action != better:
         if best is None:
             return None
-        return make_pair(side(best, opening.role, 1), side(sampled, opening.role, 1), "other_action")
+        return make_pair(own_turns(best, opening.role, 1), own_turns(sampled, opening.role, 1), "other_action")
     length = None if simulate else 1
     plays_on = len(sampled.moves((opening.role,))) > 1
     if sampled.result.of(opening.role).score >= threshold or (plays_on and not simulate):
         if not others:
             return None
         other = references[others[rng.integers(len(others))]]
-        return make_pair(side(sampled, opening.role, length), side(other, opening.role, 1), "good")
+        return make_pair(own_turns(sampled, opening.role, length), own_turns(other, opening.role, 1), "good")
     if best is None:
         return None
-    return make_pair(side(best, opening.role, length), side(sampled, opening.role, length), "bad")
+    return make_pair(own_turns(best, opening.role, length), own_turns(sampled, opening.role, length), "bad")
 
 
 def off_policy(
@@ -150,22 +164,30 @@ def off_policy(
     if better not in references or not others:
         return None
     other = references[others[rng.integers(len(others))]]
-    sides = side(references[better], view.role, None if simulate else 1), side(other, view.role, 1)
-    return Pair(episode_id, prices, view, *sides, "off_policy")
+    sides = own_turns(references[better], view.role, None if simulate else 1), own_turns(other, view.role, 1)
+    return Pair.of(episode_id, prices, view, *sides, "off_policy")
 
 
-def side(game: Trajectory, role: str, messages: int | None = None) -> Messages:
-    """Returns the messages that a role hears in a game, up to and including its own last message.
+def own_turns(game: Trajectory, role: str, messages: int | None = None) -> list[Turn]:
+    """Returns the turns of a role that make a side of a pair.
 
     Args:
         game: The game.
         role: The role.
-        messages: Number of turns to consider; ``None``: all.
+        messages: Number of the game's turns to consider; ``None``: all.
     """
-    turns = [turn for turn in game.turns[:messages] if turn.role == role]
+    return [turn for turn in game.turns[:messages] if turn.role == role]
+
+
+def _messages(turns: Sequence[Turn]) -> Messages:
+    """Returns the messages that a role hears, up to and including its own last message."""
     last = turns[-1]
     assert last.reply.text is not None, "a model's reply has text"
-    return (*last.view.heard, Message(role, last.reply.text))
+    return (*last.view.heard, Message(last.role, last.reply.text))
+
+
+def _ids(turns: Sequence[Turn]) -> Replies:
+    return tuple(turn.reply.ids or () for turn in turns)
 
 
 class Side(NamedTuple):
@@ -193,17 +215,34 @@ class Preference(NamedTuple):
         return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
 
 
-def tokens(renderer: "Renderer", view: View, messages: Messages) -> Side | None:
-    """Converts a side to tokens; ``None`` if the chat template rewrites earlier messages in later prompts."""
-    prompt = renderer.encode(view)
-    ids: tuple[int, ...] = prompt
+def have_ended(renderer: "Renderer", replies: Replies) -> bool:
+    """Returns whether each reply of a side ended by itself: others were cut at their longest length."""
+    return all(ids[-1:] and ids[-1] in renderer.end_ids for ids in replies)
+
+
+def tokens(renderer: "Renderer", view: View, messages: Messages, replies: Replies) -> Side | None:
+    """Converts a side to tokens: the replies as sampled, between them what the chat template writes.
+
+    Args:
+        renderer: Makes the prompts.
+        view: View of the learning role at the prompt.
+        messages: The messages of the side.
+        replies: Token ids of the learning role's messages among them; they are not tokenized again.
+
+    Returns:
+        The side; ``None`` if the template rewrites earlier messages in later prompts.
+    """
+    prompt = written = renderer.encode(view)  # what prompts hold, whose earlier replies are tokenized from their text
+    ids: list[int] = []
     own: list[bool] = []
+    left = iter(replies)
     for index, message in enumerate(messages):
         if message.sender == view.role:
             context = renderer.encode(view.after(messages[:index]))
-            if context[: len(ids)] != ids:
+            if context[: len(written)] != written:
                 return None
-            reply = renderer.tokenize_reply(message.text)
-            own += [False] * (len(context) - len(ids)) + [True] * len(reply)
-            ids = context + reply
-    return Side(prompt, ids[len(prompt) :], tuple(own))
+            between, reply = context[len(written) :], next(left)
+            ids += between + reply
+            own += [False] * len(between) + [True] * len(reply)
+            written = context + renderer.tokenize_reply(message.text)
+    return Side(prompt, tuple(ids), tuple(own))
