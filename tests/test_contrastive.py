@@ -18,7 +18,7 @@ from clarify_env.costs import Costs
 from clarify_env.games.base import Message
 from trainers.contrastive import check, prepare
 from trainers.learning import dpo as dpo_module
-from trainers.learning.dpo import Preference, collate, dpo
+from trainers.learning.dpo import Preference, dpo
 from trainers.learning.options import UpdateOptions
 from trainers.selection.pairs import References, off_policy, own_turns, pair, tokens
 
@@ -262,28 +262,6 @@ def test_the_loss_is_that_of_the_paper_over_the_assistants_tokens(toy_pairs, tin
         "the policy is not changed"
     )
     assert any(not torch.equal(value.cpu(), before[name]) for name, value in trained.state_dict().items())
-
-
-def test_a_loss_that_is_no_number(toy_pairs, tiny_folder):
-    agent, _, rows = toy_pairs
-    reference, tokenizer = load(tiny_folder, device="cpu")
-    with torch.no_grad():
-        reference.model.norm.weight[0] = math.nan
-    with pytest.raises(FloatingPointError, match="the loss became nan"):
-        dpo(agent.sampler.model, reference, rows, UpdateOptions(batch=4), beta=0.3, seed=0, tokenizer=tokenizer)
-
-
-def test_padding_and_the_users_words_carry_no_loss(toy_pairs):
-    _, _, rows = toy_pairs
-    batch = collate([row.to_dict() for row in rows], pad=0)
-    sides = [row.chosen for row in rows] + [row.rejected for row in rows]
-    for index, one in enumerate(sides):
-        length = len(one.prompt) + len(one.ids)
-        assert batch["attention_mask"][index].tolist() == [1] * length + [0] * (batch["input_ids"].shape[1] - length)
-        marked = batch["completion_mask"][index].bool()
-        assert tuple(batch["input_ids"][index][marked].tolist()) == tuple(
-            token for token, own in zip(one.ids, one.own, strict=True) if own
-        )
 
 
 @pytest.mark.slow

@@ -442,6 +442,8 @@ BAD = [
     (["update.least_steps=9"], "update.least_steps must be 0", "steps without games"),
     (["update.runs=2"], "update.runs must be 1", "two policies"),
     (["update.lengths=mixed"], "update.lengths=mixed has no effect on grpo, whose steps TRL's", "steps of its own"),
+    (["update.packed=true"], "update.packed=true has no effect on grpo, whose steps TRL's", "rows of its own"),
+    (["update.tokens=512"], "update.batch is the number of games computed at once", "memory by the games of a pass"),
     (["grpo.beta=-1"], "grpo.beta must be a number of at least 0, not -1", "a push from the reference"),
     (["grpo.beta=much"], "grpo.beta must be a number of at least 0, not 'much'", "no number"),
     (["grpo.beta=0.1", "update.lora_rank=0"], "grpo.beta needs update.lora_rank", "no reference"),

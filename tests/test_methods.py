@@ -97,10 +97,9 @@ def test_a_contrastive_run_goes_on_after_a_kill(command, tmp_path, monkeypatch):
         (["contrastive.threshold=2"], "contrastive.threshold must be a number in [0, 1]"),
         (["contrastive.beta=0"], "contrastive.beta must be a number above 0"),
         (["update.runs=2"], "update.runs must be 1"),
-        (
-            ["update.lengths=mixed"],
-            "update.lengths=mixed has no effect on contrastive, whose steps TRL's",
-        ),
+        (["update.lengths=mixed"], "update.lengths=mixed has no effect on contrastive, whose steps TRL's"),
+        (["update.packed=true"], "update.packed=true has no effect on contrastive, whose steps TRL's"),
+        (["update.contexts=8"], "update.contexts=8 has no effect on contrastive, whose steps TRL's"),
         (["rollouts=plain"], "choose rollouts=all_readings"),
         (["rollouts.each_role=true"], "rollouts.each_role must be false: contrastive training forces"),
         pytest.param(

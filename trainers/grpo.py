@@ -67,6 +67,11 @@ def check(experiment: Experiment, options: GrpoOptions, update: UpdateOptions) -
     if update.least_steps:
         raise ValueError("update.least_steps must be 0: how many steps there are follows from budget.games")
     check_alike(update, "grpo")
+    if update.tokens != UpdateOptions().tokens:
+        raise ValueError(
+            f"update.tokens={update.tokens} has no effect on grpo: update.batch is the number of games computed at "
+            "once, and a smaller one needs less memory"
+        )
     if update.runs != 1:
         raise ValueError("update.runs must be 1: each step's games are played by the policy of the step before")
     for name, part in (("grpo.generations", options.generations), ("update.batch", update.batch)):

@@ -4,7 +4,8 @@ A side may hold turns of other roles inside: they are read and never learned.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from agents.context import check_length
 from trainers.learning.adapters import sharing_copy
 from trainers.learning.devices import OneDevice, device_options
 from trainers.learning.options import UpdateOptions, number_of_steps
-from trainers.learning.trainer import Progress
+from trainers.learning.trainer import Progress, in_parts
 from trainers.learning.update import copy_to_train, optimizers, trainable, training_options, whole
 from trainers.selection.pairs import Preference
 
@@ -29,8 +30,34 @@ class DPOArguments(OneDevice, DPOConfig):
 class MaskedDPOTrainer(DPOTrainer):
     """TRL's trainer for sides that are token ids already, with our mask of the tokens that carry loss.
 
-    It sends no telemetry.
+    A step is computed in parts, whose losses and gradients add up to those of the step. No telemetry is sent.
+
+    Args:
+        tokens: Most tokens computed at once. If memory runs out, it is halved, and the step computed again.
     """
+
+    def __init__(self, *args: Any, tokens: int, **options: Any):
+        super().__init__(*args, **options)
+        self.tokens, self._share = tokens, 1.0
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Computes loss and gradients of a step, part by part."""
+        pairs = len(inputs["input_ids"]) // 2
+        compute = partial(self._computed, model, pairs)
+        return in_parts(self, model, partial(split, inputs), pairs, compute)
+
+    def _computed(
+        self, model: torch.nn.Module, pairs: int, parts: Sequence[Mapping[str, torch.Tensor]]
+    ) -> torch.Tensor:
+        losses = []
+        for part in parts:
+            self._share = len(part["input_ids"]) / 2 / pairs
+            losses.append(super().training_step(model, part))
+        return torch.stack(losses).sum()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Computes the loss of a part, times its share of the step's pairs."""
+        return super().compute_loss(model, inputs) * self._share
 
     def _send_telemetry(self) -> None:
         pass
@@ -54,6 +81,27 @@ def collate(examples: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Ten
         "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
         "completion_mask": pad_sequence(own, batch_first=True),
     }
+
+
+def split(batch: Mapping[str, torch.Tensor], tokens: int) -> list[Mapping[str, torch.Tensor]]:
+    """Splits a batch of `collate` into parts of at most ``tokens`` tokens, padding included, that hold whole pairs.
+
+    Pairs of similar length share a part. A pair with more tokens is a part by itself.
+    """
+    ids = batch["input_ids"]
+    if ids.numel() <= tokens:
+        return [batch]
+    pairs = len(ids) // 2
+    lengths = batch["attention_mask"].sum(1).view(2, pairs).amax(0).tolist()
+    parts: list[list[int]] = []
+    for index in sorted(range(pairs), key=lengths.__getitem__):
+        if not parts or 2 * lengths[index] * (len(parts[-1]) + 1) > tokens:
+            parts.append([])
+        parts[-1].append(index)
+    return [
+        {name: rows[[*part, *(pairs + i for i in part)], : lengths[part[-1]]] for name, rows in batch.items()}
+        for part in parts
+    ]
 
 
 def dpo(
@@ -112,6 +160,7 @@ def dpo(
             processing_class=tokenizer,
             callbacks=[Progress(report)],
             optimizers=optimizers(trained, config),
+            tokens=config.tokens,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

@@ -31,9 +31,11 @@ class UpdateOptions:
     weight_decay: float = option(0.01, least=0)
     """Weight decay of either optimizer; at least 0."""
     tokens: int = option(16_384, least=1)
-    """Most tokens computed at once; the examples of a step are split to fit. Halved when memory runs out."""
+    """Most tokens computed at once; the examples of a step are split to fit. Halved when memory runs out. Not of GRPO,
+    which computes update.batch games at once."""
     packed: bool = option(False)
-    """Compute prefixes that examples share once (`learning.packing`), if the model can; steps mix fewer episodes."""
+    """Compute prefixes that examples share once (`learning.packing`), if the model can; steps mix fewer episodes. Not
+    of contrastive training and GRPO."""
     contexts: int = option(4, least=1)
     """Contexts that a packed step mixes, with batch / contexts examples of each: more of them make steps less noisy
     and share fewer prefixes; at least 1."""
@@ -77,7 +79,10 @@ def check_alike(options: UpdateOptions, method: str) -> None:
     """Checks that an update by TRL's trainers, which make its steps themselves, is asked for no other steps.
 
     Raises:
-        ValueError: ``update.lengths`` is not ``alike``.
+        ValueError: ``update.lengths``, ``update.packed`` or ``update.contexts`` is not the default.
     """
-    if options.lengths != "alike":
-        raise ValueError(f"update.lengths={options.lengths} has no effect on {method}, whose steps TRL's trainer makes")
+    defaults = UpdateOptions()
+    for name in ("lengths", "packed", "contexts"):
+        if (value := getattr(options, name)) != getattr(defaults, name):
+            text = str(value).lower()
+            raise ValueError(f"update.{name}={text} has no effect on {method}, whose steps TRL's trainer makes")

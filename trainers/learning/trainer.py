@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -160,17 +161,8 @@ class WeightedTrainer(Trainer):
         """Computes loss and gradients of a step, part by part."""
         self.steps += 1
         self.examples += len(inputs)
-        while True:
-            parts = self.form.parts(inputs.examples, self.tokens)
-            try:
-                return self._computed(model, parts)
-            except torch.OutOfMemoryError:
-                if len(parts) == len(inputs):
-                    raise  # each example is alone already
-                self.tokens //= 2
-                LOG.warning("update: out of memory; at most %d tokens at once from here", self.tokens)
-            model.zero_grad()
-            torch.accelerator.empty_cache()
+        split = partial(self.form.parts, inputs.examples)
+        return in_parts(self, model, split, len(inputs), partial(self._computed, model))
 
     def _computed(self, model: torch.nn.Module, parts: Sequence[Sequence[Example]]) -> torch.Tensor:
         terms = [sum(map(loss_terms, part)) for part in parts]
@@ -190,6 +182,35 @@ class WeightedTrainer(Trainer):
     def floating_point_ops(self, inputs):
         """Not counted."""
         return 0
+
+
+def in_parts(
+    trainer: Any,
+    model: torch.nn.Module,
+    split: Callable[[int], list[Any]],
+    most: int,
+    compute: Callable[[list[Any]], torch.Tensor],
+) -> torch.Tensor:
+    """Computes a step in parts; if memory runs out, in smaller ones, and so the later steps.
+
+    Args:
+        trainer: Its ``tokens`` is the number of tokens computed at once, which is halved when memory runs out.
+        model: Model whose gradients the step adds to.
+        split: Returns the parts of the step, of at most some number of tokens.
+        most: Number of parts that cannot be made smaller.
+        compute: Computes loss and gradients of the parts.
+    """
+    while True:
+        parts = split(trainer.tokens)
+        try:
+            return compute(parts)
+        except torch.OutOfMemoryError:
+            if len(parts) == most:
+                raise
+            trainer.tokens //= 2
+            LOG.warning("update: out of memory; at most %d tokens at once from here", trainer.tokens)
+        model.zero_grad()
+        torch.accelerator.empty_cache()
 
 
 def length_of(example: Example) -> int:
