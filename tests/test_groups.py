@@ -49,10 +49,11 @@ class Echo:
         ]
 
 
-def played(setup=SETUP, groups=GROUPS, **options):
+def played(setup=SETUP, groups=GROUPS, spent=lambda tokens: None, most=None, **options):
     defaults = {"free": 2, "forced": 4, "actions": ["clarify", "answer", "multi_answer"], "follow_ups": 3}
     agents = {"assistant": Echo(), "user": ScriptedUser(TASK)}
-    return play_groups(setup, RolloutOptions(**defaults | options), groups, agents, 100), agents["assistant"]
+    games = play_groups(setup, RolloutOptions(**defaults | options), groups, agents, 100, most, spent)
+    return games, agents["assistant"]
 
 
 def test_each_distinct_message_is_played_for_each_reading():
@@ -104,11 +105,25 @@ def test_plain_sampling_plays_one_game_a_message_for_an_intent_drawn_by_weight()
     assert len(set(seeds)) == len(seeds), "no seed is used twice"
 
 
-def test_tokens_that_games_share_count_once_and_forced_ones_not_at_all():
-    games, _ = played(free=0, forced=1)
-    # Three first messages of three tokens, one of them forced; after the question three replies, and of three games
-    # each the first is forced to answer.
-    assert generated_tokens(games) == 3 * 2 + 3 * (2 + 3)
+def test_every_token_that_was_sampled_counts_once():
+    spent = []
+    games, assistant = played(free=2, forced=2, spent=spent.append)
+    # Two free first messages of three tokens and six of which one token is forced, though three are played; after the
+    # question three replies for each reading, one of them forced, whose texts and tokens are otherwise the same.
+    first, after = 2 * 3 + 6 * 2, 3 * (2 + 3 + 3)
+    assert spent == [first] and generated_tokens(games, first) == first + after
+    assert len(games) == 3 * 3 + 2 * 3 and len(assistant.seeds[2]) == 9
+    games, _ = played(free=2, forced=1, marginal=False, spent=spent.append, most=3)
+    assert (games, spent) == ([], [first, 2 * 3 + 3 * 2]), "those of a group that does not fit were sampled too"
+    assert generated_tokens(games, spent[-1]) == 2 * 3 + 3 * 2
+
+
+def test_first_messages_that_are_sampled_in_the_games_count_there():
+    spent = []
+    games, _ = played(free=2, forced=1, marginal=False, each_role=True, spent=spent.append)
+    firsts, later = [g.turns[0].reply for g in games], [t.reply for g in games for t in g.turns[1:] if t.reply.ids]
+    assert spent == [] and len(firsts) == 5 and len(later) == 1
+    assert generated_tokens(games) == sum(len(reply.ids) - reply.forced for reply in firsts + later)
 
 
 def test_games_may_be_begun_with_some_tags_alone():

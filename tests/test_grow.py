@@ -96,6 +96,60 @@ def _until_killed(grown):
         return []
 
 
+class Sampled(ScriptedAssistant):
+    """Guesses in two tokens, and counts the tokens that it was asked for."""
+
+    tokens = 0
+
+    def act(self, views, seeds, openings=None):
+        self.tokens += 2 * len(set(zip(views, seeds, strict=True)))
+        return [
+            reply._replace(prompt_ids=(0,), ids=(1, 2), logprobs=(-1.0, -1.0))
+            for reply in super().act(views, seeds, openings)
+        ]
+
+
+@pytest.mark.parametrize("marginal", [True, False])
+def test_every_token_sampled_is_counted_also_after_a_kill(almanac, tmp_path, monkeypatch, marginal):
+    """First messages that equal another one, and those of the group that does not fit, are sampled and not played."""
+    monkeypatch.setattr(growing, "GROUPS", 3)
+    rollouts = replace(GUESSING, free=4, marginal=marginal)
+
+    def grown(name):
+        agents = {"assistant": Sampled(almanac, "guess"), "user": ScriptedUser(almanac)}
+        used = {"games": 0, "generated_tokens": 0}
+        run = Quiet(tmp_path / name)
+        games = [
+            game
+            for _, group in growing.grow(experiment_on(almanac), rollouts, run, agents, 1, 70, None, used)
+            for game in group
+        ]
+        assert used["games"] == len(games) <= 70
+        return used, agents["assistant"].tokens, games
+
+    used, sampled, games = grown("whole")
+    assert used["generated_tokens"] == sampled
+    distinct = len({(game.turns[0].view, game.turns[0].reply.ids, game.seed) for game in games})
+    assert sampled > 2 * distinct, "more than the games tell"
+    assert grown("whole")[:2] == (used, 0), "read from disk"
+    append = growing.ChunkWriter.append
+    for last in range(3):
+
+        def dies(log, games, last=last):
+            if log.chunks == last:
+                raise ZeroDivisionError  # after the tokens were written, and before the games
+            append(log, games)
+
+        with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+            patched.setattr(growing.ChunkWriter, "append", dies)
+            grown("killed")
+    assert grown("killed")[0] == used
+    lines = (tmp_path / "killed" / "first_messages" / "iteration-1.jsonl").read_text().splitlines()
+    assert [line for k, line in enumerate(lines) if line not in lines[:k]] == (
+        tmp_path / "whole" / "first_messages" / "iteration-1.jsonl"
+    ).read_text().splitlines()
+
+
 NEEDS = [
     ("rest", ["budget.games=30"], "30 games an iteration do not hold one group of rollouts.*, which needs up to"),
     ("rest", ["budget.games=300", "rest.iterations=10"], "budget.games: 30 games an iteration do not hold"),

@@ -17,7 +17,7 @@ from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, prefer
 from trainers.learning.options import UpdateOptions, check_alike, passes
-from trainers.rollouts.grow import check_budget, generated_tokens, grow
+from trainers.rollouts.grow import check_budget, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
@@ -110,7 +110,7 @@ def contrastive(
     # Reference games: every action, every hidden possibility.
     by_episode: dict[str, list[Trajectory]] = {}
     players = experiment.players(base, rollouts.temperature)
-    for episode, games in _counted(grow(experiment, rollouts, run, players, 1, first), used):
+    for episode, games in grow(experiment, rollouts, run, players, 1, first, used=used):
         by_episode.setdefault(episode.id, []).extend(games)
     references = {
         name: References(setup, setup.task.lookup(name), games, experiment.learns[0])
@@ -121,7 +121,7 @@ def contrastive(
     for number in range(1, rounds + 1):
         if options.on_policy:
             players = experiment.players(policy, 1.0)
-            groups = _counted(grow(experiment, _ON_POLICY, run, players, number + 1, each, among), used)
+            groups = grow(experiment, _ON_POLICY, run, players, number + 1, each, among, used)
             pairs = on_policy_pairs(experiment, options, references, groups, number)
         else:
             pairs = off_policy_pairs(experiment, options, references, each)
@@ -133,13 +133,6 @@ def contrastive(
         validate(run, experiment, experiment.players(policy, 1.0), iteration=number)
     used["gold_labels"] = experiment.gold_labels(references)
     measure(run, experiment, partial(experiment.players, policy), method="contrastive", budget=used)
-
-
-def _counted(groups: Groups, used: dict[str, int]) -> Groups:
-    for episode, games in groups:
-        used["games"] += len(games)
-        used["generated_tokens"] += generated_tokens(games)
-        yield episode, games
 
 
 def on_policy_pairs(

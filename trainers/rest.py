@@ -22,7 +22,7 @@ from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, improve
 from trainers.learning.options import UpdateOptions, update_tokens
-from trainers.rollouts.grow import check_budget, generated_tokens, grow
+from trainers.rollouts.grow import check_budget, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
@@ -109,10 +109,8 @@ def rest(
         # Grow: play training episodes with the current policy.
         players = experiment.players(policy, rollouts.temperature)
         budget = experiment.budget.games // options.iterations
-        for episode, games in grow(experiment, rollouts, run, players, iteration, budget):
+        for episode, games in grow(experiment, rollouts, run, players, iteration, budget, used=used):
             pool.setdefault(episode.id, []).extend(games)
-            used["games"] += len(games)
-            used["generated_tokens"] += generated_tokens(games)
         # Select: the messages of highest value, at many prices.
         advance = run.bar(f"iteration {iteration}: selecting", len(pool), "episodes")
         examples = select(experiment, options, rollouts, experiment.renderer(policy), pool, iteration, advance)

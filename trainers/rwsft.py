@@ -18,7 +18,7 @@ from clarify_env.options import option
 from trainers.evaluation.measure import measure, validate
 from trainers.learning.improve import check_update, improve
 from trainers.learning.options import UpdateOptions, update_tokens
-from trainers.rollouts.grow import check_budget, generated_tokens, grow
+from trainers.rollouts.grow import check_budget, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
@@ -50,10 +50,8 @@ def rwsft(
     validate(run, experiment, players, iteration=0)
     groups: list[list[Trajectory]] = []
     used = {"games": 0, "generated_tokens": 0}
-    for _, games in grow(experiment, rollouts, run, players, 1, experiment.budget.games):
+    for _, games in grow(experiment, rollouts, run, players, 1, experiment.budget.games, used=used):
         groups.append(games)
-        used["games"] += len(games)
-        used["generated_tokens"] += generated_tokens(games)
     examples, skipped = weigh(experiment, options, rollouts, experiment.renderer(base), groups)
     if not run.recorded("weigh", 1):
         run.record("weigh", 1, 1, rows=len(examples), skipped=skipped)

@@ -23,7 +23,7 @@ from trainers.evaluation.measure import measure, validate
 from trainers.evaluation.scores import gold_logprobs
 from trainers.learning.improve import check_update, improve
 from trainers.learning.options import UpdateOptions, update_tokens
-from trainers.rollouts.grow import check_budget, generated_tokens, grow
+from trainers.rollouts.grow import check_budget, grow
 from trainers.runs.command import command
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
@@ -62,7 +62,7 @@ def stargate(
         players = experiment.players(policy, rollouts.temperature)
         games: list[Trajectory] = []
         budget = experiment.budget.games // options.iterations
-        for _, group in grow(experiment, rollouts, run, players, iteration, budget):
+        for _, group in grow(experiment, rollouts, run, players, iteration, budget, used=used):
             games += group
         scores = gold_logprobs(scorer.renderer, scorer.sampler, experiment.learns, experiment.setup, games)
         renderer = experiment.renderer(base)
@@ -73,8 +73,6 @@ def stargate(
         ]
         policy = improve(experiment, update, run, base, examples, iteration)
         labels |= {(game.episode_id, game.hidden) for game in games}
-        used["games"] += len(games)
-        used["generated_tokens"] += generated_tokens(games)
         used["update_tokens"] += update_tokens(examples, update)
         validate(run, experiment, experiment.players(policy, 1.0), iteration=iteration)
     used["gold_labels"] = len(labels)

@@ -5,7 +5,7 @@ With ``rollouts.marginal`` each distinct first message is played for every hidde
 not mistaken for a good policy. Otherwise each is played once, for a possibility drawn by weight.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,7 @@ def play_groups(
     agents: Mapping[str, Agent],
     first_id: int = 0,
     most: int | None = None,
+    spent: Callable[[int], None] = lambda tokens: None,
 ) -> list[Trajectory]:
     """Plays the games of several groups.
 
@@ -55,6 +56,8 @@ def play_groups(
         agents: Agent of each role.
         first_id: Number of the first game.
         most: Maximum number of games: from the first group whose games do not fit, no group is played; ``None``: all.
+        spent: Called with the number of tokens sampled for first messages in advance, those of groups that are not
+            played included.
 
     Raises:
         ValueError: ``rollouts.actions`` names an action that cannot be forced, or ``rollouts.marginal`` is set although
@@ -66,7 +69,7 @@ def play_groups(
         prefixes = prefixes_by_game(setup, rollouts)
         by_group = [list(_with_prefixes(setup, group, prefixes)) for group in groups]
     elif mover in setup.game.blind and mover in agents:
-        by_group = _from_openings(setup, rollouts, groups, agents[mover], mover, openings)
+        by_group = _from_openings(setup, rollouts, groups, agents[mover], mover, openings, spent)
     elif rollouts.marginal:
         raise ValueError(
             f"rollouts.marginal: {mover}, who moves first in game {setup.game.name}, can tell what is hidden; choose "
@@ -159,12 +162,26 @@ def prefixes_by_game(setup: Setup, rollouts: RolloutOptions) -> list[dict[str, s
     return [{} for _ in range(rollouts.free)] + forced
 
 
+def sampled_tokens(reply: Reply) -> int:
+    """Returns the number of tokens of a reply that were sampled, not given to the model or tokenized from its text."""
+    if reply.ids is None or (reply.forced and reply.logprobs is None):
+        return 0
+    return len(reply.ids) - reply.forced
+
+
 def _from_openings(
-    setup: Setup, rollouts: RolloutOptions, groups: Sequence[Group], agent: Agent, mover: str, openings: list[str]
+    setup: Setup,
+    rollouts: RolloutOptions,
+    groups: Sequence[Group],
+    agent: Agent,
+    mover: str,
+    openings: list[str],
+    spent: Callable[[int], None],
 ) -> list[list[Start]]:
     views = [setup.deal(g.episode, 0, g.prices).view(mover) for g in groups for _ in openings]
     seeds = [group.seed + k for group in groups for k in range(len(openings))]
     replies = agent.act(views, seeds, openings * len(groups))
+    spent(sum(map(sampled_tokens, replies)))
     starts: list[list[Start]] = []
     for index, group in enumerate(groups):
         first_messages = replies[index * len(openings) : (index + 1) * len(openings)]

@@ -5,6 +5,7 @@ last chunk on disk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from clarify_env.games.agents import Agent
 from clarify_env.games.base import Trajectory
 from clarify_env.games.setup import Setup
 from clarify_env.tasks.base import ENDLESS
-from trainers.rollouts.groups import Group, most_games, play_groups, was_played
+from trainers.rollouts.groups import Group, most_games, play_groups, sampled_tokens, was_played
 from trainers.rollouts.stored import check_stored, stored_groups
 from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
-from trainers.runs.store import ChunkWriter
+from trainers.runs.store import ChunkWriter, append_lines, read_lines
 
 # Maximum number of groups played, written and replayed together.
 GROUPS = 32
@@ -37,6 +38,7 @@ def grow(
     iteration: int,
     budget: int,
     among: Sequence[int] | None = None,
+    used: dict[str, int] | None = None,
 ) -> Iterator[tuple[Any, list[Trajectory]]]:
     """Plays groups on training episodes while they fit the budget of games, and yields the games of each group.
 
@@ -49,6 +51,7 @@ def grow(
         budget: Maximum number of games. Groups are played whole: the first one that does not fit, whose number of games
             is known from its first messages, ends the growing.
         among: Indices of the training episodes to play; ``None``: all.
+        used: Its ``games`` and ``generated_tokens`` are raised by what is played and sampled, chunk by chunk.
 
     Yields:
         The episode and the games of each group.
@@ -56,15 +59,17 @@ def grow(
     Raises:
         ValueError: The budget cannot hold the first group.
     """
+    used = {"games": 0, "generated_tokens": 0} if used is None else used
     if rollouts.games is not None:
-        yield from _learned_again(experiment, rollouts.games, run, agents, iteration, budget)
+        yield from _learned_again(experiment, rollouts.games, run, agents, iteration, budget, used)
         return
     setup, plan = experiment.setup, _Plan(experiment, iteration, among)
     folder = run.dir / "trajectories"
     folder.mkdir(exist_ok=True)
     log = ChunkWriter(folder / f"iteration-{iteration}.jsonl")
+    first_messages = _FirstMessages(run.dir / "first_messages" / log.path.name)
     advance = run.bar(f"iteration {iteration}: growing", budget, "games")
-    stored_chunks, games_played, groups_played, fits = log.read(setup), 0, 0, True
+    stored_chunks, chunk, games_played, groups_played, fits = log.read(setup), 0, 0, 0, True
     replayed = log.chunks
     while fits and games_played < budget:
         if games_played:
@@ -74,13 +79,27 @@ def grow(
         groups = plan.groups(min(max(size_of_chunk, 1), GROUPS))
         if replayed:
             games, replayed = next(stored_chunks), replayed - 1
+            first_tokens = first_messages.read(chunk, games)
         else:
-            games = play_groups(setup, rollouts, groups, agents, first_id=games_played, most=budget - games_played)
+            spent: list[int] = []
+            games = play_groups(
+                setup,
+                rollouts,
+                groups,
+                agents,
+                first_id=games_played,
+                most=budget - games_played,
+                spent=spent.append,
+            )
+            first_tokens = first_messages.write(chunk, spent)  # before the games, so that none of them lacks it
             log.append(games)
+        chunk += 1
         fits = was_played(rollouts, groups[-1], games)
         if not games_played and not games:
             raise ValueError(_too_small(setup, rollouts, groups[0], budget))
         games_played, groups_played = games_played + len(games), groups_played + len(groups)
+        used["games"] += len(games)
+        used["generated_tokens"] += generated_tokens(games, first_tokens)
         advance(len(games))
         yield from _by_group(experiment, games)
     advance(max(budget - games_played, 0))  # what is left cannot hold another group
@@ -89,12 +108,20 @@ def grow(
 
 
 def _learned_again(
-    experiment: Experiment, folder: str, run: Run, agents: Mapping[str, Agent], iteration: int, budget: int
+    experiment: Experiment,
+    folder: str,
+    run: Run,
+    agents: Mapping[str, Agent],
+    iteration: int,
+    budget: int,
+    used: dict[str, int],
 ) -> Iterator[tuple[Any, list[Trajectory]]]:
     """Yields the groups of stored games instead (``rollouts.games``); none are played."""
     advance, count = run.bar(f"iteration {iteration}: reading games", budget, "games"), 0
     for episode, games in stored_groups(experiment, agents, folder, iteration, budget):
         count += len(games)
+        used["games"] += len(games)
+        used["generated_tokens"] += generated_tokens(games, _distinct_first_tokens(games))
         advance(len(games))
         yield episode, games
     advance(budget - count)
@@ -184,15 +211,48 @@ def _by_group(experiment: Experiment, games: Sequence[Trajectory]) -> Iterator[t
         yield experiment.task.lookup(episode_id), group
 
 
-def generated_tokens(games: Sequence[Trajectory]) -> int:
-    """Returns the number of tokens sampled in some games.
+class _FirstMessages:
+    """A file of the tokens that were sampled for first messages, one line a chunk.
 
-    Shared turns count once; forced tokens, and replies that were tokenized from their text, do not count.
+    The games do not tell: a first message is not played if it repeats a decision, equals another one, or belongs to the
+    group that no longer fits the budget.
+
+    Args:
+        path: The file; created when the first chunk is written.
     """
-    distinct = {
-        (turn.view, turn.reply.ids): len(turn.reply.ids) - turn.reply.forced
-        for game in games
-        for turn in game.turns
-        if turn.reply.ids is not None and not (turn.reply.forced and turn.reply.logprobs is None)
-    }
-    return sum(distinct.values())
+
+    def __init__(self, path: Path):
+        self.path, self.chunks = path, {line["chunk"]: line["tokens"] for line in read_lines(path)}
+
+    def write(self, chunk: int, spent: Sequence[int]) -> int | None:
+        """Appends and returns the tokens of a chunk; ``None``: first messages are sampled in the games."""
+        tokens = sum(spent) if spent else None
+        self.path.parent.mkdir(exist_ok=True)
+        append_lines(self.path, [{"chunk": chunk, "tokens": tokens}])
+        return tokens
+
+    def read(self, chunk: int, games: Sequence[Trajectory]) -> int | None:
+        """Returns what was written for a chunk; in a run that an earlier version began, the tokens of those played."""
+        return self.chunks[chunk] if chunk in self.chunks else _distinct_first_tokens(games)
+
+
+def _distinct_first_tokens(games: Sequence[Trajectory]) -> int:
+    """Returns the number of tokens sampled for the first messages that some games hold, equal ones counted once."""
+    turns = [game.turns[0] for game in games]
+    return sum({(turn.view, turn.reply.ids): sampled_tokens(turn.reply) for turn in turns}.values())
+
+
+def generated_tokens(games: Sequence[Trajectory], first_tokens: int | None = None) -> int:
+    """Returns the number of tokens sampled for some games.
+
+    A reply that games share (of one view and seed) counts once, and equal replies of different seeds count each. Forced
+    tokens, and replies that were tokenized from their text, do not count.
+
+    Args:
+        games: The games.
+        first_tokens: Number of tokens sampled for first messages before the games; ``None``: they were sampled in the
+            games.
+    """
+    begin = 0 if first_tokens is None else 1
+    sampled = {(turn.view, game.seed): sampled_tokens(turn.reply) for game in games for turn in game.turns[begin:]}
+    return (first_tokens or 0) + sum(sampled.values())
