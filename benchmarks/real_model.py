@@ -26,7 +26,7 @@ COLUMNS = (
     "answer %",
     "list %",
 )
-SETS = ("seen", "between", "beyond_alpha", "beyond_beta", "beyond_both")
+SETS = ("between", "beyond_both")
 
 
 class Stage(NamedTuple):
@@ -47,7 +47,7 @@ WARM = ("assistant=hf", "assistant.model={warm}", "assistant.max_new_tokens=96")
 PROMPTED = ("natural", "brief", "budget", "relative", "few_shot", "reasoning", "prior")
 STAGES = (
     *(Stage(style, "prompted", ("assistant={model}", f"prompts={style}")) for style in PROMPTED),
-    Stage("warm", "sft", ("assistant={model}", "prompts=relative")),
+    Stage("warm", "sft", ("assistant={model}", "prompts=relative", "eval.sets=[between]")),
     Stage("rest", "rest", (*WARM, "prompts=relative")),
     Stage("grpo", "grpo", (*WARM, "prompts=relative")),
 )
@@ -59,7 +59,7 @@ QUICK_STAGES = {
     "warm": ("budget.games=24", "sft.lessons=5"),
     # So little is learned that few episodes are solved: what is best of each is learned all the same.
     "rest": ("budget.games=90", "rest.hindsight=6", "rest.least_value=null", "update.batch=16"),
-    "grpo": ("budget.games=16", "grpo.games_a_step=8"),
+    "grpo": ("budget.games=16", "grpo.games_a_step=8", "update.batch=8"),
 }
 
 
@@ -71,7 +71,7 @@ def run(stage: Stage, folder: Path, model: str, quick: bool, overrides: list[str
     words = [word.format(**values) for word in stage.overrides]
     smaller = [*QUICK, *QUICK_STAGES.get(stage.name, ())] if quick else []
     command = ["-m", f"trainers.{stage.command}", "task=ledger", "costs=ledger", "size=laptop"]
-    command += [*words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
+    command += [f"eval.sets=[{','.join(SETS)}]", *words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
     print(" ".join(["python", *command]), flush=True)
     if status := subprocess.run([sys.executable, *command], check=False).returncode:
         sys.exit(status)  # the command said why

@@ -32,7 +32,8 @@ def test_stages_are_commands_that_a_config_allows(commands, tmp_path, name, quic
     ((module, *overrides),) = commands
     config = config_of(module.removeprefix("trainers."), *overrides)
     assert config.task.name == "ledger" and config.seed == 1 and config.assistant.max_new_tokens >= 96
-    assert config.eval.episodes == (2 if quick else 30 if name == "warm" else 60)
+    assert config.eval.episodes == (2 if quick else 15 if name == "warm" else 30)
+    assert config.eval.sets == (["between"] if quick or name == "warm" else ["between", "beyond_both"])
     starts_warm = config.assistant.model == str(tmp_path / "warm" / "checkpoints" / "iteration-1")
     assert starts_warm == (name in ("rest", "grpo"))
 
