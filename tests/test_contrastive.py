@@ -198,8 +198,8 @@ def test_a_template_that_rewrites_what_was_said_makes_no_tokens(toy_pairs):
     assert rejected is not None, "a first message has nothing before it"
 
 
-def test_replies_are_learned_as_they_were_sampled(toy_pairs, tmp_path, caplog):
-    """Another split of a text is kept; a reply that was cut gets no end, and its pair is left out and counted."""
+def test_replies_are_learned_as_they_were_sampled(toy_pairs):
+    """Another split of a text is kept, and a reply that was cut gets no end but the template's before the next one."""
     agent, (one, *_), (usual, *_) = toy_pairs
     renderer, end = agent.renderer, agent.renderer.end_id
     letters = tuple(i for c in ASK for i in renderer.tokenizer(c, add_special_tokens=False)["input_ids"])
@@ -208,11 +208,10 @@ def test_replies_are_learned_as_they_were_sampled(toy_pairs, tmp_path, caplog):
     chosen, _ = sides_of(renderer, one._replace(chosen_ids=(other, one.chosen_ids[1])))
     assert chosen.ids == (*other, *usual.chosen.ids[len(one.chosen_ids[0]) :])
     assert chosen.own == ((True,) * len(other) + usual.chosen.own[len(one.chosen_ids[0]) :])
-    recorded, cut = {}, one._replace(rejected_ids=(one.rejected_ids[0][:-1],))
-    assert len(prepare(run_of(tmp_path, recorded), renderer, iter([one, cut]), 1024, 1)) == 1
-    assert recorded["unended"] == 1
-    (message,) = [text for text in caplog.messages if "leaves out" in text]
-    assert "leaves out 1 of 2 pairs: a reply of a side reached assistant.max_new_tokens" in message
+    first, second = one.chosen_ids
+    cut, _ = sides_of(renderer, one._replace(chosen_ids=(first[:-1], second[:-1])))
+    assert cut.ids == usual.chosen.ids[:-1] and first[-1] == end
+    assert cut.own == (*usual.chosen.own[: len(first) - 1], False, *usual.chosen.own[len(first) : -1])
 
 
 def loglikelihood(agent, row):

@@ -23,7 +23,7 @@ from trainers.runs.experiment import Experiment
 from trainers.runs.options import RolloutOptions
 from trainers.runs.run import Run
 from trainers.runs.store import append_lines
-from trainers.selection.pairs import Pair, Preference, References, have_ended, off_policy, pair, tokens
+from trainers.selection.pairs import Pair, Preference, References, off_policy, pair, tokens
 
 if TYPE_CHECKING:
     from agents.render import Renderer
@@ -35,7 +35,6 @@ _ON_POLICY = RolloutOptions(free=1, forced=0, actions=[], marginal=False, follow
 _LEFT_OUT = {
     "rewritten": "the chat template of assistant.model writes earlier messages anew in later prompts, so a side of "
     "several messages is no single text (contrastive.simulate=false compares first messages alone)",
-    "unended": "a reply of a side reached assistant.max_new_tokens before it ended",
     "too_long": "a side is longer than contrastive.max_tokens",
 }
 
@@ -198,8 +197,6 @@ def prepare(run: Run, renderer: "Renderer", pairs: Iterator[Pair | None], most: 
             counts["no_reference"] += 1
         elif one.chosen == one.rejected:
             counts["identical"] += 1
-        elif not have_ended(renderer, one.chosen_ids + one.rejected_ids):
-            counts["unended"] += 1
         else:
             chosen = tokens(renderer, one.view, one.chosen, one.chosen_ids)
             rejected = tokens(renderer, one.view, one.rejected, one.rejected_ids)

@@ -215,19 +215,17 @@ class Preference(NamedTuple):
         return {name: side._asdict() for name, side in zip(self._fields, self, strict=True)}
 
 
-def have_ended(renderer: "Renderer", replies: Replies) -> bool:
-    """Returns whether each reply of a side ended by itself: others were cut at their longest length."""
-    return all(ids[-1:] and ids[-1] in renderer.end_ids for ids in replies)
-
-
 def tokens(renderer: "Renderer", view: View, messages: Messages, replies: Replies) -> Side | None:
     """Converts a side to tokens: the replies as sampled, between them what the chat template writes.
+
+    A reply that was cut at its longest length has no end token of its own; the one before the next message is the
+    template's.
 
     Args:
         renderer: Makes the prompts.
         view: View of the learning role at the prompt.
         messages: The messages of the side.
-        replies: Token ids of the learning role's messages among them; they are not tokenized again.
+        replies: Token ids of the learning role's messages among them; a message without any is tokenized.
 
     Returns:
         The side; ``None`` if the template rewrites earlier messages in later prompts.
@@ -236,12 +234,14 @@ def tokens(renderer: "Renderer", view: View, messages: Messages, replies: Replie
     ids: list[int] = []
     own: list[bool] = []
     left = iter(replies)
+    end: tuple[int, ...] = ()  # what the reply before lacks
     for index, message in enumerate(messages):
         if message.sender == view.role:
             context = renderer.encode(view.after(messages[:index]))
             if context[: len(written)] != written:
                 return None
-            between, reply = context[len(written) :], next(left)
+            between, reply = (*end, *context[len(written) :]), next(left) or renderer.tokenize_reply(message.text)
+            end = () if reply[-1] in renderer.end_ids else (renderer.end_id,)
             ids += between + reply
             own += [False] * len(between) + [True] * len(reply)
             written = context + renderer.tokenize_reply(message.text)
