@@ -36,25 +36,27 @@ class Stage(NamedTuple):
         name: Name of its run directory and of its row.
         command: Module of `trainers`.
         overrides: Its overrides; ``{warm}`` is the warm start's checkpoint.
+        sets: Sets of costs that it is measured at.
     """
 
     name: str
     command: str
     overrides: tuple[str, ...]
+    sets: tuple[str, ...] = SETS
 
 
 WARM = ("assistant=hf", "assistant.model={warm}", "assistant.max_new_tokens=96")
 PROMPTED = ("natural", "brief", "budget", "relative", "few_shot", "reasoning", "prior")
 STAGES = (
     *(Stage(style, "prompted", ("assistant={model}", f"prompts={style}")) for style in PROMPTED),
-    Stage("warm", "sft", ("assistant={model}", "prompts=relative", "eval.sets=[between]")),
+    Stage("warm", "sft", ("assistant={model}", "prompts=relative"), SETS[:1]),
     Stage("rest", "rest", (*WARM, "prompts=relative")),
     Stage("grpo", "grpo", (*WARM, "prompts=relative")),
 )
 
 
 # Overrides of the quick form: every step of it, little of each. Its figures mean nothing but that it works.
-QUICK = ("eval.episodes=2", "eval.validation=1", "eval.sets=[between]", "eval.grid=2")
+QUICK = ("eval.episodes=2", "eval.validation=1", "eval.grid=2")
 QUICK_STAGES = {
     "warm": ("budget.games=24", "sft.lessons=5"),
     # So little is learned that few episodes are solved: what is best of each is learned all the same.
@@ -70,8 +72,9 @@ def run(stage: Stage, folder: Path, model: str, quick: bool, overrides: list[str
     values = {"model": model, "warm": folder / "warm" / "checkpoints" / "iteration-1"}
     words = [word.format(**values) for word in stage.overrides]
     smaller = [*QUICK, *QUICK_STAGES.get(stage.name, ())] if quick else []
+    sets = ",".join(SETS[:1] if quick else stage.sets)
     command = ["-m", f"trainers.{stage.command}", "task=ledger", "costs=ledger", "size=laptop"]
-    command += [f"eval.sets=[{','.join(SETS)}]", *words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
+    command += [f"eval.sets=[{sets}]", *words, *smaller, *overrides, f"run_dir={folder / stage.name}"]
     print(" ".join(["python", *command]), flush=True)
     if status := subprocess.run([sys.executable, *command], check=False).returncode:
         sys.exit(status)  # the command said why
