@@ -240,7 +240,7 @@ def tokens(renderer: "Renderer", view: View, messages: Messages, replies: Replie
             context = renderer.encode(view.after(messages[:index]))
             if context[: len(written)] != written:
                 return None
-            between, reply = (*end, *context[len(written) :]), next(left) or renderer.tokenize_reply(message.text)
+            between, reply = (*end, *context[len(written) :]), next(left, ()) or renderer.tokenize_reply(message.text)
             end = () if reply[-1] in renderer.end_ids else (renderer.end_id,)
             ids += between + reply
             own += [False] * len(between) + [True] * len(reply)
