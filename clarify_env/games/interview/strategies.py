@@ -96,6 +96,6 @@ class ScriptedAssistant:
         question = STRATEGIES[self.name](solved, group, facts.costs, left) if left else None
         if question is not None:
             return f"#ASK {question.text}"
-        # Where words are dear, the oracle may do better with a shorter answer than the likeliest, or with none.
+        # At a high price of a word, a shorter answer than the likeliest one, or none, can be worth more.
         guess = solved.answer(facts.costs, group) if self.name == "oracle" else solved.guess(group)
         return f"#ANSWER {guess.text}".rstrip()
